@@ -1,1 +1,5 @@
-//! The daemon `hb`.
+//! The library behind the daemon and command line `hb`: see ARCHITECTURE.md for the cut.
+
+pub mod cli;
+pub mod config;
+pub mod resources;

@@ -1,0 +1,82 @@
+//! The command line: one file a subcommand, and the exit codes that they share.
+
+pub mod assign_ip;
+pub mod check;
+pub mod keygen;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Keeps a floating IP on a living host, with heartbeats validated and timestamped in the kernel.
+#[derive(Debug, Parser)]
+#[command(name = "hb", version, propagate_version = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Validate the configuration and print what is in effect
+    Check(check::Args),
+    /// Write a fresh authkeys file
+    Keygen(keygen::Args),
+    /// Assign a floating IP to a droplet and wait until the cloud has done it
+    AssignIp(assign_ip::Args),
+}
+
+impl Cli {
+    /// Runs the chosen subcommand; an error is printed to stderr and becomes the exit code.
+    pub fn run(self) -> ExitCode {
+        let result = match self.command {
+            Command::Check(args) => check::run(&args),
+            Command::Keygen(args) => keygen::run(&args),
+            Command::AssignIp(args) => assign_ip::run(&args),
+        };
+        match result {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(failure) => {
+                eprintln!("hb: {:#}", failure.error);
+                ExitCode::from(failure.exit as u8)
+            }
+        }
+    }
+}
+
+/// Why a command failed, and the exit code that says so.
+#[derive(Debug)]
+pub struct Failure {
+    exit: Exit,
+    error: anyhow::Error,
+}
+
+impl Failure {
+    /// A failure with an exit code of its own.
+    pub fn new(exit: Exit, error: impl Into<anyhow::Error>) -> Self {
+        Self {
+            exit,
+            error: error.into(),
+        }
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::new(Exit::Failed, error)
+    }
+}
+
+/// Exit codes beside 0: those of LSB init scripts, as Heartbeat uses them. 2 (usage) is clap's.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(u8)]
+pub enum Exit {
+    /// Something failed; the message says what.
+    Failed = 1,
+    /// `hb status`: no daemon is running here.
+    NotRunning = 3,
+    /// Root or a capability is missing.
+    NotPermitted = 4,
+    /// The configuration is missing or refused.
+    NotConfigured = 6,
+}

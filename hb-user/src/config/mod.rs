@@ -1,0 +1,1 @@
+//! ha.cf, authkeys, haresources and hb.toml, read into one validated `Cluster` value.

@@ -1,0 +1,1 @@
+//! What a takeover does: scripts and cloud floating IPs.
