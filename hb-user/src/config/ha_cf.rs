@@ -2,6 +2,7 @@
 
 mod directives;
 mod facility;
+mod values;
 
 use std::io;
 use std::net::IpAddr;
@@ -11,7 +12,7 @@ pub use facility::Facility;
 
 use super::error::{Fault, Quoted};
 use super::timers::{self, Timers};
-use super::{AutoFailback, Host, Link, Logging, Setting, Warning, node_id, text, time};
+use super::{AutoFailback, Host, Link, Logging, Setting, Warning, node_id, text};
 
 #[cfg(test)]
 mod tests;
@@ -139,19 +140,18 @@ struct Draft {
 
 impl Draft {
     fn read(&mut self, line: &Line<'_>, host: &Host, resolve: Resolve<'_>) -> Result<(), Fault> {
-        let parse_time = |text: &str| time::parse(text).map_err(|error| error.to_string());
         match line.directive {
             "node" => return self.read_nodes(line),
             "ucast" => return self.read_ucast(line, host, resolve),
-            "keepalive" => self.timers.keepalive = line.given(parse_time)?,
-            "deadtime" => self.timers.deadtime = line.given(parse_time)?,
-            "warntime" => self.timers.warntime = line.given(parse_time)?,
-            "initdead" => self.timers.initdead = line.given(parse_time)?,
+            "keepalive" => self.timers.keepalive = line.given(values::time)?,
+            "deadtime" => self.timers.deadtime = line.given(values::time)?,
+            "warntime" => self.timers.warntime = line.given(values::time)?,
+            "initdead" => self.timers.initdead = line.given(values::time)?,
             "udpport" => self.read_udpport(line)?,
-            "auto_failback" => self.auto_failback = line.given(parse_auto_failback)?,
-            "logfile" => self.logfile = line.given(parse_logfile)?,
-            "logfacility" => self.facility = line.given(parse_facility)?,
-            "debug" => self.debug = line.given(parse_debug)?,
+            "auto_failback" => self.auto_failback = line.given(values::auto_failback)?,
+            "logfile" => self.logfile = line.given(values::logfile)?,
+            "logfacility" => self.facility = line.given(values::facility)?,
+            "debug" => self.debug = line.given(values::debug)?,
             other => return Err(directives::refusal(line.number, other)),
         }
         if let Some(value) = line.values.last() {
@@ -203,7 +203,7 @@ impl Draft {
         if interface.len() > MAX_INTERFACE_NAME || interface.contains(['/', ':']) || matches!(interface, "." | "..") {
             return Err(line.refuse(interface, "expected the name of an interface (`ip link`)"));
         }
-        let address = peer_address(peer, resolve).map_err(|expected| line.refuse(peer, expected))?;
+        let address = values::peer_address(peer, resolve).map_err(|expected| line.refuse(peer, expected))?;
         self.ucast_lines += 1;
         if host.owns(address) {
             return Ok(());
@@ -226,7 +226,7 @@ impl Draft {
     }
 
     fn read_udpport(&mut self, line: &Line<'_>) -> Result<(), Fault> {
-        let port = line.given(parse_udp_port)?;
+        let port = line.given(values::udp_port)?;
         // Heartbeat's media take the port that is set when their line is read: a later one would not reach them.
         if let Some(port) = &port
             && self.ucast_lines > 0
@@ -356,66 +356,4 @@ impl Draft {
             }
         }
     }
-}
-
-fn peer_address(text: &str, resolve: Resolve<'_>) -> Result<IpAddr, String> {
-    let address = match text.parse::<IpAddr>() {
-        Ok(IpAddr::V6(_)) => return Err("expected an IPv4 address: ucast6 is not supported yet".to_owned()),
-        Ok(v4) => v4,
-        Err(_) => resolve(text)
-            .map_err(|error| format!("cannot resolve this host name: {error}"))?
-            .into_iter()
-            .find(IpAddr::is_ipv4)
-            .ok_or("expected a host name with an IPv4 address")?,
-    };
-    let broadcast = matches!(address, IpAddr::V4(v4) if v4.is_broadcast());
-    if address.is_unspecified() || address.is_multicast() || broadcast {
-        return Err("expected the address of one host".to_owned());
-    }
-    Ok(address)
-}
-
-fn parse_udp_port(text: &str) -> Result<u16, String> {
-    let port = text
-        .bytes()
-        .all(|byte| byte.is_ascii_digit())
-        .then(|| text.parse().ok())
-        .flatten();
-    port.filter(|port| *port > 0)
-        .ok_or_else(|| "expected a port from 1 to 65535".to_owned())
-}
-
-fn parse_auto_failback(text: &str) -> Result<AutoFailback, String> {
-    match text.to_ascii_lowercase().as_str() {
-        "true" | "on" | "yes" | "y" | "1" => Ok(AutoFailback::On),
-        "false" | "off" | "no" | "n" | "0" => Ok(AutoFailback::Off),
-        "legacy" => Ok(AutoFailback::Legacy),
-        _ => Err("expected on, off or legacy".to_owned()),
-    }
-}
-
-fn parse_logfile(text: &str) -> Result<PathBuf, String> {
-    let path = PathBuf::from(text);
-    // A relative one would depend on where the daemon was started.
-    path.is_absolute()
-        .then_some(path)
-        .ok_or_else(|| "expected an absolute path".to_owned())
-}
-
-fn parse_facility(text: &str) -> Result<Option<Facility>, String> {
-    match text {
-        "none" => Ok(None),
-        name => Facility::named(name)
-            .map(Some)
-            .ok_or_else(|| "expected a syslog facility (daemon, local0, ...) or none".to_owned()),
-    }
-}
-
-fn parse_debug(text: &str) -> Result<u8, String> {
-    let level = text
-        .bytes()
-        .all(|byte| byte.is_ascii_digit())
-        .then(|| text.parse().ok())
-        .flatten();
-    level.ok_or_else(|| "expected a level from 0 to 255".to_owned())
 }

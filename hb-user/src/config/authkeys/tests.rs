@@ -2,11 +2,14 @@ use proptest::prelude::*;
 
 use super::{Secret, parse};
 
+/// A file, the number that signs, and the keys.
+type Row = (&'static str, u8, &'static [(u8, &'static str)]);
+
 const KEY: &str = "d1e6557e2fcb30ff8d4d3ae65b50345fa46a2faa";
 
 #[test]
 fn accepts_what_heartbeat_accepts() {
-    let table: [(&str, u8, &[(u8, &str)]); 10] = [
+    let table: [Row; 10] = [
         ("auth1\n1 sha1 KEY\n", 1, &[(1, KEY)]),
         ("auth 1\n1 sha1 KEY\n", 1, &[(1, KEY)]),
         ("auth\t1\r\n1\tsha1\tKEY\r\n", 1, &[(1, KEY)]),

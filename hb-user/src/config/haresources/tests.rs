@@ -2,10 +2,12 @@ use proptest::prelude::*;
 
 use super::{Group, parse};
 
+/// A file, and its groups: preferred node, line, resources as text.
+type Row = (&'static str, &'static [(usize, u32, &'static str)]);
+
 #[test]
 fn accepts_what_heartbeat_accepts() {
-    // Each group: preferred node, line, its resources as text.
-    let table: [(&str, &[(usize, u32, &str)]); 16] = [
+    let table: [Row; 16] = [
         ("", &[]),
         ("# nothing\n\n   # yet\n", &[]),
         ("primary floatip\n", &[(0, 1, "floatip")]),
