@@ -45,8 +45,8 @@ pub const DIFFERENCES: [Difference; 12] = [
     },
     Difference {
         topic: "authkeys",
-        heartbeat: "sha1, md5 and crc; a number may be given twice",
-        here: "sha1 only, each number once: beats are signed with HMAC-SHA1",
+        heartbeat: "sha1, md5 and crc",
+        here: "sha1 only: beats are signed with HMAC-SHA1",
         applies: always,
     },
     Difference {

@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// A file is missing, or may not be read.
-    #[error("{}: {source}: {advice}", path.display())]
+    #[error("{}: {advice}", path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
         /// What the kernel said.
         source: io::Error,
-        /// What to do about it.
+        /// What that means here, and what to do about it.
         advice: &'static str,
     },
     /// A directory, a pipe or a device stands where a file should.

@@ -32,14 +32,17 @@ impl Cluster {
     /// Reads the files in `dir` as `host` would, and refuses what does not fit together.
     pub fn load(dir: &Path, host: &Host) -> Result<Loaded, ConfigError> {
         let ha_cf_path = dir.join("ha.cf");
-        let (mut file, _) = open(&ha_cf_path, "create it, with a `node` and a `ucast` line for each host")?;
+        let (mut file, _) = open(
+            &ha_cf_path,
+            "not found, create it, with a `node` and a `ucast` line for each host",
+        )?;
         let ha_cf =
             ha_cf::parse(&read(&ha_cf_path, &mut file)?, host, &resolve).map_err(|fault| fault.in_file(&ha_cf_path))?;
 
         let authkeys_path = dir.join("authkeys");
         let (mut file, mode) = open(
             &authkeys_path,
-            "run `hb keygen` on one node and copy the file to the other",
+            "not found, run `hb keygen` on one node and copy the file to the other",
         )?;
         if mode & READABLE_BY_OTHERS != 0 {
             return Err(ConfigError::Exposed {
@@ -53,7 +56,7 @@ impl Cluster {
         let haresources_path = dir.join("haresources");
         let (mut file, _) = open(
             &haresources_path,
-            "create it, with a line `NODE RESOURCE` for each resource group",
+            "not found, create it, with a line `NODE RESOURCE` for each resource group",
         )?;
         let (groups, group_warnings) = haresources::parse(&read(&haresources_path, &mut file)?, &ha_cf.nodes)
             .map_err(|fault| fault.in_file(&haresources_path))?;
@@ -108,9 +111,9 @@ fn open(path: &Path, advice: &'static str) -> Result<(File, u32), ConfigError> {
         advice: if source.kind() == io::ErrorKind::NotFound {
             advice
         } else if source.kind() == io::ErrorKind::PermissionDenied {
-            "run as root, or as the owner of the file"
+            "not readable, run as root or as its owner"
         } else {
-            "the file cannot be read"
+            "not readable"
         },
         source,
     };
@@ -139,7 +142,7 @@ fn read(path: &Path, file: &mut File) -> Result<Zeroizing<Vec<u8>>, ConfigError>
         .map_err(|source| ConfigError::Unreadable {
             path: path.to_owned(),
             source,
-            advice: "the file cannot be read",
+            advice: "not readable",
         })?;
     let size = bytes.len() as u64;
     if size > text::MAX_BYTES {
