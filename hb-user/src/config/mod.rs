@@ -25,7 +25,7 @@ pub use authkeys::{Key, Keys, Secret};
 pub use digest::node_id;
 pub use error::ConfigError;
 pub use ha_cf::Facility;
-pub use haresources::{Group, Resource};
+pub use haresources::{Group, MAX_GROUPS, Resource};
 pub use host::Host;
 pub use load::Loaded;
 pub use timers::Timers;
