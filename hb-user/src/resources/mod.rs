@@ -1,1 +1,9 @@
 //! What a takeover does: scripts and cloud floating IPs.
+
+mod output;
+pub mod scripts;
+pub mod secret;
+#[cfg(test)]
+mod testing;
+
+pub use output::is_running;
