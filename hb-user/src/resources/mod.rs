@@ -1,5 +1,7 @@
 //! What a takeover does: scripts and cloud floating IPs.
 
+pub mod environment;
+pub mod group;
 mod output;
 pub mod scripts;
 pub mod secret;

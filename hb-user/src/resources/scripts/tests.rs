@@ -126,7 +126,7 @@ async fn the_limit_kills_the_whole_process_group() {
         sh -c 'trap \"\" TERM; echo $$ >> $0/pids; sleep 1000' $P &
         echo $$ >> $P/pids; echo begun; sleep 1000 & echo $! >> $P/pids; wait; wait; sleep 1000";
     let script = script(place.script("init.d/hangs", body), &[]);
-    let finished = run(&script, Operation::Start, Duration::from_millis(500)).await;
+    let finished = run(&script, Operation::Start, Duration::from_secs(2)).await;
     assert_eq!(finished.outcome, Outcome::TimedOut);
     assert_eq!(finished.output_tail, "begun\n");
     let pids = lines(&place.path("pids"));
@@ -139,7 +139,7 @@ async fn a_script_may_tidy_up_at_its_limit() {
     let place = Place::new();
     let body = "trap 'echo tidied >> $P/journal; exit 0' TERM; echo ready >> $P/journal; sleep 1000 & wait";
     let script = script(place.script("init.d/tidy", body), &[]);
-    let finished = run(&script, Operation::Start, Duration::from_millis(500)).await;
+    let finished = run(&script, Operation::Start, Duration::from_secs(2)).await;
     assert_eq!(finished.outcome, Outcome::TimedOut);
     assert_eq!(place.journal(), ["ready", "tidied"]);
     assert!(took(&finished) < LONG);
@@ -185,7 +185,7 @@ async fn a_process_left_behind_holds_the_pipe_but_not_the_call() {
 async fn a_flood_of_output_blocks_nobody() {
     let place = Place::new();
     let body = "i=0; while [ $i -lt 5 ]; do i=$((i+1)); head -c 1000000 /dev/zero | tr '\\0' x;
-        head -c 1000000 /dev/zero | tr '\\0' 'y' >&2; done; echo; echo the end";
+        head -c 1000000 /dev/zero | tr '\\0' 'y' >&2; done; echo; echo the end; echo the end >&2";
     let script = script(place.script("init.d/flood", body), &[]);
     let finished = run(&script, Operation::Start, LONG).await;
     assert_eq!(finished.outcome, Outcome::Exited(0));
