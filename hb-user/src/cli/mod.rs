@@ -28,6 +28,7 @@ enum Command {
 
 impl Cli {
     /// Runs the chosen subcommand; an error is printed to stderr and becomes the exit code.
+    #[must_use]
     pub fn run(self) -> ExitCode {
         let result = match self.command {
             Command::Check(args) => check::run(&args),

@@ -1,5 +1,6 @@
 //! What a takeover does: scripts and cloud floating IPs.
 
+pub mod digitalocean;
 pub mod environment;
 pub mod group;
 mod output;
