@@ -155,7 +155,9 @@ impl Attempt<'_> {
             Failed::Pending(message) => (message, pauses.next()),
             Failed::Passing { reason, wait } => (reason, wait.unwrap_or_else(|| pauses.next())),
         };
-        (self.progress)(&Progress::Retrying { reason: &reason, pause });
+        if pause < self.left() {
+            (self.progress)(&Progress::Retrying { reason: &reason, pause });
+        }
         self.pause(pause, || reason).await
     }
 
