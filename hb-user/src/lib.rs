@@ -3,6 +3,7 @@
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod core;
 pub mod datapath;
 pub mod pulse;
 pub mod resources;
