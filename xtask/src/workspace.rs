@@ -60,7 +60,7 @@ impl Workspace {
     pub fn cargo(&self, subcommand: &str) -> Command {
         let mut command = Command::new(cargo_program());
         command.current_dir(&self.root).arg(subcommand);
-        if self.locked {
+        if self.locked && subcommand != "fmt" {
             command.arg("--locked");
         }
         if env::var_os("CARGO_TARGET_DIR").is_some() {
