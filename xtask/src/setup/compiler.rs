@@ -17,9 +17,9 @@ const SYSTEM: &str = "/usr/bin";
 /// Debian keeps a compiler for its browsers that is newer than its `rustc`.
 const SYSTEM_PACKAGES: [&str; 3] = ["rustc-web", "cargo-web", "rust-web-src"];
 
-/// Rustup waits for a server that does not answer; these bound it. The first brings 3 MB, the second 150 MB.
+/// Rustup waits long for a server that does not answer; these bound it. The first brings 3 MB, the second 150 MB.
 const COMPONENT_SECONDS: &str = "90";
-const TOOLCHAIN_SECONDS: &str = "600";
+const TOOLCHAIN_SECONDS: &str = "300";
 
 pub struct Compiler {
     pub rustc: PathBuf,
