@@ -70,7 +70,6 @@ pub struct Link {
 }
 
 /// What the thread works with.
-#[derive(Debug)]
 pub struct Means {
     /// What the kernel heard.
     pub liveness: LivenessMap,

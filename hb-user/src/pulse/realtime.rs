@@ -30,15 +30,26 @@ fn refused(what: &str, result: io::Result<()>) -> Option<String> {
 
 /// sched(7). Scripts must not inherit it: they are started from other threads, and reset it on fork all the same.
 fn schedule() -> io::Result<()> {
-    let parameters = libc::sched_param { sched_priority: PRIORITY };
+    let parameters = libc::sched_param {
+        sched_priority: PRIORITY,
+    };
     // SAFETY: 0 is the calling thread, and the parameters are read during the call.
-    let result = unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK, &raw const parameters) };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    let result =
+        unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK, &raw const parameters) };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }
 
 /// mlock(2). MCL_ONFAULT: what was never touched, such as the rest of every thread's stack, need not be in memory.
 fn lock_memory() -> io::Result<()> {
     // SAFETY: it changes where pages are, not what is in them.
     let result = unsafe { libc::mlockall(libc::MCL_CURRENT | libc::MCL_FUTURE | libc::MCL_ONFAULT) };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }

@@ -27,10 +27,20 @@ pub enum SocketError {
          choose another udpport in ha.cf on all nodes"
     )]
     InUse { interface: String, port: u16 },
-    #[error("no permission to bind UDP port {port} on {interface}: run hb as root, or with CAP_NET_BIND_SERVICE and CAP_NET_RAW")]
-    NotPermitted { interface: String, port: u16, source: io::Error },
+    #[error(
+        "no permission to bind UDP port {port} on {interface}: run hb as root, or with CAP_NET_BIND_SERVICE and CAP_NET_RAW"
+    )]
+    NotPermitted {
+        interface: String,
+        port: u16,
+        source: io::Error,
+    },
     #[error("cannot open a UDP socket for port {port} on {interface}")]
-    Open { interface: String, port: u16, source: io::Error },
+    Open {
+        interface: String,
+        port: u16,
+        source: io::Error,
+    },
 }
 
 /// The sockets by interface and family.
@@ -45,8 +55,12 @@ impl Sockets {
     pub fn open<'a>(port: u16, links: impl Iterator<Item = (&'a str, IpAddr)>) -> Result<Self, SocketError> {
         let mut sockets: Vec<(String, bool, OwnedFd)> = Vec::new();
         for (interface, address) in links {
-            if sockets.iter().all(|(name, v6, _)| name != interface || *v6 != address.is_ipv6()) {
-                let socket = open(interface, address.is_ipv6(), port).map_err(|errno| explain(errno, interface, port))?;
+            if sockets
+                .iter()
+                .all(|(name, v6, _)| name != interface || *v6 != address.is_ipv6())
+            {
+                let socket =
+                    open(interface, address.is_ipv6(), port).map_err(|errno| explain(errno, interface, port))?;
                 sockets.push((interface.to_owned(), address.is_ipv6(), socket));
             }
         }
@@ -55,15 +69,26 @@ impl Sockets {
 
     /// Where a link's beats leave and go: the index of a socket and an address. To be looked up once.
     pub(super) fn route(&self, interface: &str, address: IpAddr) -> Option<Route> {
-        let socket =
-            self.sockets.iter().position(|(name, v6, _)| name == interface && *v6 == address.is_ipv6())?;
-        Some(Route { socket, to: SockaddrStorage::from(SocketAddr::new(address, self.port)) })
+        let socket = self
+            .sockets
+            .iter()
+            .position(|(name, v6, _)| name == interface && *v6 == address.is_ipv6())?;
+        Some(Route {
+            socket,
+            to: SockaddrStorage::from(SocketAddr::new(address, self.port)),
+        })
     }
 
     /// Sends, or says why not. Never waits.
     pub(super) fn send(&self, route: &Route, beat: &[u8]) -> Result<(), Errno> {
         let socket = &self.sockets[route.socket].2;
-        sendto(socket.as_raw_fd(), beat, &route.to, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL).map(drop)
+        sendto(
+            socket.as_raw_fd(),
+            beat,
+            &route.to,
+            MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL,
+        )
+        .map(drop)
     }
 }
 
@@ -76,8 +101,17 @@ pub(super) struct Route {
 
 fn open(interface: &str, v6: bool, port: u16) -> Result<OwnedFd, Errno> {
     let family = if v6 { AddressFamily::Inet6 } else { AddressFamily::Inet };
-    let any = if v6 { IpAddr::V6(Ipv6Addr::UNSPECIFIED) } else { IpAddr::V4(Ipv4Addr::UNSPECIFIED) };
-    let socket = socket(family, SockType::Datagram, SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK, None)?;
+    let any = if v6 {
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED)
+    } else {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED)
+    };
+    let socket = socket(
+        family,
+        SockType::Datagram,
+        SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK,
+        None,
+    )?;
     receive_nothing(&socket)?;
     setsockopt(&socket, sockopt::BindToDevice, &OsString::from(interface))?;
     if v6 {
@@ -92,8 +126,16 @@ fn open(interface: &str, v6: bool, port: u16) -> Result<OwnedFd, Errno> {
 
 /// A classic BPF filter of one instruction: keep 0 bytes of whatever comes (socket(7), `SO_ATTACH_FILTER`).
 fn receive_nothing(socket: &impl AsFd) -> Result<(), Errno> {
-    let mut refuse = libc::sock_filter { code: (libc::BPF_RET | libc::BPF_K) as u16, jt: 0, jf: 0, k: 0 };
-    let program = libc::sock_fprog { len: 1, filter: &raw mut refuse };
+    let mut refuse = libc::sock_filter {
+        code: (libc::BPF_RET | libc::BPF_K) as u16,
+        jt: 0,
+        jf: 0,
+        k: 0,
+    };
+    let program = libc::sock_fprog {
+        len: 1,
+        filter: &raw mut refuse,
+    };
     // SAFETY: the option's value is a `sock_fprog` of the length given; the kernel copies the one instruction.
     let result = unsafe {
         libc::setsockopt(
@@ -112,8 +154,16 @@ fn explain(errno: Errno, interface: &str, port: u16) -> SocketError {
     if errno == Errno::EADDRINUSE {
         SocketError::InUse { interface, port }
     } else if errno == Errno::EACCES || errno == Errno::EPERM {
-        SocketError::NotPermitted { interface, port, source: errno.into() }
+        SocketError::NotPermitted {
+            interface,
+            port,
+            source: errno.into(),
+        }
     } else {
-        SocketError::Open { interface, port, source: errno.into() }
+        SocketError::Open {
+            interface,
+            port,
+            source: errno.into(),
+        }
     }
 }

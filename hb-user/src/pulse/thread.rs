@@ -29,15 +29,32 @@ pub(super) fn start(settings: Settings, means: Means) -> Result<Pulse, PulseErro
     let (granted_in, granted) = mpsc::channel();
 
     let beating = Beating::new(settings, means, stats.clone())?;
-    let mailbox = Mailbox { news: news_in, news_bell: news_bell.clone(), orders: orders_out, order_bell: order_bell.clone() };
+    let mailbox = Mailbox {
+        news: news_in,
+        news_bell: news_bell.clone(),
+        orders: orders_out,
+        order_bell: order_bell.clone(),
+    };
     let thread = std::thread::Builder::new().name("hb-pulse".into()).spawn(move || {
         // The one who waits for it cannot be gone.
         let _ = granted_in.send(Realtime::ask());
         run(beating, mailbox);
     })?;
-    let realtime = granted.recv().map_err(|_| io::Error::other("the thread ended at once"))?;
-    let orders = OrderSender { queue: orders_in, bell: order_bell };
-    Ok(Pulse { news: news_out, bell: news_bell, orders, stats, realtime, thread: Some(thread) })
+    let realtime = granted
+        .recv()
+        .map_err(|_| io::Error::other("the thread ended at once"))?;
+    let orders = OrderSender {
+        queue: orders_in,
+        bell: order_bell,
+    };
+    Ok(Pulse {
+        news: news_out,
+        bell: news_bell,
+        orders,
+        stats,
+        realtime,
+        thread: Some(thread),
+    })
 }
 
 /// The thread's ends of the queues.
@@ -114,10 +131,15 @@ impl Beating {
         let now = clock::now();
         let mut peers = Vec::with_capacity(settings.peers.len());
         for peer in &settings.peers {
-            let routes = peer.links.iter().map(|link| means.sockets.route(&link.interface, link.address));
+            let routes = peer
+                .links
+                .iter()
+                .map(|link| means.sockets.route(&link.interface, link.address));
             peers.push(Watched {
                 detector: Detector::new(settings.timing, settings.incarnation, now),
-                routes: routes.collect::<Option<_>>().ok_or_else(|| io::Error::other("a link has no socket"))?,
+                routes: routes
+                    .collect::<Option<_>>()
+                    .ok_or_else(|| io::Error::other("a link has no socket"))?,
                 slots: peer.links.iter().map(|link| link.slot).collect(),
                 untold: None,
             });
@@ -154,7 +176,11 @@ impl Beating {
             PollFd::new(orders.as_fd(), PollFlags::POLLIN),
         ];
         let _ = poll(&mut fds, PollTimeout::NONE);
-        let wake = Wake { now: clock::now(), planned, sent: self.sequence.low() };
+        let wake = Wake {
+            now: clock::now(),
+            planned,
+            sent: self.sequence.low(),
+        };
         self.stats.count_wake(wake.lateness());
         wake
     }
@@ -172,13 +198,15 @@ impl Beating {
     fn farewell(&mut self, now: Nanos) {
         self.send(now);
         let until = now.saturating_add(self.settings.timing.deadtime);
-        self.farewell = Some(Farewell { sequence: self.sequence.low(), until });
+        self.farewell = Some(Farewell {
+            sequence: self.sequence.low(),
+            until,
+        });
     }
 
     fn is_farewell_over(&self, now: Nanos) -> bool {
         let Some(farewell) = self.farewell else { return false };
-        let confirmed =
-            |peer: &Watched| !peer.detector.is_up() || peer.detector.has_confirmed(farewell.sequence);
+        let confirmed = |peer: &Watched| !peer.detector.is_up() || peer.detector.has_confirmed(farewell.sequence);
         now >= farewell.until || self.peers.iter().all(confirmed)
     }
 
@@ -195,7 +223,11 @@ impl Beating {
                 mailbox.tell(News::Graced { peer: index, late });
             }
             let change = findings.change.map(|change| match change {
-                Change::Up(heard) => News::Up { peer: index, heard, hears_us: peer.detector.hears_us(wake.now) },
+                Change::Up(heard) => News::Up {
+                    peer: index,
+                    heard,
+                    hears_us: peer.detector.hears_us(wake.now),
+                },
                 Change::Dead(silence) => News::Dead { peer: index, silence },
             });
             // The newest state replaces an older one that was never told.
@@ -215,7 +247,9 @@ impl Beating {
                 destination: peer.node,
                 incarnation: self.settings.incarnation,
                 digest: self.settings.digest,
-                promise_us: u32::try_from(self.settings.interval.as_micros()).unwrap_or(u32::MAX).max(1),
+                promise_us: u32::try_from(self.settings.interval.as_micros())
+                    .unwrap_or(u32::MAX)
+                    .max(1),
                 echo: echo(watched.detector.newest()),
                 sequence: self.sequence,
                 status: self.advert.status,
@@ -232,6 +266,10 @@ impl Beating {
         // Kept in step with the clock, unless a beat was sent out of turn or is due already.
         let in_step = self.next_beat.saturating_add(self.settings.interval);
         let from_now = now.saturating_add(self.settings.interval);
-        self.next_beat = if in_step > now && in_step < from_now { in_step } else { from_now };
+        self.next_beat = if in_step > now && in_step < from_now {
+            in_step
+        } else {
+            from_now
+        };
     }
 }

@@ -52,7 +52,8 @@ impl Alarm {
     pub(super) fn set(&self, time: Nanos) -> io::Result<()> {
         // Zero would disarm it.
         let time = TimeSpec::from_duration(Duration::from_nanos(time.0.clamp(1, i64::MAX as u64)));
-        self.0.set(Expiration::OneShot(time), TimerSetTimeFlags::TFD_TIMER_ABSTIME)?;
+        self.0
+            .set(Expiration::OneShot(time), TimerSetTimeFlags::TFD_TIMER_ABSTIME)?;
         Ok(())
     }
 }
