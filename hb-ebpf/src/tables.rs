@@ -26,6 +26,18 @@ impl Address {
     }
 }
 
+impl From<core::net::IpAddr> for Address {
+    fn from(address: core::net::IpAddr) -> Self {
+        match address {
+            core::net::IpAddr::V4(v4) => Self::v4(v4.to_bits()),
+            core::net::IpAddr::V6(v6) => {
+                let bits = v6.to_bits();
+                Self([96, 64, 32, 0].map(|shift| (bits >> shift) as u32))
+            }
+        }
+    }
+}
+
 /// One link of a peer.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]

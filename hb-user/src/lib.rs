@@ -3,7 +3,11 @@
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod control;
 pub mod core;
+pub mod daemon;
 pub mod datapath;
+pub mod incarnation;
+pub mod logging;
 pub mod pulse;
 pub mod resources;

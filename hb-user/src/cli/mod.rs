@@ -3,6 +3,8 @@
 pub mod assign_ip;
 pub mod check;
 pub mod keygen;
+pub mod run;
+pub mod status;
 
 use std::process::ExitCode;
 
@@ -20,6 +22,10 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run the daemon, in the foreground
+    Run(run::Args),
+    /// Show how the running daemon stands
+    Status(status::Args),
     /// Validate the configuration and print what is in effect
     Check(check::Args),
     /// Write a fresh authkeys file
@@ -33,6 +39,8 @@ impl Cli {
     #[must_use]
     pub fn run(self) -> ExitCode {
         let result = match self.command {
+            Command::Run(args) => run::run(&args),
+            Command::Status(args) => status::run(&args),
             Command::Check(args) => check::run(&args),
             Command::Keygen(args) => keygen::run(&args),
             Command::AssignIp(args) => assign_ip::run(&args),

@@ -1,30 +1,13 @@
 //! A resource group: the scripts of one haresources line, started from left to right and stopped from right to left.
 
-use std::fmt;
 use std::time::Duration;
 
+use hb_ebpf::Nanos;
 use tokio::time::sleep;
 
 use super::scripts::{self, Call, Finished, Operation, Outcome, Script, ScriptDirs};
 use crate::clock;
-use hb_ebpf::Nanos;
-
-/// One resource of a group.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Resource {
-    /// The script's name.
-    pub name: String,
-    /// What haresources gives after `::`.
-    pub args: Vec<String>,
-}
-
-impl fmt::Display for Resource {
-    /// As haresources writes it: `name::arg::arg`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.name)?;
-        self.args.iter().try_for_each(|arg| write!(f, "::{arg}"))
-    }
-}
+use crate::config::Resource;
 
 /// The resources of one haresources line, from left to right.
 #[derive(Clone, Debug, Eq, PartialEq)]

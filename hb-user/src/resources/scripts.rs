@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use hb_ebpf::Nanos;
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
@@ -18,7 +19,6 @@ use tokio::time::{sleep, timeout};
 
 use super::output::{Output, Stream};
 use crate::clock;
-use hb_ebpf::Nanos;
 
 /// How long a script may tidy up between SIGTERM and SIGKILL.
 const GRACE: Duration = Duration::from_millis(500);

@@ -3,13 +3,13 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use hb_ebpf::Nanos;
 use serde::Deserialize;
 use tokio::time::sleep;
 
 use super::http::{self, Failed, Http};
 use super::{Assigned, Error, Owner, Progress};
 use crate::clock;
-use hb_ebpf::Nanos;
 
 /// One assignment under way.
 pub(super) struct Attempt<'a> {

@@ -1,0 +1,163 @@
+//! Asks the running daemon how it stands.
+
+use std::path::PathBuf;
+
+use anyhow::anyhow;
+
+use super::{Exit, Failure};
+use crate::control::{self, ClientError, GroupStatus, LinkStatus, PeerStatus, Reply, Request, Status, Takeover};
+
+/// The arguments.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Print JSON, as docs/STATUS.md describes it
+    #[arg(long)]
+    json: bool,
+    /// Where the control socket is
+    #[arg(long, value_name = "DIR", default_value = control::RUN_DIR)]
+    run_dir: PathBuf,
+}
+
+/// Runs the command.
+pub fn run(args: &Args) -> Result<(), Failure> {
+    let status = match control::ask(&args.run_dir, Request::Status).map_err(failure)? {
+        Reply::Status(status) => status,
+        Reply::Error(error) => return Err(anyhow!(error).into()),
+    };
+    if args.json {
+        let json = serde_json::to_string_pretty(&*status).map_err(|error| Failure::new(Exit::Failed, error))?;
+        println!("{json}");
+    } else {
+        print!("{}", render(&status));
+    }
+    Ok(())
+}
+
+fn failure(error: ClientError) -> Failure {
+    let exit = match error {
+        ClientError::NotRunning { .. } => Exit::NotRunning,
+        ClientError::NotPermitted { .. } => Exit::NotPermitted,
+        ClientError::Io { .. } | ClientError::Unreadable(_) => Exit::Failed,
+    };
+    Failure::new(exit, error)
+}
+
+fn render(status: &Status) -> String {
+    let mut lines = vec![
+        format!(
+            "node {}: {}, incarnation {}",
+            status.node, status.status, status.incarnation
+        ),
+        format!(
+            "  keepalive {}, deadtime {}",
+            time(status.interval_us),
+            time(status.deadtime_us)
+        ),
+    ];
+    lines.extend(status.datapath.iter().map(|datapath| match &datapath.reason {
+        None => format!("  {}: XDP {}", datapath.interface, datapath.mode),
+        Some(reason) => format!("  {}: XDP {} ({reason})", datapath.interface, datapath.mode),
+    }));
+    lines.push(format!(
+        "  beats sent {}, refused {}{}; woken late by at most {}",
+        status.pulse.sent,
+        status.pulse.send_errors,
+        status
+            .pulse
+            .last_send_error
+            .as_ref()
+            .map(|error| format!(" ({error})"))
+            .unwrap_or_default(),
+        time(status.pulse.worst_lateness_us),
+    ));
+    let refusals = [&status.realtime.scheduling_refused, &status.realtime.locking_refused];
+    lines.extend(
+        refusals
+            .into_iter()
+            .flatten()
+            .map(|refusal| format!("  not in real time: {refusal}")),
+    );
+    lines.extend(status.peers.iter().flat_map(render_peer));
+    lines.extend(status.groups.iter().map(render_group));
+    lines.extend(status.last_takeover.iter().flat_map(render_takeover));
+    lines.join("\n") + "\n"
+}
+
+fn render_peer(peer: &PeerStatus) -> Vec<String> {
+    let mut line = format!("peer {}: {}", peer.name, peer.state);
+    if peer.state == "up" && !peer.hears_us {
+        line += ", does not hear us";
+    }
+    if peer.config_matches == Some(false) {
+        line += ", CONFIGURATION DIFFERS";
+    }
+    let mut lines = vec![line];
+    lines.extend(peer.links.iter().map(render_link));
+    lines
+}
+
+fn render_link(link: &LinkStatus) -> String {
+    let mut line = format!("  {} {}: {}", link.interface, link.address, link.state);
+    if let Some(ms) = link.last_seen_ms {
+        line += &format!(", last seen {ms} ms ago");
+    }
+    line += &format!(", accepted {}, lost {}", link.accepted, link.lost);
+    if let (Some(p50), Some(p99), Some(max)) = (link.gap_p50_us, link.gap_p99_us, link.gap_max_us) {
+        line += &format!(", gap p50 {} p99 {} max {}", time(p50), time(p99), time(max));
+    }
+    for (verdict, count) in &link.rejected {
+        line += &format!(", {verdict} {count}");
+    }
+    line
+}
+
+fn render_group(group: &GroupStatus) -> String {
+    let owner = group.owner.as_deref().unwrap_or("nobody");
+    let mut line = format!(
+        "group {}: owner {owner}, preferred {}, here {} for {} ms",
+        group.name, group.preferred, group.state, group.since_ms
+    );
+    if let Some(problem) = &group.problem {
+        line += &format!(" ({problem})");
+    }
+    line
+}
+
+fn render_takeover(takeover: &Takeover) -> Vec<String> {
+    let peer = takeover
+        .peer
+        .as_ref()
+        .map(|peer| format!(" {peer}"))
+        .unwrap_or_default();
+    let mut lines = vec![format!(
+        "last takeover: {}, {}{peer}, {}",
+        takeover.group, takeover.cause, takeover.result
+    )];
+    let moments = [
+        ("last beat", takeover.last_beat_us),
+        ("deadline", takeover.deadline_us),
+        ("detected", takeover.detected_us),
+        ("decided", Some(takeover.decided_us)),
+    ];
+    lines.extend(
+        moments
+            .into_iter()
+            .filter_map(|(name, time)| Some(format!("  {:>10} us  {name}", time?))),
+    );
+    lines.extend(takeover.steps.iter().map(|step| {
+        let (resource, operation) = (&step.resource, &step.operation);
+        format!(
+            "  {:>10} us  {resource} {operation}, ended at {} us: {}",
+            step.started_us, step.ended_us, step.outcome
+        )
+    }));
+    lines
+}
+
+fn time(micros: u64) -> String {
+    match micros {
+        0..10_000 => format!("{micros} us"),
+        10_000..10_000_000 => format!("{} ms", micros / 1_000),
+        10_000_000.. => format!("{} s", micros / 1_000_000),
+    }
+}

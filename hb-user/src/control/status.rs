@@ -1,0 +1,180 @@
+//! What `hb status --json` prints: docs/STATUS.md describes it, and it changes only by addition.
+//!
+//! Fields that end in `_ms` or `_us` are whole milliseconds or microseconds.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// How a node stands.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Status {
+    /// The version of hb.
+    pub version: String,
+    /// The node's name.
+    pub node: String,
+    /// `init`, `up` or `leaving`.
+    pub status: String,
+    /// This life of the daemon, as 16 hexadecimal digits.
+    pub incarnation: String,
+    /// The digest of the configuration, as 8 hexadecimal digits.
+    pub config_digest: String,
+    /// How long the daemon runs.
+    pub uptime_ms: u64,
+    /// keepalive.
+    pub interval_us: u64,
+    /// deadtime.
+    pub deadtime_us: u64,
+    /// What the kernel granted to the pulse thread.
+    pub realtime: RealtimeStatus,
+    /// The pulse thread's own figures.
+    pub pulse: PulseStatus,
+    /// How the XDP program runs on each interface.
+    pub datapath: Vec<DatapathStatus>,
+    /// Frames that could not be put down to a link, by verdict.
+    pub verdicts: BTreeMap<String, u64>,
+    /// The other nodes.
+    pub peers: Vec<PeerStatus>,
+    /// The resource groups.
+    pub groups: Vec<GroupStatus>,
+    /// The group that was taken over last, if one was.
+    pub last_takeover: Option<Takeover>,
+}
+
+/// What the kernel granted: `null` where it refused nothing.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct RealtimeStatus {
+    /// Why the pulse thread is not SCHED_FIFO.
+    pub scheduling_refused: Option<String>,
+    /// Why memory is not locked.
+    pub locking_refused: Option<String>,
+}
+
+/// The pulse thread's own figures.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct PulseStatus {
+    /// Beats sent, all links together.
+    pub sent: u64,
+    /// Beats that the kernel refused to send.
+    pub send_errors: u64,
+    /// Why it refused the last of them.
+    pub last_send_error: Option<String>,
+    /// How often the thread woke.
+    pub wakes: u64,
+    /// How late it woke at the worst.
+    pub worst_lateness_us: u64,
+}
+
+/// How the XDP program runs on an interface.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct DatapathStatus {
+    /// The interface.
+    pub interface: String,
+    /// `native` or `generic`.
+    pub mode: String,
+    /// Why not natively.
+    pub reason: Option<String>,
+}
+
+/// Another node.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct PeerStatus {
+    /// Its name.
+    pub name: String,
+    /// `unknown`, `up`, `left` or `dead`.
+    pub state: String,
+    /// Whether our beats reach it.
+    pub hears_us: bool,
+    /// Whether its configuration is ours; `null` before it was heard.
+    pub config_matches: Option<bool>,
+    /// The ways to it.
+    pub links: Vec<LinkStatus>,
+}
+
+/// One way to a peer.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct LinkStatus {
+    /// The interface.
+    pub interface: String,
+    /// The peer's address.
+    pub address: String,
+    /// `up`: heard within the deadtime; else `down`.
+    pub state: String,
+    /// The time since the newest beat.
+    pub last_seen_ms: Option<u64>,
+    /// The peer's incarnation, as 16 hexadecimal digits.
+    pub incarnation: Option<String>,
+    /// The number of the newest beat.
+    pub sequence: Option<u64>,
+    /// Beats admitted.
+    pub accepted: u64,
+    /// Beats that never came.
+    pub lost: u64,
+    /// Beats that came once more.
+    pub duplicates: u64,
+    /// The median time between two beats, from a histogram in powers of two.
+    pub gap_p50_us: Option<u64>,
+    /// 99 of 100 were shorter, from the same histogram.
+    pub gap_p99_us: Option<u64>,
+    /// The longest.
+    pub gap_max_us: Option<u64>,
+    /// Beats refused, by reason.
+    pub rejected: BTreeMap<String, u64>,
+}
+
+/// A resource group.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct GroupStatus {
+    /// Its name: its first resource.
+    pub name: String,
+    /// The node that should have it.
+    pub preferred: String,
+    /// The node that has it, as far as this one knows.
+    pub owner: Option<String>,
+    /// What this node does with it: `released`, `acquiring`, `running`, `releasing`, `failed`, `stuck` or `claimed`.
+    pub state: String,
+    /// For how long.
+    pub since_ms: u64,
+    /// What went wrong with it last on this node.
+    pub problem: Option<String>,
+}
+
+/// A group that was taken over. Times are relative to the last beat of the node that died, or else to the decision.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Takeover {
+    /// What the others are relative to, in microseconds of `CLOCK_MONOTONIC`.
+    pub origin_monotonic_us: u64,
+    /// The group.
+    pub group: String,
+    /// The node that had it, or whose doing it is.
+    pub peer: Option<String>,
+    /// `start`, `peer_died`, `peer_left`, `peer_failed`, `fail_back` or `conflict`.
+    pub cause: String,
+    /// The last beat: 0.
+    pub last_beat_us: Option<i64>,
+    /// When the next had to be here.
+    pub deadline_us: Option<i64>,
+    /// When that was noticed.
+    pub detected_us: Option<i64>,
+    /// When it was decided to take over.
+    pub decided_us: i64,
+    /// The scripts that ran.
+    pub steps: Vec<StepStatus>,
+    /// Whether they are done, and how: `running`, `done`, `failed` or `stuck`.
+    pub result: String,
+}
+
+/// One call of a script.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct StepStatus {
+    /// The resource.
+    pub resource: String,
+    /// `status`, `start` or `stop`.
+    pub operation: String,
+    /// When it started.
+    pub started_us: i64,
+    /// When it ended.
+    pub ended_us: i64,
+    /// How.
+    pub outcome: String,
+}

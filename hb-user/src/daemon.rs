@@ -1,0 +1,216 @@
+//! The daemon: the only place where configuration, datapath, pulse, core, resources and control meet.
+//!
+//! News of the pulse thread, ends of scripts and signals become events of the core; its actions become orders and
+//! scripts. Nothing is decided here.
+
+mod report;
+mod start;
+mod takeover;
+mod work;
+
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+
+use hb_ebpf::{Incarnation, Nanos};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+pub use start::StartError;
+
+use crate::clock;
+use crate::config::Cluster;
+use crate::control::{Asked, Reply, Request, Server};
+use crate::core::{Action, Cause, Event, Node, status_of};
+use crate::datapath::{Attached, Counters, LivenessMap};
+use crate::pulse::{News, Pulse};
+use takeover::Record;
+use work::{Finished, Task, Works};
+
+/// Where the daemon finds and leaves things.
+#[derive(Clone, Debug)]
+pub struct Places {
+    /// ha.cf, authkeys, haresources.
+    pub config: PathBuf,
+    /// What survives a reboot: the incarnation.
+    pub state: PathBuf,
+    /// The control socket and the lock.
+    pub run: PathBuf,
+}
+
+/// Runs until SIGTERM or SIGINT, and leaves in good order.
+pub async fn run(cluster: Cluster, places: &Places) -> Result<(), StartError> {
+    let mut daemon = Daemon::start(cluster, places)?;
+    daemon.serve().await.map_err(StartError::Io)
+}
+
+/// The running daemon.
+struct Daemon {
+    cluster: Cluster,
+    /// The peers in the order of the pulse: their indices among the nodes.
+    peers: Vec<usize>,
+    /// The links of each peer, in the same order.
+    links: Vec<Vec<crate::pulse::Link>>,
+    node: Node,
+    pulse: Pulse,
+    works: Works,
+    server: Server,
+    liveness: LivenessMap,
+    counters: Counters,
+    attached: Vec<Attached>,
+    incarnation: Incarnation,
+    started: Nanos,
+    /// What each group was last acquired for.
+    records: Vec<Option<Record>>,
+    /// The last of `records`.
+    last_takeover: Option<usize>,
+    /// What went wrong last with each group.
+    problems: Vec<Option<String>>,
+    /// The silence of each node that died last.
+    silences: Vec<Option<crate::core::Silence>>,
+    /// The program and its tables; they go with this, after everything that uses them.
+    _program: crate::datapath::Program,
+    _lock: start::Lock,
+}
+
+impl Daemon {
+    async fn serve(&mut self) -> std::io::Result<()> {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut hangup = signal(SignalKind::hangup())?;
+        let bell = AsyncFd::register_with_interest(self.pulse.bell().as_fd().try_clone_to_owned()?, Interest::READABLE)?;
+        loop {
+            tokio::select! {
+                // In this order: who is alive, what has been done about it, and only then what people want.
+                biased;
+                ready = bell.readable() => {
+                    self.pulse.silence();
+                    ready?.clear_ready();
+                    if self.hear() {
+                        return Ok(());
+                    }
+                }
+                finished = self.works.next() => self.finish(finished),
+                () = any(&mut terminate, &mut interrupt) => {
+                    tracing::info!("leaving");
+                    self.feed(Event::Leave, clock::now());
+                }
+                _ = hangup.recv() => tracing::warn!("reloading on SIGHUP is not supported yet; restart hb instead"),
+                Some(asked) = self.server.next() => self.answer(asked),
+            }
+        }
+    }
+
+    /// Takes all news of the pulse; true when it has said farewell.
+    fn hear(&mut self) -> bool {
+        while let Some(news) = self.pulse.next() {
+            match news {
+                News::Up { peer, heard, hears_us } => {
+                    let node = self.peers[peer];
+                    let status = status_of(&heard);
+                    let name = &self.cluster.nodes[node];
+                    tracing::info!(
+                        peer = %name,
+                        ?status,
+                        hears_us,
+                        incarnation = format_args!("{:016x}", heard.incarnation.0),
+                        "peer is up"
+                    );
+                    if heard.digest != self.cluster.digest() {
+                        tracing::warn!(peer = %name, "ha.cf or haresources differ between this node and its peer");
+                    }
+                    self.feed(
+                        Event::PeerUp {
+                            node,
+                            status,
+                            groups: heard.groups,
+                            hears_us,
+                        },
+                        clock::now(),
+                    );
+                }
+                News::Dead { peer, silence } => {
+                    let node = self.peers[peer];
+                    tracing::warn!(
+                        peer = %self.cluster.nodes[node],
+                        overshoot_us = silence.detected.since(silence.deadline).as_micros(),
+                        met = silence.last_seen.is_some(),
+                        "peer is silent"
+                    );
+                    self.silences[node] = Some(silence);
+                    self.feed(Event::PeerDead { node }, clock::now());
+                }
+                News::LateBeat { peer, gap } => tracing::warn!(
+                    peer = %self.cluster.nodes[self.peers[peer]],
+                    gap_us = gap.as_micros(),
+                    "late beat"
+                ),
+                News::Graced { peer, late } => tracing::warn!(
+                    peer = %self.cluster.nodes[self.peers[peer]],
+                    late_us = late.as_micros(),
+                    "this node was late itself; the peer gets one deadtime more"
+                ),
+                News::Gone => return true,
+            }
+        }
+        false
+    }
+
+    fn feed(&mut self, event: Event, now: Nanos) {
+        for action in self.node.handle(event, now) {
+            match action {
+                Action::Advertise(advert) => self.pulse.advertise(advert),
+                Action::Acquire { group, cause, reassert } => {
+                    self.record(group, cause, now);
+                    self.begin(group, Task::Acquire { reassert }, cause);
+                }
+                Action::Release { group, cause } => self.begin(group, Task::Release, cause),
+                Action::Left => self.pulse.farewell(),
+            }
+        }
+    }
+
+    fn begin(&mut self, group: usize, task: Task, cause: Cause) {
+        tracing::info!(group = %self.cluster.groups[group].name(), cause = cause.name(), "{}", task.name());
+        let alone = !self
+            .peers
+            .iter()
+            .any(|node| self.node.peer(*node).contact == crate::core::Contact::Up);
+        self.works.begin(group, task, alone);
+    }
+
+    fn record(&mut self, group: usize, cause: Cause, now: Nanos) {
+        self.records[group] = Some(Record::new(cause, &self.silences, now));
+        self.last_takeover = Some(group);
+    }
+
+    fn finish(&mut self, finished: Finished) {
+        let Finished { group, task, report } = finished;
+        let name = self.cluster.groups[group].name();
+        let (outcome, problem) = work::outcome(&report.result);
+        match &problem {
+            None => tracing::info!(group = %name, "{}: done", task.name()),
+            Some(problem) => tracing::error!(group = %name, %problem, "{}: failed", task.name()),
+        }
+        self.problems[group] = problem;
+        if let (Task::Acquire { .. }, Some(record)) = (task, &mut self.records[group]) {
+            record.finish(&report);
+        }
+        self.feed(Event::Finished { group, outcome }, clock::now());
+    }
+
+    fn answer(&self, asked: Asked) {
+        let reply = match asked.request {
+            Request::Status => Reply::Status(Box::new(self.report(clock::now()))),
+        };
+        // Who asked may have gone.
+        let _ = asked.reply.send(reply);
+    }
+}
+
+async fn any(terminate: &mut Signal, interrupt: &mut Signal) {
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}

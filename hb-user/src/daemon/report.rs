@@ -1,0 +1,164 @@
+//! The answer to `hb status`.
+
+use std::collections::BTreeMap;
+
+use hb_ebpf::beat::Status as Life;
+use hb_ebpf::liveness::{BUCKETS, FIRST_BUCKET_LOG2};
+use hb_ebpf::{Heard, Liveness, Nanos, Verdict};
+
+use super::Daemon;
+use crate::control::{DatapathStatus, GroupStatus, LinkStatus, PeerStatus, PulseStatus, RealtimeStatus, Status};
+use crate::datapath::Mode;
+use crate::pulse::Link;
+
+impl Daemon {
+    pub(super) fn report(&self, now: Nanos) -> Status {
+        let cluster = &self.cluster;
+        Status {
+            version: env!("CARGO_PKG_VERSION").into(),
+            node: cluster.nodes[cluster.me].clone(),
+            status: life(self.node.advert().status).into(),
+            incarnation: format!("{:016x}", self.incarnation.0),
+            config_digest: format!("{:08x}", cluster.digest()),
+            uptime_ms: millis(now.since(self.started)),
+            interval_us: u64::try_from(cluster.timers.keepalive.as_micros()).unwrap_or(u64::MAX),
+            deadtime_us: u64::try_from(cluster.timers.deadtime.as_micros()).unwrap_or(u64::MAX),
+            realtime: RealtimeStatus {
+                scheduling_refused: self.pulse.realtime().scheduling_refused.clone(),
+                locking_refused: self.pulse.realtime().locking_refused.clone(),
+            },
+            pulse: self.report_pulse(),
+            datapath: self.attached.iter().map(report_datapath).collect(),
+            verdicts: self.rejected(None),
+            peers: (0..self.peers.len()).map(|peer| self.report_peer(peer, now)).collect(),
+            groups: (0..cluster.groups.len())
+                .filter_map(|group| self.report_group(group, now))
+                .collect(),
+            last_takeover: self.last_takeover.and_then(|group| {
+                let record = self.records.get(group)?.as_ref()?;
+                Some(record.report(cluster.groups.get(group)?.name(), &cluster.nodes))
+            }),
+        }
+    }
+
+    fn report_pulse(&self) -> PulseStatus {
+        let stats = self.pulse.stats();
+        PulseStatus {
+            sent: stats.sent(),
+            send_errors: stats.send_errors(),
+            last_send_error: stats.last_send_error().map(|error| error.to_string()),
+            wakes: stats.wakes(),
+            worst_lateness_us: stats.worst_lateness().as_micros(),
+        }
+    }
+
+    fn report_peer(&self, peer: usize, now: Nanos) -> PeerStatus {
+        let node = self.peers[peer];
+        let view = self.node.peer(node);
+        let heard = |link: &Link| self.liveness.get(link.slot)?.heard();
+        let newest = self.links[peer]
+            .iter()
+            .filter_map(heard)
+            .max_by_key(|heard| (heard.incarnation, heard.sequence));
+        PeerStatus {
+            name: self.cluster.nodes[node].clone(),
+            state: view.contact.name().into(),
+            hears_us: view.hears_us,
+            config_matches: newest.map(|heard| heard.digest == self.cluster.digest()),
+            links: self.links[peer]
+                .iter()
+                .filter_map(|link| self.report_link(link, now))
+                .collect(),
+        }
+    }
+
+    fn report_link(&self, link: &Link, now: Nanos) -> Option<LinkStatus> {
+        let liveness = self.liveness.get(link.slot)?;
+        let heard = liveness.heard();
+        let silence = heard.as_ref().map(|heard: &Heard| now.since(heard.seen));
+        let is_up = silence.is_some_and(|silence| u128::from(silence.0) < self.cluster.timers.deadtime.as_nanos());
+        Some(LinkStatus {
+            interface: link.interface.clone(),
+            address: link.address.to_string(),
+            state: if is_up { "up" } else { "down" }.into(),
+            last_seen_ms: silence.map(millis),
+            incarnation: heard.map(|heard| format!("{:016x}", heard.incarnation.0)),
+            sequence: heard.map(|heard| heard.sequence.0),
+            accepted: liveness.accepted(),
+            lost: liveness.lost,
+            duplicates: liveness.duplicates,
+            gap_p50_us: percentile(liveness, 50),
+            gap_p99_us: percentile(liveness, 99),
+            gap_max_us: Some(liveness.longest_gap.as_micros()).filter(|gap| *gap > 0),
+            rejected: self.rejected(Some(link.slot)),
+        })
+    }
+
+    /// The verdicts that were counted at all. A counter that cannot be read is left out.
+    fn rejected(&self, slot: Option<u32>) -> BTreeMap<String, u64> {
+        let count = |verdict: Verdict| Some((verdict.name().to_owned(), self.counters.read(slot, verdict).ok()?));
+        Verdict::ALL
+            .into_iter()
+            .filter_map(count)
+            .filter(|(_, count)| *count > 0)
+            .collect()
+    }
+
+    fn report_group(&self, index: usize, now: Nanos) -> Option<GroupStatus> {
+        let nodes = &self.cluster.nodes;
+        let settings = self.cluster.groups.get(index)?;
+        let group = self.node.group(index)?;
+        Some(GroupStatus {
+            name: settings.name(),
+            preferred: nodes.get(settings.preferred)?.clone(),
+            owner: group.owner.and_then(|node| nodes.get(node).cloned()),
+            state: group.state.name().into(),
+            since_ms: millis(now.since(group.since)),
+            problem: self.problems.get(index).cloned().flatten(),
+        })
+    }
+}
+
+fn report_datapath(attached: &crate::datapath::Attached) -> DatapathStatus {
+    let (mode, reason) = match &attached.mode {
+        Mode::Native => ("native", None),
+        Mode::Generic { reason } => ("generic", Some(reason.clone())),
+    };
+    DatapathStatus {
+        interface: attached.interface.clone(),
+        mode: mode.into(),
+        reason,
+    }
+}
+
+fn life(status: Life) -> &'static str {
+    match status {
+        Life::Init => "init",
+        Life::Up => "up",
+        Life::Leaving => "leaving",
+    }
+}
+
+fn millis(span: Nanos) -> u64 {
+    span.0 / 1_000_000
+}
+
+/// The time that `percent` of 100 gaps are shorter than, in microseconds, by linear interpolation within its bucket:
+/// the histogram knows powers of two only.
+fn percentile(liveness: &Liveness, percent: u64) -> Option<u64> {
+    let total: u64 = liveness.gaps.iter().sum();
+    let rank = (total * percent).div_ceil(100);
+    let mut below = 0;
+    for (bucket, count) in liveness.gaps.iter().enumerate().take(BUCKETS) {
+        if *count > 0 && below + count >= rank {
+            let log2 = FIRST_BUCKET_LOG2 + u32::try_from(bucket).ok()?;
+            let start = if bucket == 0 { 0 } else { 1_u64 << log2 };
+            let width = (1_u64 << (log2 + 1)) - start;
+            let within = u128::from(width) * u128::from(rank - below) / u128::from(*count);
+            let nanos = start + u64::try_from(within).ok()?;
+            return Some(nanos.min(liveness.longest_gap.0) / 1_000);
+        }
+        below += count;
+    }
+    None
+}

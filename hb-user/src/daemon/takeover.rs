@@ -1,0 +1,95 @@
+//! The timeline of a takeover.
+
+use hb_ebpf::Nanos;
+
+use crate::control::{StepStatus, Takeover};
+use crate::core::{Cause, Silence};
+use crate::resources::group::{GroupReport, GroupResult, Step};
+
+/// What happened, and when.
+#[derive(Clone, Debug)]
+pub(super) struct Record {
+    cause: Cause,
+    silence: Option<Silence>,
+    decided: Nanos,
+    steps: Vec<Step>,
+    result: &'static str,
+}
+
+impl Record {
+    /// Of a takeover that was decided now. `silences` are those that nodes died of.
+    pub(super) fn new(cause: Cause, silences: &[Option<Silence>], decided: Nanos) -> Self {
+        let silence = match cause {
+            Cause::PeerDied(node) => silences.get(node).copied().flatten(),
+            Cause::Start
+            | Cause::PeerLeft(_)
+            | Cause::PeerFailed(_)
+            | Cause::FailBack(_)
+            | Cause::Conflict(_)
+            | Cause::Leave => None,
+        };
+        Self {
+            cause,
+            silence,
+            decided,
+            steps: Vec::new(),
+            result: "running",
+        }
+    }
+
+    /// The scripts have run.
+    pub(super) fn finish(&mut self, report: &GroupReport) {
+        self.steps.clone_from(&report.steps);
+        self.result = match report.result {
+            GroupResult::Done => "done",
+            GroupResult::Failed { .. } => "failed",
+            GroupResult::Stuck { .. } => "stuck",
+        };
+    }
+
+    /// For `hb status`, with all times relative to the last beat or, without one, to the decision.
+    pub(super) fn report(&self, group: String, nodes: &[String]) -> Takeover {
+        let last_beat = self.silence.and_then(|silence| silence.last_seen);
+        let origin = last_beat.unwrap_or(self.decided);
+        let micros = |time: Nanos| signed_micros(time, origin);
+        Takeover {
+            origin_monotonic_us: origin.as_micros(),
+            group,
+            peer: peer(self.cause).and_then(|node| nodes.get(node).cloned()),
+            cause: self.cause.name().into(),
+            last_beat_us: last_beat.map(micros),
+            deadline_us: self.silence.map(|silence| micros(silence.deadline)),
+            detected_us: self.silence.map(|silence| micros(silence.detected)),
+            decided_us: micros(self.decided),
+            steps: self.steps.iter().map(|step| report_step(step, micros)).collect(),
+            result: self.result.into(),
+        }
+    }
+}
+
+fn report_step(step: &Step, micros: impl Fn(Nanos) -> i64) -> StepStatus {
+    StepStatus {
+        resource: step.resource.clone(),
+        operation: step.operation.as_str().into(),
+        started_us: micros(step.started),
+        ended_us: micros(step.ended),
+        outcome: step.outcome.to_string(),
+    }
+}
+
+fn signed_micros(time: Nanos, origin: Nanos) -> i64 {
+    let later = i64::try_from(time.since(origin).as_micros()).unwrap_or(i64::MAX);
+    let earlier = i64::try_from(origin.since(time).as_micros()).unwrap_or(i64::MAX);
+    later - earlier
+}
+
+fn peer(cause: Cause) -> Option<usize> {
+    match cause {
+        Cause::PeerDied(node)
+        | Cause::PeerLeft(node)
+        | Cause::PeerFailed(node)
+        | Cause::FailBack(node)
+        | Cause::Conflict(node) => Some(node),
+        Cause::Start | Cause::Leave => None,
+    }
+}
