@@ -92,7 +92,6 @@ pub fn poll<T>(limit: Duration, mut condition: impl FnMut() -> Result<Option<T>>
 }
 
 /// Lets time pass during which something is watched. To wait for something, use [`poll`].
-#[expect(reason = "the ban on sleeping is the workspace's to configure")]
 pub fn pause(duration: Duration) {
     #[allow(
         clippy::disallowed_methods,

@@ -4,9 +4,16 @@
 //! Nothing in here has a name outside the process that made it: when that process ends, for whatever reason, the kernel
 //! removes every host, interface, file and process. So tests run in parallel, and twice.
 
+pub mod client;
 pub mod clock;
+pub mod cloud;
+pub mod cluster;
 mod filesystem;
 pub mod frames;
 pub mod host;
 pub mod network;
 pub mod process;
+mod service;
+pub mod site;
+pub mod status;
+pub mod tutorial;
