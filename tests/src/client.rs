@@ -116,11 +116,13 @@ impl Client {
     /// The last page that came at `until` or earlier.
     #[must_use]
     pub fn last_good(&self, until: Moment) -> Option<Answer> {
-        lock(&self.answers)
-            .iter()
-            .rev()
-            .find(|answer| answer.ended <= until && answer.page.is_ok())
-            .cloned()
+        self.last(until, |answer| answer.page.is_ok())
+    }
+
+    /// The last page of this server's that came at `until` or earlier.
+    #[must_use]
+    pub fn last_of(&self, server: &str, until: Moment) -> Option<Answer> {
+        self.last(until, |answer| answer.server() == Some(server))
     }
 
     /// The longest time without a page of those that overlap with `from..to`. Where no page came before or after, the
@@ -128,6 +130,14 @@ impl Client {
     #[must_use]
     pub fn longest_gap(&self, from: Moment, to: Moment) -> Gap {
         longest_gap(&lock(&self.answers), from, to)
+    }
+
+    fn last(&self, until: Moment, wanted: impl Fn(&Answer) -> bool) -> Option<Answer> {
+        lock(&self.answers)
+            .iter()
+            .rev()
+            .find(|answer| answer.ended <= until && wanted(answer))
+            .cloned()
     }
 
     fn first(&self, since: Moment, wanted: impl Fn(&Answer) -> bool) -> Option<Answer> {

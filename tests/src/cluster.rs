@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use nix::sys::signal::Signal;
 
 use crate::{
@@ -153,9 +153,14 @@ impl Cluster {
         Status::parse(&self.network.server(server).run_ok(HB, &["status", "--json"])?)
     }
 
-    /// Waits until both daemons see each other.
+    /// Waits until both daemons see each other; an error at once when one of them has ended.
     pub fn wait_until_joined(&self, limit: Duration) -> Result<()> {
         self.wait_until("both daemons see each other", limit, || {
+            for server in Server::ALL {
+                if let Some(status) = self.hb(server)?.exit_status()? {
+                    bail!("hb on {} ended with {status}", server.name());
+                }
+            }
             Ok(Server::ALL
                 .iter()
                 .all(|server| self.status(*server).is_ok_and(|status| status.sees_all_peers())))

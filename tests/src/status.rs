@@ -1,8 +1,12 @@
 //! What `hb status --json` says. All knowledge of its shape is here.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result};
 use serde::Deserialize;
 use serde_json::Value;
+
+use crate::clock::Moment;
 
 /// A node's view of the cluster.
 #[derive(Clone, Debug, Deserialize)]
@@ -103,6 +107,13 @@ impl Status {
 }
 
 impl Takeover {
+    /// When the last beat came, if the daemon says so.
+    #[must_use]
+    pub fn last_beat(&self) -> Option<Moment> {
+        self.last_beat_monotonic_us
+            .map(|micros| Moment::from_clock(Duration::from_micros(micros)))
+    }
+
     /// The step that gave this node the floating IP, once it has ended.
     #[must_use]
     pub fn start(&self) -> Option<&Step> {

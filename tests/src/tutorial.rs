@@ -1,5 +1,7 @@
 //! The tutorial's files, as its reader writes them.
 
+use std::time::Duration;
+
 use anyhow::Result;
 
 use crate::{
@@ -7,6 +9,12 @@ use crate::{
     host::Host,
     network::{FLOATING_IP, METADATA_IP},
 };
+
+/// The keepalive that is in effect where ha.cf does not say.
+pub const KEEPALIVE: Duration = Duration::from_millis(100);
+
+/// The deadtime that is in effect where ha.cf does not say.
+pub const DEADTIME: Duration = Duration::from_millis(500);
 
 /// The tutorial's ha.cf.
 pub const HA_CF: &str = "\
