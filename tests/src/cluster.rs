@@ -177,7 +177,7 @@ impl Cluster {
     /// Waits until a condition holds; when it does not within `limit`, the error shows the hosts' logs.
     pub fn wait_until(&self, what: &str, limit: Duration, mut condition: impl FnMut() -> Result<bool>) -> Result<()> {
         let held = poll(limit, || Ok(condition()?.then_some(()))).and_then(|held| held.context("it does not"));
-        held.map_err(|error| self.explained(&error.context(format!("waited {limit:?} until {what}"))))
+        held.map_err(|error| self.explained(&error.context(format!("waiting, for at most {limit:?}, until {what}"))))
     }
 
     /// An error with what the hosts' processes wrote.

@@ -9,7 +9,13 @@
 //! The floating IP is on the loopback of both servers, as a cloud's anchor address is on both of them: whichever the
 //! router sends its packets to answers.
 
-use std::{fmt::Write, net::Ipv4Addr, process::Command, time::Duration};
+use std::{
+    fmt::Write as _,
+    io::{Seek, Write as _},
+    net::Ipv4Addr,
+    process::Command,
+    time::Duration,
+};
 
 use anyhow::{Context, Result, ensure};
 
@@ -200,26 +206,17 @@ impl Network {
             (&self.client, "to-client", 2),
         ];
         let mut cables = String::new();
+        // The kernel reports a new carrier at once where an interface's index is not its peer's, and may else take a
+        // second (linkwatch_urgent_event in net/core/link_watch.c).
         for (host, port, number) in ends {
+            let (cloud, end) = (self.cloud.pid(), host.pid());
+            let peer = format!("peer name {INTERFACE} address 02:00:00:00:00:{number:02x} netns {end}");
             writeln!(
                 cables,
-                "link add {port} netns {} type veth peer name {INTERFACE} address 02:00:00:00:00:{number:02x} netns {}",
-                self.cloud.pid(),
-                host.pid(),
+                "link add {port} index 1{number:02} netns {cloud} type veth {peer}"
             )?;
         }
-        let outside = tempfile::NamedTempFile::new()?;
-        std::fs::write(&outside, cables)?;
-        let made = Command::new("ip")
-            .arg("-batch")
-            .arg(outside.path())
-            .output()
-            .context("cannot run ip (iproute2)")?;
-        ensure!(
-            made.status.success(),
-            "cannot connect the hosts: {}",
-            String::from_utf8_lossy(&made.stderr)
-        );
+        lay(&cables)?;
 
         for server in Server::ALL {
             configure(self.server(server), server.address(), CLOUD_IP)?;
@@ -259,6 +256,21 @@ impl Network {
         });
         forwards??.with_context(|| format!("the switch's port {port} does not forward after {LINK_UP:?}"))
     }
+}
+
+/// Runs ip outside the hosts.
+fn lay(cables: &str) -> Result<()> {
+    let mut commands = tempfile::tempfile()?;
+    commands.write_all(cables.as_bytes())?;
+    commands.rewind()?;
+    let made = Command::new("ip").args(["-batch", "-"]).stdin(commands).output();
+    let made = made.context("cannot run ip (iproute2)")?;
+    ensure!(
+        made.status.success(),
+        "cannot connect the hosts: {}",
+        String::from_utf8_lossy(&made.stderr)
+    );
+    Ok(())
 }
 
 fn configure(host: &Host, address: Ipv4Addr, gateway: Ipv4Addr) -> Result<()> {

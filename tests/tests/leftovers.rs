@@ -18,11 +18,12 @@ fn a_killed_harness_leaves_no_host() -> Result<()> {
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()?;
-    let lines = BufReader::new(holder.stdout.take().context("no output")?).lines();
-    let hosts = lines
-        .take(2)
-        .map(|line| Ok(line?.rsplit(' ').next().unwrap_or_default().to_owned()));
-    let hosts = hosts.collect::<Result<Vec<_>>>()?;
+    // Read to its end only when the holder is gone: it may still be writing.
+    let mut lines = BufReader::new(holder.stdout.take().context("no output")?).lines();
+    let mut hosts = Vec::new();
+    for line in lines.by_ref().take(2) {
+        hosts.push(line?.rsplit(' ').next().unwrap_or_default().to_owned());
+    }
     ensure!(hosts.len() == 2, "the holder made no hosts");
     // Something of its own in each host: the host must not need anybody to end it.
     for pid in &hosts {
@@ -49,6 +50,7 @@ fn a_killed_harness_leaves_no_host() -> Result<()> {
 
     holder.kill()?;
     holder.wait()?;
+    drop(lines);
     let gone = poll(Duration::from_secs(5), || Ok((users()? == 0).then_some(())))?;
     gone.with_context(|| format!("{:?} processes are left", users()))
 }
