@@ -1,6 +1,6 @@
 //! The file system of a host: the machine's own, with private and writable copies of what a cluster member changes.
 
-use std::{fs, io::ErrorKind, path::Path, process::Command};
+use std::{fs, io::ErrorKind, os::unix::fs::symlink, path::Path, process::Command};
 
 use anyhow::{Context, Result, ensure};
 use nix::{
@@ -9,10 +9,16 @@ use nix::{
 };
 
 /// Directories whose content a host starts with, and changes for itself alone.
-const OVERLAID: [&str; 3] = ["/etc", "/var", "/usr/local"];
+const OVERLAID: [&str; 2] = ["/etc", "/var"];
 
-/// Directories that start empty.
-const EMPTY: [&str; 3] = ["/run", "/tmp", "/dev/shm"];
+/// Directories that start empty, as on a machine fresh from its distribution.
+const EMPTY: [(&str, &str); 5] = [
+    ("/run", "mode=755"),
+    ("/usr/local/bin", "mode=755"),
+    ("/usr/local/sbin", "mode=755"),
+    ("/tmp", "mode=1777"),
+    ("/dev/shm", "mode=1777"),
+];
 
 /// What the machine's own cluster member, if there is one, must not lend to a host.
 const FORGOTTEN: [&str; 3] = ["/etc/ha.d", "/etc/init.d/floatip", "/var/lib/hb"];
@@ -28,8 +34,8 @@ pub(crate) fn make_private() -> Result<()> {
         overlay(directory).with_context(|| format!("cannot give the host a {directory} of its own"))?;
     }
     umount2("/tmp", MntFlags::MNT_DETACH).context("cannot unmount /tmp")?;
-    for directory in EMPTY {
-        mount_on(directory, Some("tmpfs"), MsFlags::empty(), Some("mode=1777"))?;
+    for (directory, mode) in EMPTY {
+        mount_on(directory, Some("tmpfs"), MsFlags::empty(), Some(mode))?;
     }
     fs::create_dir_all("/run/lock")?;
     for path in FORGOTTEN {
@@ -44,23 +50,36 @@ pub(crate) fn make_private() -> Result<()> {
 }
 
 fn overlay(directory: &str) -> Result<()> {
-    let private = format!("/tmp/{}", directory.trim_start_matches('/').replace('/', "-"));
+    let private = format!("/tmp{directory}");
     let (upper, work) = (format!("{private}/upper"), format!("{private}/work"));
     fs::create_dir_all(&upper)?;
     fs::create_dir_all(&work)?;
     let options = format!("lowerdir={directory},upperdir={upper},workdir={work}");
     match mount_on(directory, Some("overlay"), MsFlags::empty(), Some(&options)) {
         Ok(()) => Ok(()),
-        // No overlayfs in the kernel, or none here: a copy does as well, only slower.
-        Err(_) => copy_over(directory, &upper),
+        Err(_) => replace(directory, &upper),
     }
 }
 
-fn copy_over(directory: &str, copy: &str) -> Result<()> {
-    let status = Command::new("cp")
-        .args(["-a", "--", &format!("{directory}/."), copy])
-        .status()?;
-    ensure!(status.success(), "cp -a {directory} failed: {status}");
+/// What does where there is no overlayfs: a copy, and of what grows without bounds only the directories at its top.
+fn replace(directory: &str, copy: &str) -> Result<()> {
+    if directory == "/var" {
+        for entry in fs::read_dir(directory)?.flatten() {
+            let (path, copied) = (entry.path(), Path::new(copy).join(entry.file_name()));
+            match fs::read_link(&path) {
+                Ok(target) => symlink(target, copied)?,
+                Err(_) if path.is_dir() => fs::create_dir_all(copied)?,
+                Err(_) => {}
+            }
+        }
+        fs::create_dir_all(Path::new(copy).join("lib/nginx"))?;
+        fs::create_dir_all(Path::new(copy).join("log/nginx"))?;
+    } else {
+        let status = Command::new("cp")
+            .args(["-a", "--", &format!("{directory}/."), copy])
+            .status()?;
+        ensure!(status.success(), "cp -a {directory} failed: {status}");
+    }
     mount_with(Some(copy), directory, None, MsFlags::MS_BIND, None)
 }
 

@@ -283,14 +283,8 @@ fn end_init(init: &mut Child) -> Option<ExitStatus> {
 
 /// Makes the namespaces and the first process. Runs on a thread of its own, which then is inside.
 fn create_inside(name: &str) -> Result<(Child, File)> {
-    unshare(
-        CloneFlags::CLONE_FS
-            | CloneFlags::CLONE_NEWNS
-            | CloneFlags::CLONE_NEWUTS
-            | CloneFlags::CLONE_NEWNET
-            | CloneFlags::CLONE_NEWPID,
-    )
-    .context("cannot make namespaces")?;
+    unshare(CloneFlags::CLONE_FS | CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWUTS | CloneFlags::CLONE_NEWNET)
+        .context("cannot make namespaces")?;
     sethostname(name).context("cannot set the host name")?;
     filesystem::make_private()?;
     let log = OpenOptions::new()
@@ -298,6 +292,8 @@ fn create_inside(name: &str) -> Result<(Child, File)> {
         .append(true)
         .open(LOG)
         .with_context(|| format!("cannot create {LOG}"))?;
+    // From here on the next child is the host's first process.
+    unshare(CloneFlags::CLONE_NEWPID).context("cannot make a PID namespace")?;
     let mut init = Command::new("/bin/sh")
         .args(["-c", INIT])
         .env("PATH", PATH)
