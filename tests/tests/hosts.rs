@@ -5,9 +5,9 @@ use std::{collections::HashSet, fs, time::Duration};
 use anyhow::{Context, Result, ensure};
 use hb_tests::{
     clock::{Moment, poll},
-    frames::{Capture, Direction, inject},
     host::Host,
     network::{Cut, INTERFACE, METADATA_IP, Network, Server},
+    wire::{Capture, Direction, inject},
 };
 
 const SOON: Duration = Duration::from_secs(5);
