@@ -1,2 +1,22 @@
-//! What both sides of the kernel boundary share.
+//! What both sides of the kernel boundary share: the layout of a beat, SHA-1 for a 512-byte stack, the parsing of
+//! frames, the decision to admit, and the layout of map values.
+//!
+//! The XDP program (`main.rs`) is glue around [`admit::admit`]; the daemon and the tests use the same code on the host.
 #![no_std]
+#![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
+
+pub mod admit;
+pub mod beat;
+pub mod frame;
+pub mod hmac;
+pub mod liveness;
+pub mod sha1;
+pub mod tables;
+pub mod units;
+pub mod verdict;
+
+pub use admit::admit;
+pub use beat::Beat;
+pub use liveness::{Heard, Liveness};
+pub use units::{Incarnation, KeyId, Nanos, NodeId, Sequence};
+pub use verdict::Verdict;

@@ -1,1 +1,197 @@
+//! The XDP program: glue between [`hb_ebpf::admit`] and the kernel's maps and helpers.
+#![no_std]
+#![no_main]
 
+use core::ptr;
+
+use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_PASS};
+use aya_ebpf::btf_maps::{Array, HashMap, PerCpuArray, RingBuf};
+use aya_ebpf::helpers::bpf_ktime_get_ns;
+use aya_ebpf::macros::{btf_map, xdp};
+use aya_ebpf::programs::XdpContext;
+use aya_log_ebpf::debug;
+use hb_ebpf::admit::{self, Received, World};
+use hb_ebpf::frame::{Frame, Window};
+use hb_ebpf::hmac::Midstates;
+use hb_ebpf::liveness::Event;
+use hb_ebpf::sha1::{self, Work};
+use hb_ebpf::tables::{self, Own, Peer};
+use hb_ebpf::{KeyId, Liveness, Nanos, NodeId, Verdict, verdict};
+
+/// Userspace reads the liveness map through memory.
+const BPF_F_MMAPABLE: usize = 1 << 10;
+
+/// The keys by number. Userspace writes.
+#[btf_map]
+static KEYS: Array<Midstates, { tables::KEYS as usize }> = Array::new();
+
+/// The peers by [`NodeId`]. Userspace writes.
+#[btf_map]
+static PEERS: HashMap<u32, Peer, 16> = HashMap::new();
+
+/// One value a peer and link. The program writes. Userspace sets the number of entries.
+#[btf_map]
+static LIVENESS: Array<Liveness, 16, BPF_F_MMAPABLE> = Array::new();
+
+/// Frames by [`Verdict::counter`]. The program writes. Userspace sets the number of entries.
+#[btf_map]
+static COUNTERS: PerCpuArray<u64, { 17 * verdict::COUNT as usize }> = PerCpuArray::new();
+
+/// What changed. The program writes.
+#[btf_map]
+static EVENTS: RingBuf<Event, 65536> = RingBuf::new();
+
+/// The UDP port of beats; set before loading.
+#[unsafe(no_mangle)]
+static UDP_PORT: u16 = 0;
+
+/// Our own [`NodeId`]; set before loading.
+#[unsafe(no_mangle)]
+static OWN_NODE: u32 = 0;
+
+/// The program's name in the kernel, and the entry for every frame of an interface.
+#[xdp]
+pub fn hb_xdp(ctx: XdpContext) -> u32 {
+    let verdict = admit::admit(
+        &Packet {
+            start: ctx.data(),
+            end: ctx.data_end(),
+        },
+        &Kernel,
+    );
+    // Off by default: the level is a constant to the verifier, which removes this.
+    if verdict != Verdict::NotOurs && verdict != Verdict::Accepted {
+        debug!(
+            &ctx,
+            "verdict {} on a frame of {} bytes",
+            verdict as u32,
+            ctx.data_end() - ctx.data()
+        );
+    }
+    if verdict.passes() { XDP_PASS } else { XDP_DROP }
+}
+
+/// The frame, between the two pointers that the verifier knows.
+#[derive(Clone, Copy)]
+struct Packet {
+    start: usize,
+    end: usize,
+}
+
+impl Frame for Packet {
+    #[inline(always)]
+    fn bytes<const LEN: usize>(&self, offset: usize) -> Option<Window<'_, LEN>> {
+        let at = self.start + offset;
+        if at + LEN > self.end {
+            return None;
+        }
+        // SAFETY: the LEN bytes lie in the frame, as just checked, and nobody writes to it while the program runs.
+        Some(Window(unsafe { &*ptr::with_exposed_provenance::<[u8; LEN]>(at) }))
+    }
+}
+
+/// Maps and helpers.
+struct Kernel;
+
+impl World for Kernel {
+    #[inline(always)]
+    fn own(&self) -> Own {
+        // SAFETY: both are valid for reads; volatile, because the loader writes them after compilation.
+        unsafe {
+            Own {
+                node: NodeId(ptr::read_volatile(&raw const OWN_NODE)),
+                port: ptr::read_volatile(&raw const UDP_PORT),
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn key(&self, id: KeyId) -> Option<&Midstates> {
+        KEYS.get(u32::from(id.0))
+    }
+
+    #[inline(always)]
+    fn peer(&self, id: NodeId) -> Option<&Peer> {
+        // SAFETY: userspace replaces values whole, which for a hash map means another element; the old one stays
+        // until the program has ended (RCU).
+        unsafe { PEERS.get(id.0) }
+    }
+
+    #[inline(always)]
+    fn liveness(&self, slot: u32) -> Option<&mut Liveness> {
+        // SAFETY: array elements live as long as the map, and one receive queue at a time runs a link's frames.
+        LIVENESS.get_ptr_mut(slot).map(|value| unsafe { &mut *value })
+    }
+
+    #[inline(always)]
+    fn now(&self) -> Nanos {
+        // SAFETY: the helper has no preconditions.
+        Nanos(unsafe { bpf_ktime_get_ns() })
+    }
+
+    #[inline(always)]
+    fn compress(&self, work: &mut Work) {
+        hb_compress(work);
+    }
+
+    #[inline(always)]
+    fn judge(&self, received: &Received, key: &Midstates, peer: &Peer) -> Verdict {
+        Verdict::from_u32(hb_judge(received, key, peer))
+    }
+
+    #[inline(always)]
+    fn count(&self, counter: u32) {
+        if let Some(value) = COUNTERS.get_ptr_mut(counter) {
+            // SAFETY: the element is this processor's own.
+            unsafe { *value += 1 };
+        }
+    }
+
+    #[inline(always)]
+    fn announce(&self, event: &Event) {
+        // A full ring loses an edge; userspace finds the level at its next beat.
+        let _ = EVENTS.output(event, 0);
+    }
+}
+
+/// [`admit::judge`] as a global BPF function: the verifier looks at it once, and not on each way that leads here.
+///
+/// Such a function takes pointers that may be null and returns an integer.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn hb_judge(received: *const Received, key: *const Midstates, peer: *const Peer) -> u32 {
+    // SAFETY: the verifier holds callers to a null pointer or a whole value, and so for the others.
+    let received = unsafe { received.as_ref() };
+    // SAFETY: as above.
+    let key = unsafe { key.as_ref() };
+    // SAFETY: as above.
+    let peer = unsafe { peer.as_ref() };
+    let (Some(received), Some(key), Some(peer)) = (received, key, peer) else {
+        return Verdict::Source as u32;
+    };
+    admit::judge(&Kernel, received, key, peer) as u32
+}
+
+/// [`sha1::compress`] as a global BPF function: it is called twice.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn hb_compress(work: *mut Work) -> u32 {
+    // SAFETY: the verifier holds callers to a null pointer or a whole `Work`.
+    match unsafe { work.as_mut() } {
+        None => 1,
+        Some(work) => {
+            sha1::compress(work);
+            0
+        }
+    }
+}
+
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
+
+#[cfg(not(test))]
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}

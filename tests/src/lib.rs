@@ -9,6 +9,7 @@ pub mod clock;
 pub mod cloud;
 pub mod cluster;
 mod filesystem;
+pub mod frames;
 pub mod host;
 pub mod network;
 pub mod process;

@@ -8,6 +8,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::config::ConfigError;
+
 /// Keeps a floating IP on a living host, with heartbeats validated and timestamped in the kernel.
 #[derive(Debug, Parser)]
 #[command(name = "hb", version, propagate_version = true)]
@@ -28,6 +30,7 @@ enum Command {
 
 impl Cli {
     /// Runs the chosen subcommand; an error is printed to stderr and becomes the exit code.
+    #[must_use]
     pub fn run(self) -> ExitCode {
         let result = match self.command {
             Command::Check(args) => check::run(&args),
@@ -64,6 +67,12 @@ impl Failure {
 impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
         Self::new(Exit::Failed, error)
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Self::new(Exit::NotConfigured, error)
     }
 }
 

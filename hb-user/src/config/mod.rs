@@ -1,1 +1,139 @@
 //! ha.cf, authkeys, haresources and hb.toml, read into one validated `Cluster` value.
+//!
+//! Each format has its file, a pure function from bytes to a value. [`Cluster::load`] reads the files, and is the only
+//! place here that does.
+
+mod authkeys;
+pub mod differences;
+mod digest;
+mod error;
+mod ha_cf;
+mod haresources;
+mod hb_toml;
+mod host;
+mod load;
+mod text;
+mod time;
+mod timers;
+
+use std::fmt::{self, Display};
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use authkeys::{Key, Keys, Secret};
+pub use digest::node_id;
+pub use error::ConfigError;
+pub use ha_cf::Facility;
+pub use haresources::{Group, MAX_GROUPS, Resource};
+pub use host::Host;
+pub use load::Loaded;
+pub use timers::Timers;
+
+/// Everything that the configuration files say, checked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cluster {
+    /// Where the files were read from.
+    pub dir: PathBuf,
+    /// The nodes' names, lower-cased, each once, in ha.cf's order.
+    pub nodes: Vec<String>,
+    /// Which of `nodes` this host is.
+    pub me: usize,
+    /// The ways to the other node: the `ucast` lines that do not name this host.
+    pub links: Vec<Link>,
+    /// How often a beat is sent, and how long a silence means what.
+    pub timers: Timers,
+    /// The port that beats are sent to.
+    pub udp_port: u16,
+    /// Whether groups return to their preferred node.
+    pub auto_failback: AutoFailback,
+    /// Where and how much is logged.
+    pub logging: Logging,
+    /// The keys that sign and verify beats.
+    pub keys: Keys,
+    /// The resource groups, in haresources' order.
+    pub groups: Vec<Group>,
+    /// How long one call of a resource script may take.
+    pub script_timeout: Duration,
+    /// The ha.cf parameters that scripts see as `HA_<directive>`, with the text given: those that are set, and the
+    /// defaults of keepalive, deadtime, udpport and `auto_failback`. Directives that repeat by nature (`node`, `ucast`)
+    /// are not among them.
+    pub directives: Vec<(String, String)>,
+}
+
+/// One `ucast` line.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Link {
+    /// The interface that beats leave and arrive by.
+    pub interface: String,
+    /// The other node's address on it.
+    pub peer: IpAddr,
+    /// The line of ha.cf.
+    pub line: u32,
+}
+
+/// Whether a group returns to its preferred node when that comes back.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum AutoFailback {
+    /// It does.
+    On,
+    /// It stays where it is.
+    Off,
+    /// Heartbeat's default, the behaviour before the option existed: it does, when the preferred node asks.
+    Legacy,
+}
+
+impl Display for AutoFailback {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::On => "on",
+            Self::Off => "off",
+            Self::Legacy => "legacy",
+        })
+    }
+}
+
+/// Where and how much is logged.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Logging {
+    /// A file that messages are appended to.
+    pub logfile: Option<PathBuf>,
+    /// The syslog facility, unless none is wanted.
+    pub facility: Option<Facility>,
+    /// 0 is silent about details; more is more.
+    pub debug: u8,
+}
+
+/// Something accepted that an operator should look at.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Warning {
+    /// The file, and the line where there is one: `ha.cf:3`.
+    pub origin: String,
+    /// What is odd, and what it leads to.
+    pub message: String,
+}
+
+impl Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.origin, self.message)
+    }
+}
+
+/// One setting in force.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Setting {
+    /// The directive.
+    pub name: &'static str,
+    /// The value in force.
+    pub value: String,
+    /// The file and line that set it (`ha.cf:3`), or `default`.
+    pub origin: String,
+}
+
+impl Setting {
+    /// Whether no file sets it.
+    #[must_use]
+    pub fn is_default(&self) -> bool {
+        self.origin == "default"
+    }
+}

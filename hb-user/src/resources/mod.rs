@@ -1,1 +1,12 @@
 //! What a takeover does: scripts and cloud floating IPs.
+
+pub mod digitalocean;
+pub mod environment;
+pub mod group;
+mod output;
+pub mod scripts;
+pub mod secret;
+#[cfg(test)]
+mod testing;
+
+pub use output::is_running;

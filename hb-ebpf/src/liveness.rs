@@ -1,0 +1,270 @@
+//! The value of the liveness map: one a peer and link, written by the XDP program alone and read by everybody.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use crate::beat::{Echo, Groups};
+use crate::{Incarnation, Nanos, Sequence};
+
+/// The newest admitted beat of a link.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[repr(C)]
+pub struct Heard {
+    /// When the kernel admitted it.
+    pub seen: Nanos,
+    /// The sender's incarnation.
+    pub incarnation: Incarnation,
+    /// The beat's number.
+    pub sequence: Sequence,
+    /// The sender's digest of the configuration.
+    pub digest: u32,
+    /// The sender's promise for the next beat, in microseconds.
+    pub promise_us: u32,
+    /// What the sender had heard from us.
+    pub echo: Echo,
+    /// What the sender does with each resource group.
+    pub groups: Groups,
+    /// The number of a [`crate::beat::Status`].
+    pub status: u32,
+}
+
+/// How many buckets the histogram of inter-arrival times has.
+pub const BUCKETS: usize = 32;
+/// Bucket 0 counts what is below 2^11 ns (2 µs), bucket i what is in [2^(10+i), 2^(11+i)) ns, the last all the rest.
+pub const FIRST_BUCKET_LOG2: u32 = 10;
+
+/// Everything that is known of one link of one peer.
+///
+/// `heard` is two buffers: the writer fills the one that is not published and then counts `accepted` up, which
+/// publishes it. A reader never waits and never sees half a beat, whenever the writer's processor is taken away.
+#[derive(Debug)]
+#[repr(C)]
+pub struct Liveness {
+    heard: [Heard; 2],
+    accepted: u64,
+    /// Beats of the current incarnation that never came, by gaps in the sequence.
+    pub lost: u64,
+    /// Beats that came once more.
+    pub duplicates: u64,
+    /// The longest time between two beats of one incarnation.
+    pub longest_gap: Nanos,
+    /// When the next hash for a claim of a new incarnation would be due at an even pace; see [`Liveness::may_hash`].
+    budget: Nanos,
+    /// Times between two beats of one incarnation.
+    pub gaps: [u64; BUCKETS],
+}
+
+/// A claim of a new incarnation may be hashed this often in the long run, per link: a hundred times a second.
+pub const HASH_EVERY: Nanos = Nanos::from_millis(10);
+/// And this many at once.
+pub const HASH_BURST: u64 = 8;
+
+/// What changed with a beat: the bits of [`Event::changes`].
+pub mod change {
+    /// Another incarnation than before; the first beat ever included.
+    pub const INCARNATION: u32 = 1;
+    /// The sender's status; [`crate::beat::Status::Leaving`] is one.
+    pub const STATUS: u32 = 2;
+    /// The state of a resource group.
+    pub const GROUPS: u32 = 4;
+    /// The digest of the configuration.
+    pub const DIGEST: u32 = 8;
+    /// Which of our incarnations the sender hears.
+    pub const ECHO: u32 = 16;
+}
+
+/// What the ring buffer carries: an edge. The level is in the map.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(C)]
+pub struct Event {
+    /// When the beat was admitted.
+    pub seen: Nanos,
+    /// Of which link.
+    pub slot: u32,
+    /// Bits of [`change`].
+    pub changes: u32,
+}
+
+/// The writer's side. There is one writer: a link's frames reach one receive queue.
+impl Liveness {
+    /// The newest beat, for the writer itself.
+    #[must_use]
+    #[inline(always)]
+    pub fn newest(&self) -> &Heard {
+        &self.heard[(self.accepted & 1) as usize]
+    }
+
+    /// Whether the budget of the link allows one more hash for the claim of a new incarnation; if so it is spent.
+    ///
+    /// A generic cell rate algorithm (ITU-T I.371): one number, no timer.
+    #[inline(always)]
+    pub fn may_hash(&mut self, now: Nanos) -> bool {
+        let due = if self.budget.0 > now.0 { self.budget.0 } else { now.0 };
+        if due - now.0 >= HASH_BURST * HASH_EVERY.0 {
+            return false;
+        }
+        self.budget = Nanos(due + HASH_EVERY.0);
+        true
+    }
+
+    /// Records an admitted beat and publishes it; says what it differs in from the one before.
+    #[inline(always)]
+    pub fn record(&mut self, heard: &Heard) -> Difference {
+        let before = self.newest();
+        let difference = Difference {
+            incarnation: heard.incarnation.0 ^ before.incarnation.0,
+            status: heard.status ^ before.status,
+            groups: (heard.groups.0[0] ^ before.groups.0[0])
+                | (heard.groups.0[1] ^ before.groups.0[1])
+                | (heard.groups.0[2] ^ before.groups.0[2]),
+            digest: heard.digest ^ before.digest,
+            echo: heard.echo.incarnation ^ before.echo.incarnation,
+            gap: heard.seen.since(before.seen),
+        };
+        if difference.incarnation == 0 {
+            self.lost += heard.sequence.0 - before.sequence.0 - 1;
+        }
+        let accepted = self.accepted + 1;
+        self.heard[(accepted & 1) as usize] = *heard;
+        publish(&mut self.accepted, accepted);
+        difference
+    }
+
+    /// Counts a time between two beats of one incarnation. The last thing to do with a beat: the verifier follows the
+    /// choice of a bucket on 32 ways, so little should come after it.
+    #[inline(always)]
+    pub fn tally(&mut self, gap: Nanos) {
+        if gap > self.longest_gap {
+            self.longest_gap = gap;
+        }
+        // The mask is for the verifier, which does not follow the arithmetic.
+        self.gaps[bucket(gap) as usize & (BUCKETS - 1)] += 1;
+    }
+}
+
+/// What a beat differs in from the one before it: by exclusive or, without a branch, zero for no difference.
+#[derive(Clone, Copy, Debug)]
+pub struct Difference {
+    incarnation: u64,
+    status: u32,
+    groups: u32,
+    digest: u32,
+    echo: u32,
+    gap: Nanos,
+}
+
+impl Difference {
+    /// Whether there is any.
+    #[must_use]
+    #[inline(always)]
+    pub fn is_any(&self) -> bool {
+        self.incarnation | u64::from(self.status | self.groups | self.digest | self.echo) != 0
+    }
+
+    /// As bits of [`change`].
+    #[must_use]
+    #[inline(always)]
+    pub fn changes(&self) -> u32 {
+        let bit = |difference: u32, bit| if difference == 0 { 0 } else { bit };
+        let incarnation = if self.incarnation == 0 { 0 } else { change::INCARNATION };
+        incarnation
+            | bit(self.status, change::STATUS)
+            | bit(self.groups, change::GROUPS)
+            | bit(self.digest, change::DIGEST)
+            | bit(self.echo, change::ECHO)
+    }
+
+    /// The time between the two beats; `None` if they are not of one incarnation.
+    #[must_use]
+    #[inline(always)]
+    pub fn gap(&self) -> Option<Nanos> {
+        if self.incarnation == 0 { Some(self.gap) } else { None }
+    }
+}
+
+/// The reader's side, from a memory that the writer may be changing.
+impl Liveness {
+    /// How many beats were admitted, all incarnations together.
+    #[must_use]
+    pub fn accepted(&self) -> u64 {
+        self.shared().load(Ordering::Relaxed)
+    }
+
+    /// The newest admitted beat, whole; `None` before the first.
+    #[must_use]
+    pub fn heard(&self) -> Option<Heard> {
+        let mut accepted = self.shared().load(Ordering::Acquire);
+        loop {
+            if accepted == 0 {
+                return None;
+            }
+            let buffer = &raw const self.heard[usize::from(accepted & 1 == 1)];
+            // SAFETY: the pointer comes from a reference; any bit pattern is a `Heard`. The read is volatile because
+            // the kernel may write meanwhile; what it tore is thrown away below.
+            let heard = unsafe { buffer.read_volatile() };
+            core::sync::atomic::fence(Ordering::Acquire);
+            let again = self.shared().load(Ordering::Relaxed);
+            // The writer touches this buffer again only once it has published the other.
+            if again == accepted {
+                return Some(heard);
+            }
+            accepted = again;
+        }
+    }
+
+    fn shared(&self) -> &AtomicU64 {
+        // SAFETY: the field is aligned, lives as long as the reference, and all readers go through here.
+        unsafe { AtomicU64::from_ptr((&raw const self.accepted).cast_mut()) }
+    }
+}
+
+/// Stores `value` after everything that was stored before.
+///
+/// Before instruction set v4 BPF has no store with release ordering. An exchange has (and more), costs nothing that
+/// can be measured, and kernels have known it since 5.12.
+#[inline(always)]
+fn publish(place: &mut u64, value: u64) {
+    #[cfg(not(target_arch = "bpf"))]
+    // SAFETY: the place is aligned and lives as long as the reference.
+    unsafe { AtomicU64::from_ptr(place) }.store(value, Ordering::Release);
+    #[cfg(target_arch = "bpf")]
+    // SAFETY: one exchange with a place that is ours to write.
+    unsafe {
+        core::arch::asm!("{value} = xchg_64({place} + 0, {value})", place = in(reg) place, value = inout(reg) value => _);
+    }
+}
+
+/// The bucket of a time between two beats: [`FIRST_BUCKET_LOG2`].
+///
+/// BPF has no instruction to count leading zeros; a binary search is shorter than what LLVM makes of it.
+#[must_use]
+#[inline(always)]
+pub fn bucket(gap: Nanos) -> u32 {
+    let mut rest = gap.0 >> FIRST_BUCKET_LOG2;
+    if rest >> (BUCKETS - 1) != 0 {
+        return 31;
+    }
+    let mut log2 = 0;
+    if rest >> 16 != 0 {
+        log2 += 16;
+        rest >>= 16;
+    }
+    if rest >> 8 != 0 {
+        log2 += 8;
+        rest >>= 8;
+    }
+    if rest >> 4 != 0 {
+        log2 += 4;
+        rest >>= 4;
+    }
+    if rest >> 2 != 0 {
+        log2 += 2;
+        rest >>= 2;
+    }
+    if rest >> 1 != 0 {
+        log2 += 1;
+    }
+    log2
+}
+
+#[cfg(test)]
+mod tests;

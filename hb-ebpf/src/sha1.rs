@@ -1,0 +1,112 @@
+//! The SHA-1 compression function (FIPS 180-4, section 6.1.2), shaped for BPF.
+//!
+//! The verifier allows 512 bytes of stack, and LLVM spills far more when it sees through an unrolled message
+//! schedule. So the schedule is sixteen rolling words behind volatile reads and writes, and the rounds are unrolled by
+//! macro with their five words in registers.
+
+/// The state before the first block.
+pub const IV: State = [0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476, 0xc3d2_e1f0];
+
+/// The chaining value.
+pub type State = [u32; 5];
+
+/// What [`compress`] works on: one pointer, because a BPF function takes few arguments.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Work {
+    /// The chaining value, before and after.
+    pub state: State,
+    /// The block, as sixteen big-endian words. Destroyed.
+    pub block: [u32; 16],
+}
+
+/// Advances `work.state` by `work.block`.
+#[inline(always)]
+pub fn compress(work: &mut Work) {
+    let w = work.block.as_mut_ptr();
+    let [mut a, mut b, mut c, mut d, mut e] = work.state;
+
+    macro_rules! word {
+        // The first sixteen words are the block's own.
+        (load $i:expr) => {
+            // SAFETY: `$i` is a literal below 16, the length of the block.
+            unsafe { w.add($i).read_volatile() }
+        };
+        // W[t] = ROTL1(W[t-3] ^ W[t-8] ^ W[t-14] ^ W[t-16]), rolling over sixteen words.
+        (expand $i:expr) => {{
+            // SAFETY: every index is taken modulo 16, the length of the block.
+            unsafe {
+                let x = w.add(($i + 13) & 15).read_volatile()
+                    ^ w.add(($i + 8) & 15).read_volatile()
+                    ^ w.add(($i + 2) & 15).read_volatile()
+                    ^ w.add($i & 15).read_volatile();
+                let x = x.rotate_left(1);
+                w.add($i & 15).write_volatile(x);
+                x
+            }
+        }};
+    }
+    macro_rules! round {
+        ($a:ident $b:ident $c:ident $d:ident $e:ident, $f:ident, $k:literal, $how:ident $i:expr) => {
+            $e = $e
+                .wrapping_add($a.rotate_left(5))
+                .wrapping_add($f($b, $c, $d))
+                .wrapping_add($k)
+                .wrapping_add(word!($how $i));
+            $b = $b.rotate_left(30);
+        };
+    }
+    macro_rules! five {
+        ($f:ident, $k:literal, $how:ident $i:expr) => {
+            round!(a b c d e, $f, $k, $how ($i));
+            round!(e a b c d, $f, $k, $how ($i + 1));
+            round!(d e a b c, $f, $k, $how ($i + 2));
+            round!(c d e a b, $f, $k, $how ($i + 3));
+            round!(b c d e a, $f, $k, $how ($i + 4));
+        };
+    }
+    macro_rules! twenty {
+        ($f:ident, $k:literal, $i:expr) => {
+            five!($f, $k, expand($i));
+            five!($f, $k, expand($i + 5));
+            five!($f, $k, expand($i + 10));
+            five!($f, $k, expand($i + 15));
+        };
+    }
+
+    five!(choose, 0x5a82_7999, load 0);
+    five!(choose, 0x5a82_7999, load 5);
+    five!(choose, 0x5a82_7999, load 10);
+    round!(a b c d e, choose, 0x5a82_7999, load 15);
+    round!(e a b c d, choose, 0x5a82_7999, expand 16);
+    round!(d e a b c, choose, 0x5a82_7999, expand 17);
+    round!(c d e a b, choose, 0x5a82_7999, expand 18);
+    round!(b c d e a, choose, 0x5a82_7999, expand 19);
+    twenty!(parity, 0x6ed9_eba1, 20);
+    twenty!(majority, 0x8f1b_bcdc, 40);
+    twenty!(parity, 0xca62_c1d6, 60);
+
+    work.state[0] = work.state[0].wrapping_add(a);
+    work.state[1] = work.state[1].wrapping_add(b);
+    work.state[2] = work.state[2].wrapping_add(c);
+    work.state[3] = work.state[3].wrapping_add(d);
+    work.state[4] = work.state[4].wrapping_add(e);
+}
+
+#[inline(always)]
+fn choose(b: u32, c: u32, d: u32) -> u32 {
+    d ^ (b & (c ^ d))
+}
+
+#[inline(always)]
+fn parity(b: u32, c: u32, d: u32) -> u32 {
+    b ^ c ^ d
+}
+
+#[inline(always)]
+fn majority(b: u32, c: u32, d: u32) -> u32 {
+    (b & c) | (d & (b | c))
+}
+
+#[cfg(test)]
+mod tests;

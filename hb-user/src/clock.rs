@@ -1,0 +1,28 @@
+//! The clock: the one file of the crate that reads it.
+
+use hb_ebpf::Nanos;
+use nix::time::{ClockId, clock_gettime};
+
+/// `CLOCK_MONOTONIC`, which is also the clock of the kernel's time stamps.
+///
+/// # Panics
+///
+/// Never on Linux: `clock_gettime(2)` fails only for a clock that does not exist.
+#[must_use]
+pub fn now() -> Nanos {
+    read(ClockId::CLOCK_MONOTONIC)
+}
+
+/// Seconds since 1970 by this host's clock, which may be wrong and may go back.
+#[must_use]
+pub fn unix_seconds() -> u64 {
+    read(ClockId::CLOCK_REALTIME).0 / 1_000_000_000
+}
+
+fn read(clock: ClockId) -> Nanos {
+    #[expect(clippy::disallowed_methods, reason = "this is the file that reads the clock")]
+    let time = clock_gettime(clock).expect("Linux has this clock");
+    let seconds = u64::try_from(time.tv_sec()).unwrap_or(0);
+    let nanos = u64::try_from(time.tv_nsec()).unwrap_or(0);
+    Nanos(seconds.saturating_mul(1_000_000_000).saturating_add(nanos))
+}

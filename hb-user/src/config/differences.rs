@@ -1,0 +1,111 @@
+//! What differs from Heartbeat 3.0.6, deliberately: printed by `hb check`, quoted by the README.
+
+use super::{AutoFailback, Loaded};
+
+/// One deliberate difference.
+#[derive(Clone, Copy, Debug)]
+pub struct Difference {
+    /// What it is about.
+    pub topic: &'static str,
+    /// What Heartbeat does.
+    pub heartbeat: &'static str,
+    /// What is done here, and why.
+    pub here: &'static str,
+    applies: fn(&Loaded) -> bool,
+}
+
+impl Difference {
+    /// Whether a cluster that was running on Heartbeat with these files would notice.
+    #[must_use]
+    pub fn applies(&self, loaded: &Loaded) -> bool {
+        (self.applies)(loaded)
+    }
+}
+
+/// All of them, but for directives that are refused: whoever meets one is told.
+pub const DIFFERENCES: [Difference; 12] = [
+    Difference {
+        topic: "keepalive, deadtime",
+        heartbeat: "1 s and 30 s where ha.cf does not set them",
+        here: "100 ms and 500 ms; where only keepalive is set, deadtime is 5 times as much and at least 500 ms; \
+               where only deadtime is set, keepalive is a fifth of it and at most 1 s",
+        applies: |loaded| defaulted(loaded, "keepalive") || defaulted(loaded, "deadtime"),
+    },
+    Difference {
+        topic: "initdead",
+        heartbeat: "deadtime above 10 s, else twice deadtime and at least 12 s, where ha.cf does not set it",
+        here: "the same with at least 2 s: a node that starts alone serves early",
+        applies: |loaded| defaulted(loaded, "initdead"),
+    },
+    Difference {
+        topic: "whose deadtime",
+        heartbeat: "a node is timed out by the deadtime that it announces itself",
+        here: "by the deadtime in the own ha.cf: what the file says is what happens",
+        applies: always,
+    },
+    Difference {
+        topic: "authkeys",
+        heartbeat: "sha1, md5 and crc",
+        here: "sha1 only: beats are signed with HMAC-SHA1",
+        applies: always,
+    },
+    Difference {
+        topic: "several keys",
+        heartbeat: "a packet is checked with the receiver's signing key, whatever key it names",
+        here: "with the key it names, so that keys can be changed one node at a time",
+        applies: |loaded| loaded.cluster.keys.all.len() > 1,
+    },
+    Difference {
+        topic: "udpport",
+        heartbeat: "any number but 0; after a ucast line it is without effect; /etc/services names the default",
+        here: "1 to 65535; after a ucast line it is refused; the default is 694",
+        applies: always,
+    },
+    Difference {
+        topic: "auto_failback legacy",
+        heartbeat: "the default, with warnings; standby is refused",
+        here: "the default; a group returns as with `on`",
+        applies: |loaded| loaded.cluster.auto_failback == AutoFailback::Legacy,
+    },
+    Difference {
+        topic: "haresources",
+        heartbeat: "a comment on a continuation line becomes resources of the group",
+        here: "it is a comment",
+        applies: |loaded| !loaded.cluster.groups.is_empty(),
+    },
+    Difference {
+        topic: "start",
+        heartbeat: "waits 10 s before it takes its groups (auto_failback on or off)",
+        here: "takes them as soon as it is known who runs what",
+        applies: |loaded| loaded.cluster.auto_failback != AutoFailback::Legacy,
+    },
+    Difference {
+        topic: "groups",
+        heartbeat: "are started one after another",
+        here: "are started in parallel; the resources of one group still in order",
+        applies: |loaded| loaded.cluster.groups.len() > 1,
+    },
+    Difference {
+        topic: "shutdown",
+        heartbeat: "calls stop for every group of haresources",
+        here: "calls stop for those that run here",
+        applies: |loaded| !loaded.cluster.groups.is_empty(),
+    },
+    Difference {
+        topic: "healed partition",
+        heartbeat: "both nodes give up everything and restart",
+        here: "nothing restarts: the nodes agree on one owner for each group",
+        applies: always,
+    },
+];
+
+fn always(_: &Loaded) -> bool {
+    true
+}
+
+fn defaulted(loaded: &Loaded, name: &str) -> bool {
+    loaded
+        .settings
+        .iter()
+        .any(|setting| setting.name == name && setting.is_default())
+}

@@ -1,0 +1,359 @@
+//! ha.cf: nodes, media, timers, logging.
+
+mod directives;
+mod facility;
+mod values;
+
+use std::io;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+pub use facility::Facility;
+
+use super::error::{Fault, Quoted};
+use super::timers::{self, Timers};
+use super::{AutoFailback, Host, Link, Logging, Setting, Warning, node_id, text};
+
+#[cfg(test)]
+mod tests;
+
+const DEFAULT_UDP_PORT: u16 = 694;
+const DEFAULT_AUTO_FAILBACK: AutoFailback = AutoFailback::Legacy;
+const MAX_NODES: usize = 2;
+/// Linux's `HOST_NAME_MAX`.
+const MAX_NODE_NAME: usize = 64;
+/// Linux's `IFNAMSIZ` less the NUL.
+const MAX_INTERFACE_NAME: usize = 15;
+
+/// Everything that ha.cf says.
+#[derive(Debug)]
+pub(super) struct HaCf {
+    pub(super) nodes: Vec<String>,
+    pub(super) me: usize,
+    pub(super) links: Vec<Link>,
+    pub(super) timers: Timers,
+    pub(super) udp_port: u16,
+    pub(super) auto_failback: AutoFailback,
+    pub(super) logging: Logging,
+    pub(super) directives: Vec<(String, String)>,
+    pub(super) settings: Vec<Setting>,
+    pub(super) warnings: Vec<Warning>,
+}
+
+/// How a host name in a `ucast` line becomes addresses.
+pub(super) type Resolve<'a> = &'a dyn Fn(&str) -> io::Result<Vec<IpAddr>>;
+
+/// Reads ha.cf as `host` would.
+pub(super) fn parse(bytes: &[u8], host: &Host, resolve: Resolve<'_>) -> Result<HaCf, Fault> {
+    let mut draft = Draft::default();
+    for (number, text) in text::lines(text::checked(bytes)?) {
+        let mut words = text::without_comment(text).split_ascii_whitespace();
+        let Some(directive) = words.next() else { continue };
+        let values: Vec<&str> = words.collect();
+        draft.read(
+            &Line {
+                number,
+                directive,
+                values,
+            },
+            host,
+            resolve,
+        )?;
+    }
+    draft.finish(host)
+}
+
+/// A value, the text that gave it, and the line where that stands.
+#[derive(Debug)]
+pub(super) struct Given<T> {
+    pub(super) value: T,
+    pub(super) text: String,
+    pub(super) line: u32,
+}
+
+impl<T> Given<T> {
+    pub(super) fn origin(given: Option<&Self>) -> String {
+        given.map_or_else(|| "default".to_owned(), |given| origin(given.line))
+    }
+
+    pub(super) fn warning(&self, message: String) -> Warning {
+        warning(self.line, message)
+    }
+}
+
+fn warning(line: u32, message: String) -> Warning {
+    Warning {
+        origin: origin(line),
+        message,
+    }
+}
+
+fn origin(line: u32) -> String {
+    format!("ha.cf:{line}")
+}
+
+struct Line<'a> {
+    number: u32,
+    directive: &'a str,
+    values: Vec<&'a str>,
+}
+
+impl Line<'_> {
+    /// The value of a directive. As in Heartbeat, several words are as many values, every one of them is checked, and
+    /// the last one wins.
+    fn given<T>(&self, parse: impl Fn(&str) -> Result<T, String>) -> Result<Option<Given<T>>, Fault> {
+        let mut last = None;
+        for text in &self.values {
+            let value = parse(text).map_err(|expected| self.refuse(text, expected))?;
+            last = Some(Given {
+                value,
+                text: (*text).to_owned(),
+                line: self.number,
+            });
+        }
+        if last.is_none() {
+            return Err(Fault::at(self.number, format!("{}: expected a value", self.directive)));
+        }
+        Ok(last)
+    }
+
+    fn refuse(&self, value: &str, expected: impl std::fmt::Display) -> Fault {
+        Fault::value(self.number, self.directive, value, expected)
+    }
+}
+
+/// ha.cf as far as it has been read.
+#[derive(Default)]
+struct Draft {
+    nodes: Vec<String>,
+    links: Vec<Link>,
+    ucast_lines: usize,
+    timers: timers::Draft,
+    udp_port: Option<Given<u16>>,
+    auto_failback: Option<Given<AutoFailback>>,
+    logfile: Option<Given<PathBuf>>,
+    facility: Option<Given<Option<Facility>>>,
+    debug: Option<Given<u8>>,
+    directives: Vec<(String, String)>,
+    warnings: Vec<Warning>,
+}
+
+impl Draft {
+    fn read(&mut self, line: &Line<'_>, host: &Host, resolve: Resolve<'_>) -> Result<(), Fault> {
+        match line.directive {
+            "node" => return self.read_nodes(line),
+            "ucast" => return self.read_ucast(line, host, resolve),
+            "keepalive" => self.timers.keepalive = line.given(values::time)?,
+            "deadtime" => self.timers.deadtime = line.given(values::time)?,
+            "warntime" => self.timers.warntime = line.given(values::time)?,
+            "initdead" => self.timers.initdead = line.given(values::time)?,
+            "udpport" => self.read_udpport(line)?,
+            "auto_failback" => self.auto_failback = line.given(values::auto_failback)?,
+            "logfile" => self.logfile = line.given(values::logfile)?,
+            "logfacility" => self.facility = line.given(values::facility)?,
+            "debug" => self.debug = line.given(values::debug)?,
+            other => return Err(directives::refusal(line.number, other)),
+        }
+        if let Some(value) = line.values.last() {
+            self.set_directive(line.directive, value);
+        }
+        Ok(())
+    }
+
+    fn set_directive(&mut self, directive: &str, value: &str) {
+        self.directives.retain(|(name, _)| name != directive);
+        self.directives.push((directive.to_owned(), value.to_owned()));
+    }
+
+    fn read_nodes(&mut self, line: &Line<'_>) -> Result<(), Fault> {
+        if line.values.is_empty() {
+            return Err(Fault::at(line.number, "node: expected a host's name (`uname -n`)"));
+        }
+        for text in &line.values {
+            let name = text.to_ascii_lowercase();
+            if self.nodes.contains(&name) {
+                continue;
+            }
+            if name.len() > MAX_NODE_NAME {
+                return Err(line.refuse(
+                    text,
+                    format_args!("expected at most {MAX_NODE_NAME} bytes (`uname -n`)"),
+                ));
+            }
+            if self.nodes.len() == MAX_NODES {
+                return Err(line.refuse(text, format_args!("more than {MAX_NODES} nodes are not supported yet")));
+            }
+            if let Some(twin) = self.nodes.iter().find(|node| node_id(node) == node_id(&name)) {
+                let expected = format!(
+                    "its 32-bit id is the same as that of {}: rename one of the hosts",
+                    Quoted(twin)
+                );
+                return Err(line.refuse(text, expected));
+            }
+            self.nodes.push(name);
+        }
+        Ok(())
+    }
+
+    fn read_ucast(&mut self, line: &Line<'_>, host: &Host, resolve: Resolve<'_>) -> Result<(), Fault> {
+        let [interface, peer] = line.values[..] else {
+            let given = line.values.join(" ");
+            return Err(line.refuse(&given, "expected an interface and an address (ucast eth0 192.0.2.1)"));
+        };
+        if interface.len() > MAX_INTERFACE_NAME || interface.contains(['/', ':']) || matches!(interface, "." | "..") {
+            return Err(line.refuse(interface, "expected the name of an interface (`ip link`)"));
+        }
+        let address = values::peer_address(peer, resolve).map_err(|expected| line.refuse(peer, expected))?;
+        self.ucast_lines += 1;
+        if host.owns(address) {
+            return Ok(());
+        }
+        if let Some(twin) = self
+            .links
+            .iter()
+            .find(|link| link.interface == interface && link.peer == address)
+        {
+            let message = format!("the same link as in line {}: ignored", twin.line);
+            self.warnings.push(warning(line.number, message));
+            return Ok(());
+        }
+        self.links.push(Link {
+            interface: interface.to_owned(),
+            peer: address,
+            line: line.number,
+        });
+        Ok(())
+    }
+
+    fn read_udpport(&mut self, line: &Line<'_>) -> Result<(), Fault> {
+        let port = line.given(values::udp_port)?;
+        // Heartbeat's media take the port that is set when their line is read: a later one would not reach them.
+        if let Some(port) = &port
+            && self.ucast_lines > 0
+            && port.value != self.udp_port()
+        {
+            return Err(line.refuse(&port.text, "expected before the first ucast line"));
+        }
+        self.udp_port = port;
+        Ok(())
+    }
+
+    fn udp_port(&self) -> u16 {
+        self.udp_port.as_ref().map_or(DEFAULT_UDP_PORT, |given| given.value)
+    }
+
+    fn auto_failback(&self) -> AutoFailback {
+        self.auto_failback
+            .as_ref()
+            .map_or(DEFAULT_AUTO_FAILBACK, |given| given.value)
+    }
+
+    fn finish(mut self, host: &Host) -> Result<HaCf, Fault> {
+        let me = self.find_me(host)?;
+        self.check_links()?;
+        if self.nodes.len() == 1 {
+            let message = "this host is the only node: nobody can take over from it".to_owned();
+            self.warnings.push(Warning {
+                origin: "ha.cf".to_owned(),
+                message,
+            });
+        }
+        let timers = self.timers.finish(&mut self.warnings)?;
+        let settings = self.settings(&timers);
+        self.add_default_directives(&timers);
+        Ok(HaCf {
+            me,
+            timers,
+            udp_port: self.udp_port(),
+            auto_failback: self.auto_failback(),
+            settings,
+            logging: Logging {
+                logfile: self.logfile.map(|given| given.value),
+                facility: self.facility.and_then(|given| given.value),
+                debug: self.debug.map_or(0, |given| given.value),
+            },
+            nodes: self.nodes,
+            links: self.links,
+            directives: self.directives,
+            warnings: self.warnings,
+        })
+    }
+
+    fn find_me(&self, host: &Host) -> Result<usize, Fault> {
+        if self.nodes.is_empty() {
+            return Err(Fault::file(
+                "no nodes defined: expected a line `node NAME` for every host (`uname -n`)",
+            ));
+        }
+        let name = host.name.to_ascii_lowercase();
+        self.nodes.iter().position(|node| *node == name).ok_or_else(|| {
+            let nodes = self.nodes.join(", ");
+            Fault::file(format!(
+                "this host is {} (`uname -n`): expected it among the nodes ({nodes})",
+                Quoted(&host.name)
+            ))
+        })
+    }
+
+    fn check_links(&self) -> Result<(), Fault> {
+        if self.ucast_lines == 0 {
+            return Err(Fault::file(
+                "no heartbeat media defined: expected a line `ucast INTERFACE ADDRESS`",
+            ));
+        }
+        if self.links.is_empty() {
+            return Err(Fault::file(
+                "every ucast line names this host: expected one with the other host's address",
+            ));
+        }
+        Ok(())
+    }
+
+    fn settings(&self, timers: &Timers) -> Vec<Setting> {
+        let mut settings = Vec::from(self.timers.settings(timers));
+        let mut add = |name, value: String, origin| settings.push(Setting { name, value, origin });
+        add(
+            "udpport",
+            self.udp_port().to_string(),
+            Given::origin(self.udp_port.as_ref()),
+        );
+        add(
+            "auto_failback",
+            self.auto_failback().to_string(),
+            Given::origin(self.auto_failback.as_ref()),
+        );
+        let logfile = self
+            .logfile
+            .as_ref()
+            .map_or("none".to_owned(), |given| given.value.display().to_string());
+        add("logfile", logfile, Given::origin(self.logfile.as_ref()));
+        let facility = self
+            .facility
+            .as_ref()
+            .and_then(|given| given.value)
+            .map_or("none", Facility::name);
+        add(
+            "logfacility",
+            facility.to_owned(),
+            Given::origin(self.facility.as_ref()),
+        );
+        let debug = self.debug.as_ref().map_or(0, |given| given.value);
+        add("debug", debug.to_string(), Given::origin(self.debug.as_ref()));
+        settings
+    }
+
+    /// Heartbeat sets the parameters that have a fixed default from it; the others only when they are given.
+    fn add_default_directives(&mut self, timers: &Timers) {
+        let defaults = [
+            ("keepalive", format!("{}ms", timers.keepalive.as_millis())),
+            ("deadtime", format!("{}ms", timers.deadtime.as_millis())),
+            ("udpport", self.udp_port().to_string()),
+            ("auto_failback", self.auto_failback().to_string()),
+        ];
+        for (name, value) in defaults {
+            if !self.directives.iter().any(|(given, _)| given == name) {
+                self.set_directive(name, &value);
+            }
+        }
+    }
+}

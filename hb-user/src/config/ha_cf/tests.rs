@@ -1,0 +1,417 @@
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::Path;
+
+use proptest::prelude::*;
+
+use super::directives::NOT_YET;
+use super::{Facility, HaCf, parse};
+use crate::config::error::Fault;
+use crate::config::{AutoFailback, Host, node_id};
+
+const TUTORIAL: &str = "node primary\nucast eth0 198.51.100.5\nnode secondary\nucast eth0 198.51.100.6\n";
+/// Two names with the same first word of SHA-1, found by trying.
+const TWINS: (&str, &str) = ("node138559", "node191679");
+
+#[test]
+fn accepts_the_tutorial() {
+    let ha_cf = read(TUTORIAL).expect("accepted");
+    assert_eq!(ha_cf.nodes, ["primary", "secondary"]);
+    assert_eq!(ha_cf.me, 0);
+    let links: Vec<_> = ha_cf
+        .links
+        .iter()
+        .map(|link| (link.interface.as_str(), link.peer, link.line))
+        .collect();
+    assert_eq!(links, [("eth0", IpAddr::V4(Ipv4Addr::new(198, 51, 100, 6)), 4)]);
+    assert_eq!((ha_cf.udp_port, ha_cf.auto_failback), (694, AutoFailback::Legacy));
+    assert_eq!(ha_cf.warnings, []);
+    assert_eq!(
+        shown(&ha_cf),
+        "keepalive 100ms default, deadtime 500ms default, warntime 250ms default, initdead 2s default, \
+         udpport 694 default, auto_failback legacy default, logfile none default, logfacility none default, \
+         debug 0 default"
+    );
+    assert_eq!(
+        directives(&ha_cf),
+        "keepalive=100ms deadtime=500ms udpport=694 auto_failback=legacy"
+    );
+}
+
+#[test]
+fn the_other_host_skips_the_other_line() {
+    let host = Host {
+        name: "Secondary".to_owned(),
+        addresses: vec![IpAddr::V4(Ipv4Addr::new(198, 51, 100, 6))],
+    };
+    let ha_cf = parse(TUTORIAL.as_bytes(), &host, &resolve).expect("accepted");
+    assert_eq!((ha_cf.me, ha_cf.links[0].line), (1, 2));
+}
+
+/// Lines before the tutorial's four, and the settings that they change.
+#[test]
+fn accepts_what_heartbeat_accepts() {
+    let table = [
+        (
+            "keepalive 2\ndeadtime 32\nwarntime 10\ninitdead 60",
+            "keepalive 2s ha.cf:1, deadtime 32s ha.cf:2, \
+            warntime 10s ha.cf:3, initdead 60s ha.cf:4",
+        ),
+        (
+            "keepalive 20ms\ndeadtime 100ms",
+            "keepalive 20ms ha.cf:1, deadtime 100ms ha.cf:2",
+        ),
+        (
+            "keepalive 1ms\ndeadtime 3ms\ninitdead 3ms",
+            "keepalive 1ms ha.cf:1, deadtime 3ms ha.cf:2, initdead 3ms ha.cf:3",
+        ),
+        ("deadtime 30\ndeadtime 10", "deadtime 10s ha.cf:2"),
+        ("deadtime 30 10", "deadtime 10s ha.cf:1"),
+        ("udpport 1", "udpport 1 ha.cf:1"),
+        ("udpport 65535", "udpport 65535 ha.cf:1"),
+        ("auto_failback on", "auto_failback on ha.cf:1"),
+        ("auto_failback TRUE", "auto_failback on ha.cf:1"),
+        ("auto_failback y", "auto_failback on ha.cf:1"),
+        ("auto_failback yes", "auto_failback on ha.cf:1"),
+        ("auto_failback 1", "auto_failback on ha.cf:1"),
+        ("auto_failback Off", "auto_failback off ha.cf:1"),
+        ("auto_failback false", "auto_failback off ha.cf:1"),
+        ("auto_failback no", "auto_failback off ha.cf:1"),
+        ("auto_failback N", "auto_failback off ha.cf:1"),
+        ("auto_failback 0", "auto_failback off ha.cf:1"),
+        ("auto_failback legacy", "auto_failback legacy ha.cf:1"),
+        ("logfile /var/log/ha-log", "logfile /var/log/ha-log ha.cf:1"),
+        ("logfacility local0", "logfacility local0 ha.cf:1"),
+        ("logfacility none", "logfacility none ha.cf:1"),
+        ("debug 255", "debug 255 ha.cf:1"),
+        (
+            "\t keepalive \t 1 # every second\r\n# a comment\r\n\r\n  #another",
+            "keepalive 1s ha.cf:1",
+        ),
+        ("keepalive 1#every second", "keepalive 1s ha.cf:1"),
+        ("node PRIMARY primary", ""),
+    ];
+    for (lines, expected) in table {
+        let ha_cf = read(&format!("{lines}\n{TUTORIAL}")).expect(lines);
+        let given: Vec<_> = ha_cf.settings.iter().filter(|setting| !setting.is_default()).collect();
+        let shown: Vec<String> = given
+            .iter()
+            .map(|it| format!("{} {} {}", it.name, it.value, it.origin))
+            .collect();
+        assert_eq!(shown.join(", "), expected, "{lines}");
+        assert_eq!(ha_cf.nodes, ["primary", "secondary"], "{lines}");
+        assert_eq!(ha_cf.links.len(), 1, "{lines}");
+    }
+}
+
+/// Lines before the tutorial's four, the line at fault, and the message.
+#[test]
+#[expect(clippy::too_many_lines, reason = "one table")]
+fn refuses_with_the_reason() {
+    let table = [
+        (
+            r"keepalive 2s",
+            1,
+            r#"keepalive "2s": expected seconds (2, 0.5) or milliseconds (100ms)"#,
+        ),
+        (
+            "keepalive abc",
+            1,
+            r#"keepalive "abc": expected seconds (2, 0.5) or milliseconds (100ms)"#,
+        ),
+        (
+            "\nkeepalive 100 ms",
+            2,
+            r#"keepalive "ms": expected seconds (2, 0.5) or milliseconds (100ms)"#,
+        ),
+        (
+            "keepalive 0",
+            1,
+            r#"keepalive "0": expected at least 1ms, and this rounds to 0"#,
+        ),
+        (
+            "keepalive 400us",
+            1,
+            r#"keepalive "400us": expected at least 1ms, and this rounds to 0"#,
+        ),
+        ("keepalive", 1, "keepalive: expected a value"),
+        (
+            "keepalive 1\ndeadtime 2",
+            2,
+            r#"deadtime "2": expected more than twice keepalive, which is 1s"#,
+        ),
+        (
+            "deadtime 10\ninitdead 5",
+            2,
+            r#"initdead "5": expected at least deadtime, which is 10s"#,
+        ),
+        (
+            "KeepAlive 1",
+            1,
+            r#"illegal directive "KeepAlive": expected lower case (keepalive)"#,
+        ),
+        (
+            "keepalive=1",
+            1,
+            r#"illegal directive "keepalive=1": expected a blank and no `=` (keepalive 1)"#,
+        ),
+        ("frobnicate on", 1, r#"illegal directive "frobnicate""#),
+        ("\u{feff}node primary", 1, r#"illegal directive "\u{feff}node""#),
+        ("bcast eth0", 1, "bcast: not supported yet"),
+        ("udpport 0", 1, r#"udpport "0": expected a port from 1 to 65535"#),
+        (
+            "udpport 70000",
+            1,
+            r#"udpport "70000": expected a port from 1 to 65535"#,
+        ),
+        ("udpport +694", 1, r#"udpport "+694": expected a port from 1 to 65535"#),
+        (
+            "ucast eth0 192.0.2.9\nudpport 695",
+            2,
+            r#"udpport "695": expected before the first ucast line"#,
+        ),
+        (
+            "auto_failback maybe",
+            1,
+            r#"auto_failback "maybe": expected on, off or legacy"#,
+        ),
+        ("logfile log", 1, r#"logfile "log": expected an absolute path"#),
+        (
+            "logfacility bogus",
+            1,
+            r#"logfacility "bogus": expected a syslog facility (daemon, local0, ...) or none"#,
+        ),
+        ("debug 256", 1, r#"debug "256": expected a level from 0 to 255"#),
+        ("debug -1", 1, r#"debug "-1": expected a level from 0 to 255"#),
+        ("node", 1, "node: expected a host's name (`uname -n`)"),
+        (
+            "node primary secondary tertiary",
+            1,
+            r#"node "tertiary": more than 2 nodes are not supported yet"#,
+        ),
+        (
+            "ucast eth0",
+            1,
+            r#"ucast "eth0": expected an interface and an address (ucast eth0 192.0.2.1)"#,
+        ),
+        (
+            "ucast",
+            1,
+            r#"ucast "": expected an interface and an address (ucast eth0 192.0.2.1)"#,
+        ),
+        (
+            "ucast eth0 a b",
+            1,
+            r#"ucast "eth0 a b": expected an interface and an address (ucast eth0 192.0.2.1)"#,
+        ),
+        (
+            "ucast eth0:1 192.0.2.9",
+            1,
+            r#"ucast "eth0:1": expected the name of an interface (`ip link`)"#,
+        ),
+        (
+            "ucast ../../eth0 192.0.2.9",
+            1,
+            r#"ucast "../../eth0": expected the name of an interface (`ip link`)"#,
+        ),
+        (
+            "ucast sixteen-letters. 192.0.2.9",
+            1,
+            r#"ucast "sixteen-letters.": expected the name of an interface (`ip link`)"#,
+        ),
+        (
+            "ucast eth0 nowhere",
+            1,
+            r#"ucast "nowhere": cannot resolve this host name: no such host"#,
+        ),
+        (
+            "ucast eth0 six",
+            1,
+            r#"ucast "six": expected a host name with an IPv4 address"#,
+        ),
+        (
+            "ucast eth0 2001:db8::1",
+            1,
+            r#"ucast "2001:db8::1": expected an IPv4 address: ucast6 is not supported yet"#,
+        ),
+        (
+            "ucast eth0 0.0.0.0",
+            1,
+            r#"ucast "0.0.0.0": expected the address of one host"#,
+        ),
+        (
+            "ucast eth0 225.0.0.1",
+            1,
+            r#"ucast "225.0.0.1": expected the address of one host"#,
+        ),
+        (
+            "ucast eth0 255.255.255.255",
+            1,
+            r#"ucast "255.255.255.255": expected the address of one host"#,
+        ),
+        ("\nnode a\0b", 2, "contains a NUL byte: expected plain text"),
+    ];
+    for (lines, line, message) in table {
+        let fault = read(&format!("{lines}\n{TUTORIAL}")).expect_err(lines);
+        assert_eq!((fault.line, fault.message.as_str()), (Some(line), message), "{lines}");
+    }
+}
+
+#[test]
+fn refuses_a_file_that_lacks_something() {
+    let table = [
+        (
+            "ucast eth0 192.0.2.9",
+            "no nodes defined: expected a line `node NAME` for every host (`uname -n`)",
+        ),
+        (
+            "node primary",
+            "no heartbeat media defined: expected a line `ucast INTERFACE ADDRESS`",
+        ),
+        (
+            "node alpha beta\nucast eth0 192.0.2.9",
+            r#"this host is "primary" (`uname -n`): expected it among the nodes (alpha, beta)"#,
+        ),
+        (
+            "node primary secondary\nucast eth0 198.51.100.5\nucast eth0 127.0.1.1",
+            "every ucast line names this host: expected one with the other host's address",
+        ),
+    ];
+    for (text, message) in table {
+        let fault = read(text).expect_err(text);
+        assert_eq!((fault.line, fault.message.as_str()), (None, message), "{text}");
+    }
+}
+
+#[test]
+fn refuses_every_other_directive_of_heartbeat_by_name() {
+    for directive in NOT_YET {
+        let fault = read(&format!("{directive} value")).expect_err(directive);
+        assert_eq!(fault.message, format!("{directive}: not supported yet"));
+    }
+}
+
+#[test]
+fn refuses_what_is_not_text() {
+    let fault = parse(b"node primary\nnode \xff\n", &primary(), &resolve).expect_err("refused");
+    assert_eq!(
+        (fault.line, fault.message.as_str()),
+        (Some(2), "not UTF-8 text: expected plain text")
+    );
+}
+
+#[test]
+fn refuses_nodes_with_the_same_id() {
+    assert_eq!(node_id(TWINS.0), node_id(TWINS.1));
+    let fault = read(&format!("node {} {}", TWINS.0, TWINS.1)).expect_err("refused");
+    let expected = format!(
+        "node \"{}\": its 32-bit id is the same as that of \"{}\": rename one of the hosts",
+        TWINS.1, TWINS.0
+    );
+    assert_eq!(fault.message, expected);
+}
+
+#[test]
+fn a_long_value_is_cut_and_escaped() {
+    let fault = read(&format!("debug \u{1b}[31m{}", "9".repeat(200))).expect_err("refused");
+    let expected = format!(
+        "debug \"\\u{{1b}}[31m{}...\": expected a level from 0 to 255",
+        "9".repeat(59)
+    );
+    assert_eq!(fault.message, expected);
+}
+
+#[test]
+fn a_name_is_resolved_to_its_ipv4_address() {
+    let ha_cf = read("node primary secondary\nucast eth0 both").expect("accepted");
+    assert_eq!(ha_cf.links[0].peer, IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7)));
+}
+
+#[test]
+fn warns_of_a_link_given_twice_and_of_a_lone_node() {
+    let ha_cf =
+        read("node primary\nucast eth0 192.0.2.9\nucast eth1 192.0.2.9\nucast eth0 192.0.2.9").expect("accepted");
+    assert_eq!(ha_cf.links.len(), 2);
+    let warnings: Vec<String> = ha_cf.warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        warnings,
+        [
+            "ha.cf:4: the same link as in line 2: ignored",
+            "ha.cf: this host is the only node: nobody can take over from it",
+        ]
+    );
+}
+
+#[test]
+fn scripts_see_directives_with_the_text_given() {
+    let ha_cf = read(&format!(
+        "deadtime 0.90\nkeepalive .1\nkeepalive .10\nudpport 0694\ndebug 1\n{TUTORIAL}"
+    ))
+    .expect("accepted");
+    assert_eq!(
+        directives(&ha_cf),
+        "deadtime=0.90 keepalive=.10 udpport=0694 debug=1 auto_failback=legacy"
+    );
+}
+
+#[test]
+fn logging_is_as_given() {
+    let ha_cf = read(&format!("logfile /var/log/hb\nlogfacility local3\ndebug 2\n{TUTORIAL}")).expect("accepted");
+    assert_eq!(ha_cf.logging.logfile.as_deref(), Some(Path::new("/var/log/hb")));
+    assert_eq!(ha_cf.logging.facility.map(Facility::code), Some(19));
+    assert_eq!(ha_cf.logging.debug, 2);
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_judged(bytes: Vec<u8>) {
+        let _ = parse(&bytes, &primary(), &resolve);
+    }
+
+    #[test]
+    fn anything_like_a_file_is_judged(
+        lines in "((node|ucast|keepalive|deadtime|udpport|debug|logfile|auto_failback) ?(primary|eth0|[0-9.]{1,8}|ms|#|on|\t| ){0,4}\n){0,12}"
+    ) {
+        let _ = parse(format!("{lines}{TUTORIAL}").as_bytes(), &primary(), &resolve);
+    }
+}
+
+fn read(text: &str) -> Result<HaCf, Fault> {
+    parse(text.as_bytes(), &primary(), &resolve)
+}
+
+fn primary() -> Host {
+    Host {
+        name: "primary".to_owned(),
+        addresses: vec![
+            IpAddr::V4(Ipv4Addr::LOCALHOST),
+            IpAddr::V4(Ipv4Addr::new(198, 51, 100, 5)),
+        ],
+    }
+}
+
+fn resolve(name: &str) -> io::Result<Vec<IpAddr>> {
+    let six = IpAddr::V6(Ipv6Addr::LOCALHOST);
+    match name {
+        "six" => Ok(vec![six]),
+        "both" => Ok(vec![six, IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7))]),
+        _ => Err(io::Error::other("no such host")),
+    }
+}
+
+fn shown(ha_cf: &HaCf) -> String {
+    let settings = ha_cf.settings.iter();
+    settings
+        .map(|it| format!("{} {} {}", it.name, it.value, it.origin))
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+fn directives(ha_cf: &HaCf) -> String {
+    ha_cf
+        .directives
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect::<Vec<_>>()
+        .join(" ")
+}

@@ -1,0 +1,74 @@
+//! The values of ha.cf: each function returns the value, or what was expected.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::super::{AutoFailback, time};
+use super::{Facility, Resolve};
+
+pub(super) fn time(text: &str) -> Result<Duration, String> {
+    time::parse(text).map_err(|error| error.to_string())
+}
+
+pub(super) fn peer_address(text: &str, resolve: Resolve<'_>) -> Result<IpAddr, String> {
+    let address = match text.parse::<IpAddr>() {
+        Ok(IpAddr::V6(_)) => return Err("expected an IPv4 address: ucast6 is not supported yet".to_owned()),
+        Ok(v4) => v4,
+        Err(_) => resolve(text)
+            .map_err(|error| format!("cannot resolve this host name: {error}"))?
+            .into_iter()
+            .find(IpAddr::is_ipv4)
+            .ok_or("expected a host name with an IPv4 address")?,
+    };
+    let broadcast = matches!(address, IpAddr::V4(v4) if v4.is_broadcast());
+    if address.is_unspecified() || address.is_multicast() || broadcast {
+        return Err("expected the address of one host".to_owned());
+    }
+    Ok(address)
+}
+
+pub(super) fn udp_port(text: &str) -> Result<u16, String> {
+    let port = text
+        .bytes()
+        .all(|byte| byte.is_ascii_digit())
+        .then(|| text.parse().ok())
+        .flatten();
+    port.filter(|port| *port > 0)
+        .ok_or_else(|| "expected a port from 1 to 65535".to_owned())
+}
+
+pub(super) fn auto_failback(text: &str) -> Result<AutoFailback, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "on" | "yes" | "y" | "1" => Ok(AutoFailback::On),
+        "false" | "off" | "no" | "n" | "0" => Ok(AutoFailback::Off),
+        "legacy" => Ok(AutoFailback::Legacy),
+        _ => Err("expected on, off or legacy".to_owned()),
+    }
+}
+
+pub(super) fn logfile(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    // A relative one would depend on where the daemon was started.
+    path.is_absolute()
+        .then_some(path)
+        .ok_or_else(|| "expected an absolute path".to_owned())
+}
+
+pub(super) fn facility(text: &str) -> Result<Option<Facility>, String> {
+    match text {
+        "none" => Ok(None),
+        name => Facility::named(name)
+            .map(Some)
+            .ok_or_else(|| "expected a syslog facility (daemon, local0, ...) or none".to_owned()),
+    }
+}
+
+pub(super) fn debug(text: &str) -> Result<u8, String> {
+    let level = text
+        .bytes()
+        .all(|byte| byte.is_ascii_digit())
+        .then(|| text.parse().ok())
+        .flatten();
+    level.ok_or_else(|| "expected a level from 0 to 255".to_owned())
+}

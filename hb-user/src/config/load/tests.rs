@@ -1,0 +1,174 @@
+use std::fs::{self, File};
+use std::net::{IpAddr, Ipv4Addr};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::super::{Cluster, ConfigError, Host};
+
+#[test]
+fn accepts_the_tutorial() {
+    let dir = tutorial();
+    let loaded = load(&dir).expect("accepted");
+    let cluster = &loaded.cluster;
+    assert_eq!(loaded.warnings, []);
+    assert_eq!(cluster.nodes, ["primary", "secondary"]);
+    assert_eq!((cluster.me, cluster.links.len(), cluster.keys.signing), (0, 1, 1));
+    assert_eq!(cluster.groups[0].name(), "floatip");
+    assert_eq!(cluster.script_timeout, Duration::from_mins(1));
+    assert_eq!(cluster.dir, dir.path());
+}
+
+#[test]
+fn only_the_read_bits_of_authkeys_count() {
+    let dir = tutorial();
+    for mode in [0o600, 0o400, 0o601, 0o620] {
+        chmod(&dir, mode);
+        assert!(load(&dir).is_ok(), "{mode:o}");
+    }
+    for mode in [0o644, 0o640, 0o604] {
+        chmod(&dir, mode);
+        let expected = format!("DIR/authkeys: mode {mode:o} lets others read the keys: run `chmod 600 DIR/authkeys`");
+        assert_eq!(refusal(&dir), expected);
+    }
+}
+
+#[test]
+fn a_missing_file_says_what_to_do() {
+    let table = [
+        (
+            "ha.cf",
+            "not found, create it, with a `node` and a `ucast` line for each host",
+        ),
+        (
+            "authkeys",
+            "not found, run `hb keygen` on one node and copy the file to the other",
+        ),
+        (
+            "haresources",
+            "not found, create it, with a line `NODE RESOURCE` for each resource group",
+        ),
+    ];
+    for (name, advice) in table {
+        let dir = tutorial();
+        fs::remove_file(dir.path().join(name)).expect("removed");
+        assert_eq!(refusal(&dir), format!("DIR/{name}: {advice}"));
+    }
+}
+
+#[test]
+fn a_refusal_names_file_and_line() {
+    let table = [
+        (
+            "ha.cf",
+            "node primary\n\nkeepalive 2s\n",
+            "DIR/ha.cf:3: keepalive \"2s\": expected seconds (2, 0.5) or milliseconds (100ms)",
+        ),
+        (
+            "authkeys",
+            "auth 1\n1 md5 key",
+            "DIR/authkeys:2: key 1: md5 is not supported, beats are signed with HMAC-SHA1: expected sha1",
+        ),
+        (
+            "haresources",
+            "gamma floatip",
+            "DIR/haresources:1: node \"gamma\": expected a node of ha.cf (primary, secondary)",
+        ),
+        (
+            "hb.toml",
+            "[cloud]",
+            "DIR/hb.toml:1: unknown field `cloud`, expected `scripts`",
+        ),
+        (
+            "ha.cf",
+            "# nothing",
+            "DIR/ha.cf: no nodes defined: expected a line `node NAME` for every host (`uname -n`)",
+        ),
+    ];
+    for (name, text, message) in table {
+        let dir = tutorial();
+        fs::write(dir.path().join(name), text).expect("written");
+        assert_eq!(refusal(&dir), message);
+    }
+}
+
+#[test]
+fn hb_toml_sets_the_script_timeout() {
+    let dir = tutorial();
+    fs::write(dir.path().join("hb.toml"), "[scripts]\ntimeout = \"5s\"\n").expect("written");
+    let loaded = load(&dir).expect("accepted");
+    assert_eq!(loaded.cluster.script_timeout, Duration::from_secs(5));
+    let setting = loaded.settings.last().expect("a setting");
+    assert_eq!(
+        (setting.name, setting.value.as_str(), setting.origin.as_str()),
+        ("scripts.timeout", "5s", "hb.toml")
+    );
+}
+
+#[test]
+fn a_huge_file_is_not_read() {
+    let dir = tutorial();
+    File::create(dir.path().join("haresources"))
+        .and_then(|file| file.set_len(1 << 40))
+        .expect("a sparse file");
+    assert_eq!(
+        refusal(&dir),
+        "DIR/haresources: 1099511627776 bytes: expected at most 1048576"
+    );
+}
+
+#[test]
+fn a_directory_or_a_pipe_is_not_a_file() {
+    for make in [make_dir, make_pipe] {
+        let dir = tutorial();
+        let path = dir.path().join("hb.toml");
+        make(&path);
+        assert_eq!(refusal(&dir), "DIR/hb.toml: expected a regular file");
+    }
+}
+
+fn make_dir(path: &Path) {
+    fs::create_dir(path).expect("a directory");
+}
+
+fn make_pipe(path: &Path) {
+    nix::unistd::mkfifo(path, nix::sys::stat::Mode::S_IRUSR).expect("a pipe");
+}
+
+/// The tutorial's three files.
+fn tutorial() -> TempDir {
+    let dir = TempDir::new().expect("a directory");
+    let files = [
+        (
+            "ha.cf",
+            "node primary\nucast eth0 198.51.100.5\nnode secondary\nucast eth0 198.51.100.6\n",
+        ),
+        ("authkeys", "auth1\n1 sha1 d1e6557e2fcb30ff8d4d3ae65b50345fa46a2faa\n"),
+        ("haresources", "primary floatip\n"),
+    ];
+    for (name, text) in files {
+        fs::write(dir.path().join(name), text).expect("written");
+    }
+    chmod(&dir, 0o600);
+    dir
+}
+
+fn chmod(dir: &TempDir, mode: u32) {
+    fs::set_permissions(dir.path().join("authkeys"), fs::Permissions::from_mode(mode)).expect("chmod");
+}
+
+fn load(dir: &TempDir) -> Result<super::Loaded, ConfigError> {
+    let host = Host {
+        name: "primary".to_owned(),
+        addresses: vec![IpAddr::V4(Ipv4Addr::new(198, 51, 100, 5))],
+    };
+    Cluster::load(dir.path(), &host)
+}
+
+/// The message, with the directory's name replaced by `DIR`.
+fn refusal(dir: &TempDir) -> String {
+    let error = load(dir).expect_err("refused");
+    error.to_string().replace(&dir.path().display().to_string(), "DIR")
+}

@@ -1,0 +1,262 @@
+//! Is a peer alive? One detector a peer, fed with what its links heard last.
+//!
+//! The peer is up while its beats come and echo our incarnation; it is dead when none came for the deadtime. The
+//! detector is asked when its deadline is reached, not when a beat arrives.
+
+use hb_ebpf::beat::Status;
+use hb_ebpf::{Heard, Incarnation, Nanos};
+
+/// How long a silence means what.
+#[derive(Clone, Copy, Debug)]
+pub struct Timing {
+    /// The silence after which a peer is dead.
+    pub deadtime: Nanos,
+    /// The silence that is worth a warning.
+    pub warntime: Nanos,
+    /// The silence after our own start after which a peer that we never met is dead.
+    pub initdead: Nanos,
+}
+
+/// A moment at which the pulse thread looks: when it is, and when it should have been.
+#[derive(Clone, Copy, Debug)]
+pub struct Wake {
+    /// Now.
+    pub now: Nanos,
+    /// When the thread had asked to be woken; later than now if something else woke it.
+    pub planned: Nanos,
+    /// The low 32 bits of the sequence of our own newest beat.
+    pub sent: u32,
+}
+
+impl Wake {
+    /// How late the thread is.
+    #[must_use]
+    pub fn lateness(&self) -> Nanos {
+        self.now.since(self.planned)
+    }
+}
+
+/// The silence that was taken for a death.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Silence {
+    /// The newest beat; `None` if we never met.
+    pub last_seen: Option<Nanos>,
+    /// When the next one had to be here.
+    pub deadline: Nanos,
+    /// When we noticed.
+    pub detected: Nanos,
+}
+
+/// What became of a peer.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Change {
+    /// It hears us and we hear it; or it did already, and says something else than before.
+    Up(Heard),
+    /// It is silent.
+    Dead(Silence),
+}
+
+/// What one look found.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Findings {
+    /// A change, if there is one.
+    pub change: Option<Change>,
+    /// A time between two beats beyond the warntime.
+    pub late_beat: Option<Nanos>,
+    /// The deadline passed, but we came so late ourselves that the peer gets one deadtime more.
+    pub graced: Option<Nanos>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Phase {
+    /// Not met since we started.
+    Unmet,
+    Up,
+    Dead,
+}
+
+/// Watches one peer.
+#[derive(Clone, Debug)]
+pub struct Detector {
+    timing: Timing,
+    /// Our own incarnation as peers echo it.
+    own: u32,
+    phase: Phase,
+    deadline: Nanos,
+    /// The newest beat of any incarnation that we looked at.
+    newest: Option<Heard>,
+    /// What the peer echoed last, and when that was new.
+    echo: (u32, Nanos),
+    /// After a death the peer has to echo a later beat than this one: what it heard before says nothing of now.
+    forget: Option<u32>,
+    /// Whether our beats reached the peer, as last reported.
+    heard_us: bool,
+    /// The present silence had its extra deadtime.
+    graced: bool,
+}
+
+impl Detector {
+    /// A detector of a daemon that starts now, as `own`.
+    #[must_use]
+    pub fn new(timing: Timing, own: Incarnation, now: Nanos) -> Self {
+        Self {
+            timing,
+            own: own.low(),
+            phase: Phase::Unmet,
+            deadline: now.saturating_add(timing.initdead),
+            newest: None,
+            echo: (0, Nanos(0)),
+            forget: None,
+            heard_us: false,
+            graced: false,
+        }
+    }
+
+    /// When to look at the latest. A peer that is dead has no deadline.
+    #[must_use]
+    pub fn deadline(&self) -> Nanos {
+        match self.phase {
+            Phase::Unmet | Phase::Up => self.deadline,
+            Phase::Dead => Nanos::MAX,
+        }
+    }
+
+    /// Whether the peer counts as alive.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        self.phase == Phase::Up
+    }
+
+    /// The newest beat of the peer, and so what we echo.
+    #[must_use]
+    pub fn newest(&self) -> Option<&Heard> {
+        self.newest.as_ref()
+    }
+
+    /// Whether our own beats reached the peer lately, by what it echoes.
+    #[must_use]
+    pub fn hears_us(&self, now: Nanos) -> bool {
+        self.echoes_us() && now.since(self.echo.1) < Nanos(self.timing.deadtime.0 / 2)
+    }
+
+    /// Whether the peer has confirmed that it heard our beat `sequence` (its low 32 bits) or a later one.
+    #[must_use]
+    pub fn has_confirmed(&self, sequence: u32) -> bool {
+        self.echoes_us() && !is_later(sequence, self.echo.0)
+    }
+
+    /// Looks at what each link heard last.
+    pub fn look(&mut self, links: impl Iterator<Item = Heard>, wake: Wake) -> Findings {
+        let mut findings = Findings::default();
+        if let Some(heard) = links.reduce(newer) {
+            self.take(&heard, wake.now, &mut findings);
+        }
+        if wake.now >= self.deadline() {
+            self.expire(wake, &mut findings);
+        }
+        if let (Phase::Up, Some(newest)) = (self.phase, self.newest)
+            && self.heard_us != self.hears_us(wake.now)
+        {
+            self.heard_us = !self.heard_us;
+            findings.change = Some(Change::Up(newest));
+        }
+        findings
+    }
+
+    fn take(&mut self, heard: &Heard, now: Nanos, findings: &mut Findings) {
+        let before = self.newest.replace(*heard);
+        if before.is_some_and(|before| before.seen == heard.seen) {
+            return;
+        }
+        if let Some(before) = before.filter(|before| before.incarnation == heard.incarnation) {
+            findings.late_beat = Some(heard.seen.since(before.seen)).filter(|gap| *gap > self.timing.warntime);
+        }
+        if !self.echoes_us() {
+            return;
+        }
+        if heard.echo.sequence != self.echo.0 || before.is_none_or(|before| before.echo.incarnation != self.own) {
+            self.echo = (heard.echo.sequence, heard.seen);
+        }
+        let deadline = heard.seen.saturating_add(self.timing.deadtime);
+        let is_met = self.forget.is_none_or(|forget| is_later(heard.echo.sequence, forget));
+        if self.phase != Phase::Up && (deadline <= now || !is_met) {
+            return;
+        }
+        self.forget = None;
+        // A deadline that was put off is not brought forward by the beat that we were late to see.
+        self.deadline = if self.graced {
+            deadline.max(self.deadline)
+        } else {
+            deadline
+        };
+        self.graced = false;
+        if self.phase != Phase::Up || before.is_none_or(|before| says_other(&before, heard)) {
+            findings.change = Some(Change::Up(*heard));
+        }
+        self.phase = Phase::Up;
+    }
+
+    fn expire(&mut self, wake: Wake, findings: &mut Findings) {
+        if !self.graced && wake.lateness() > self.too_late() {
+            self.graced = true;
+            self.deadline = wake.now.saturating_add(self.timing.deadtime);
+            findings.graced = Some(wake.lateness());
+            return;
+        }
+        findings.change = Some(Change::Dead(Silence {
+            last_seen: self.newest.filter(|_| self.phase == Phase::Up).map(|heard| heard.seen),
+            deadline: self.deadline,
+            detected: wake.now,
+        }));
+        self.phase = Phase::Dead;
+        self.forget = Some(wake.sent);
+        self.heard_us = false;
+        self.graced = false;
+    }
+
+    /// Our own lateness from which on a silence may be ours: while we were stopped, nothing was received either.
+    fn too_late(&self) -> Nanos {
+        Nanos(self.timing.deadtime.0 / 4)
+    }
+
+    fn echoes_us(&self) -> bool {
+        self.newest.is_some_and(|heard| heard.echo.incarnation == self.own)
+    }
+}
+
+/// The newer of two links' beats. A beat that comes by two links counts when it came first: a link that is only slower,
+/// or on which old beats are replayed, keeps nobody alive.
+fn newer(a: Heard, b: Heard) -> Heard {
+    let order = (a.incarnation, a.sequence)
+        .cmp(&(b.incarnation, b.sequence))
+        .then(b.seen.cmp(&a.seen));
+    if order.is_lt() { b } else { a }
+}
+
+/// Whether sequence `a` comes after `b`, of both the low 32 bits.
+fn is_later(a: u32, b: u32) -> bool {
+    a != b && a.wrapping_sub(b) < 1 << 31
+}
+
+/// Whether two beats differ in what ownership depends on.
+fn says_other(a: &Heard, b: &Heard) -> bool {
+    a.incarnation != b.incarnation
+        || a.status != b.status
+        || a.groups != b.groups
+        || a.digest != b.digest
+        || a.echo.incarnation != b.echo.incarnation
+}
+
+/// The status of an admitted beat.
+///
+/// Admission lets no other number pass.
+#[must_use]
+pub fn status_of(heard: &Heard) -> Status {
+    u8::try_from(heard.status)
+        .ok()
+        .and_then(Status::from_u8)
+        .unwrap_or(Status::Init)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,36 @@
+//! What can go wrong between us and the kernel, and what to do about it.
+
+use std::io;
+
+use aya::EbpfError;
+use aya::maps::MapError;
+use aya::programs::ProgramError;
+
+/// Why there is no datapath.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum DatapathError {
+    #[error("no permission to load the XDP program: run hb as root, or with CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON")]
+    NotPermitted(#[source] EbpfError),
+    #[error("the kernel does not load the XDP program; hb needs Linux 5.12 or later with BTF")]
+    Load(#[source] EbpfError),
+    #[error("the XDP object has no {what} named {name}; it does not belong to this build of hb")]
+    Object { what: &'static str, name: &'static str },
+    #[error("cannot write the table {name}")]
+    Table { name: &'static str, source: MapError },
+    #[error("cannot map the liveness table into memory")]
+    Map(#[source] io::Error),
+    #[error("interface {interface}, named in ha.cf, does not exist; `ip link` lists those that do")]
+    NoInterface { interface: String },
+    #[error(
+        "another XDP program is attached to {interface}: see `ip link show {interface}`, and stop what loaded it or \
+         detach it with `ip link set {interface} xdp off`"
+    )]
+    Occupied { interface: String },
+    #[error("cannot attach the XDP program to {interface}, natively ({native}) or generically")]
+    Attach {
+        interface: String,
+        native: String,
+        source: ProgramError,
+    },
+}

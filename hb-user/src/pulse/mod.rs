@@ -1,0 +1,159 @@
+//! The real-time thread: sends beats, watches deadlines, and sleeps in between.
+//!
+//! It allocates nothing after its start, logs nothing, and shares no lock with anything slow: news go to the
+//! controller through a wait-free queue, orders come back through another.
+
+mod order;
+mod realtime;
+mod signer;
+mod socket;
+mod stats;
+mod thread;
+mod wake;
+
+use std::net::IpAddr;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use aya::maps::{MapData, RingBuf};
+use hb_ebpf::{Heard, Incarnation, KeyId, Nanos, NodeId};
+
+pub use order::{News, Order, OrderSender};
+pub use realtime::Realtime;
+pub use signer::{Signer, midstates};
+pub use socket::{SocketError, Sockets};
+pub use stats::Stats;
+
+use crate::core::{Advert, Timing};
+use crate::datapath::LivenessMap;
+
+/// What the thread needs to know.
+#[derive(Debug)]
+pub struct Settings {
+    /// Our own name in beats.
+    pub me: NodeId,
+    /// Our own life.
+    pub incarnation: Incarnation,
+    /// The digest of our configuration.
+    pub digest: u32,
+    /// How long silences mean what.
+    pub timing: Timing,
+    /// The time between two beats.
+    pub interval: Nanos,
+    /// The key that signs.
+    pub key: KeyId,
+    /// The same, ready to sign.
+    pub signer: Signer,
+    /// The peers.
+    pub peers: Vec<Peer>,
+    /// What to say before the controller says otherwise.
+    pub advert: Advert,
+}
+
+/// One peer.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// Its name in beats.
+    pub node: NodeId,
+    /// The ways to it.
+    pub links: Vec<Link>,
+}
+
+/// One way to a peer.
+#[derive(Clone, Debug)]
+pub struct Link {
+    /// The interface.
+    pub interface: String,
+    /// The peer's address.
+    pub address: IpAddr,
+    /// The index of its liveness.
+    pub slot: u32,
+}
+
+/// What the thread works with.
+pub struct Means {
+    /// What the kernel heard.
+    pub liveness: LivenessMap,
+    /// What it noticed.
+    pub events: RingBuf<MapData>,
+    /// Where beats leave.
+    pub sockets: Sockets,
+}
+
+/// The running thread, as the controller sees it.
+#[derive(Debug)]
+pub struct Pulse {
+    news: rtrb::Consumer<News>,
+    bell: wake::Bell,
+    orders: OrderSender,
+    stats: std::sync::Arc<Stats>,
+    realtime: Realtime,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+/// Why there is no pulse.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot start the pulse thread")]
+pub struct PulseError(#[from] std::io::Error);
+
+impl Pulse {
+    /// Starts the thread. The first beats leave at once.
+    pub fn start(settings: Settings, means: Means) -> Result<Self, PulseError> {
+        thread::start(settings, means)
+    }
+
+    /// Readable when there may be news; see [`Pulse::next`].
+    #[must_use]
+    pub fn bell(&self) -> BorrowedFd<'_> {
+        self.bell.as_fd()
+    }
+
+    /// Silences the bell, to be called before the news are read.
+    pub fn silence(&self) {
+        self.bell.silence();
+    }
+
+    /// The next news, if there are any.
+    pub fn next(&mut self) -> Option<News> {
+        self.news.pop().ok()
+    }
+
+    /// Tells the peers, now.
+    pub fn advertise(&mut self, advert: Advert) {
+        self.orders.send(Order::Advertise(advert));
+    }
+
+    /// Says what we said last until the peers have confirmed it, at most for a deadtime, and ends with [`News::Gone`].
+    pub fn farewell(&mut self) {
+        self.orders.send(Order::Farewell);
+    }
+
+    /// The thread's own figures.
+    #[must_use]
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// What the kernel granted.
+    #[must_use]
+    pub fn realtime(&self) -> &Realtime {
+        &self.realtime
+    }
+}
+
+impl Drop for Pulse {
+    fn drop(&mut self) {
+        self.orders.send(Order::Stop);
+        if let Some(thread) = self.thread.take() {
+            // It only fails if the thread panicked, and then it has said so.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// The sequence and incarnation that a beat to a peer echoes.
+fn echo(heard: Option<&Heard>) -> hb_ebpf::beat::Echo {
+    heard.map_or_else(hb_ebpf::beat::Echo::default, |heard| hb_ebpf::beat::Echo {
+        incarnation: heard.incarnation.low(),
+        sequence: heard.sequence.low(),
+    })
+}

@@ -1,0 +1,70 @@
+//! What the thread and the controller say to each other.
+
+use hb_ebpf::{Heard, Nanos};
+
+use super::wake::Bell;
+use crate::core::{Advert, Silence};
+
+/// From the thread to the controller.
+#[derive(Clone, Copy, Debug)]
+pub enum News {
+    /// A peer is up, or says something new.
+    Up {
+        /// Its index in the settings.
+        peer: usize,
+        /// Its newest beat.
+        heard: Heard,
+        /// Whether our beats reach it.
+        hears_us: bool,
+    },
+    /// A peer fell silent.
+    Dead {
+        /// Its index in the settings.
+        peer: usize,
+        /// The silence.
+        silence: Silence,
+    },
+    /// Two beats of a peer were farther apart than the warntime.
+    LateBeat {
+        /// Its index in the settings.
+        peer: usize,
+        /// The time between them.
+        gap: Nanos,
+    },
+    /// A deadline passed, but this thread woke so late that the peer gets a deadtime more.
+    Graced {
+        /// Its index in the settings.
+        peer: usize,
+        /// How late.
+        late: Nanos,
+    },
+    /// The farewell is over and the thread has ended.
+    Gone,
+}
+
+/// From the controller to the thread.
+#[derive(Clone, Copy, Debug)]
+pub enum Order {
+    /// Say this from now on, and at once.
+    Advertise(Advert),
+    /// Repeat what was said last until it is confirmed, then end.
+    Farewell,
+    /// End now.
+    Stop,
+}
+
+/// The controller's end of the queue of orders.
+#[derive(Debug)]
+pub struct OrderSender {
+    pub(super) queue: rtrb::Producer<Order>,
+    pub(super) bell: Bell,
+}
+
+impl OrderSender {
+    /// Sends an order. The thread reads faster than a controller can decide; should it be gone, nobody listens.
+    pub(super) fn send(&mut self, order: Order) {
+        if self.queue.push(order).is_ok() {
+            self.bell.ring();
+        }
+    }
+}

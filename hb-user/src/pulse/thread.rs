@@ -1,0 +1,275 @@
+//! The loop.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::mpsc;
+
+use hb_ebpf::beat::Beat;
+use hb_ebpf::{Nanos, Sequence};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use super::socket::Route;
+use super::wake::{Alarm, Bell};
+use super::{Means, News, Order, OrderSender, Pulse, PulseError, Realtime, Settings, Stats, echo};
+use crate::clock;
+use crate::core::{Advert, Change, Detector, Wake};
+
+/// News for the controller that fit before it reads. It is told levels, so what does not fit is told later.
+const NEWS: usize = 256;
+/// Orders that fit before the thread reads.
+const ORDERS: usize = 64;
+
+pub(super) fn start(settings: Settings, means: Means) -> Result<Pulse, PulseError> {
+    let (news_in, news_out) = rtrb::RingBuffer::new(NEWS);
+    let (orders_in, orders_out) = rtrb::RingBuffer::new(ORDERS);
+    let news_bell = Bell::new()?;
+    let order_bell = Bell::new()?;
+    let stats = Arc::new(Stats::default());
+    let (granted_in, granted) = mpsc::channel();
+
+    let beating = Beating::new(settings, means, stats.clone())?;
+    let mailbox = Mailbox {
+        news: news_in,
+        news_bell: news_bell.clone(),
+        orders: orders_out,
+        order_bell: order_bell.clone(),
+    };
+    let thread = std::thread::Builder::new().name("hb-pulse".into()).spawn(move || {
+        // The one who waits for it cannot be gone.
+        let _ = granted_in.send(Realtime::ask());
+        run(beating, mailbox);
+    })?;
+    let realtime = granted
+        .recv()
+        .map_err(|_| io::Error::other("the thread ended at once"))?;
+    let orders = OrderSender {
+        queue: orders_in,
+        bell: order_bell,
+    };
+    Ok(Pulse {
+        news: news_out,
+        bell: news_bell,
+        orders,
+        stats,
+        realtime,
+        thread: Some(thread),
+    })
+}
+
+/// The thread's ends of the queues.
+struct Mailbox {
+    news: rtrb::Producer<News>,
+    news_bell: Bell,
+    orders: rtrb::Consumer<Order>,
+    order_bell: Bell,
+}
+
+fn run(mut beating: Beating, mut mailbox: Mailbox) {
+    beating.send(clock::now());
+    loop {
+        let planned = beating.next();
+        let wake = beating.sleep(planned, &mailbox.order_bell);
+        beating.drain_events();
+        mailbox.order_bell.silence();
+        while let Ok(order) = mailbox.orders.pop() {
+            match order {
+                Order::Advertise(advert) => beating.advertise(advert, wake.now),
+                Order::Farewell => beating.farewell(wake.now),
+                Order::Stop => return,
+            }
+        }
+        beating.look(wake, &mut mailbox);
+        if wake.now >= beating.next_beat {
+            beating.send(wake.now);
+        }
+        if beating.is_farewell_over(wake.now) {
+            mailbox.tell(News::Gone);
+            return;
+        }
+    }
+}
+
+impl Mailbox {
+    /// False if the queue is full.
+    fn tell(&mut self, news: News) -> bool {
+        let told = self.news.push(news).is_ok();
+        self.news_bell.ring();
+        told
+    }
+}
+
+/// The farewell: what the peers should confirm, and until when it is repeated.
+#[derive(Clone, Copy)]
+struct Farewell {
+    sequence: u32,
+    until: Nanos,
+}
+
+struct Watched {
+    detector: Detector,
+    routes: Vec<Route>,
+    slots: Vec<u32>,
+    /// News that did not fit the queue.
+    untold: Option<News>,
+}
+
+struct Beating {
+    settings: Settings,
+    means: Means,
+    stats: Arc<Stats>,
+    alarm: Alarm,
+    peers: Vec<Watched>,
+    advert: Advert,
+    sequence: Sequence,
+    next_beat: Nanos,
+    farewell: Option<Farewell>,
+}
+
+impl Beating {
+    fn new(settings: Settings, means: Means, stats: Arc<Stats>) -> io::Result<Self> {
+        let now = clock::now();
+        let mut peers = Vec::with_capacity(settings.peers.len());
+        for peer in &settings.peers {
+            let routes = peer
+                .links
+                .iter()
+                .map(|link| means.sockets.route(&link.interface, link.address));
+            peers.push(Watched {
+                detector: Detector::new(settings.timing, settings.incarnation, now),
+                routes: routes
+                    .collect::<Option<_>>()
+                    .ok_or_else(|| io::Error::other("a link has no socket"))?,
+                slots: peer.links.iter().map(|link| link.slot).collect(),
+                untold: None,
+            });
+        }
+        let advert = settings.advert;
+        let alarm = Alarm::new()?;
+        Ok(Self {
+            settings,
+            means,
+            stats,
+            alarm,
+            peers,
+            advert,
+            sequence: Sequence(0),
+            next_beat: now,
+            farewell: None,
+        })
+    }
+
+    /// The earliest of the next beat and the next deadline.
+    fn next(&self) -> Nanos {
+        let deadlines = self.peers.iter().map(|peer| peer.detector.deadline());
+        let until = self.farewell.map_or(Nanos::MAX, |farewell| farewell.until);
+        deadlines.fold(self.next_beat.min(until), Nanos::min)
+    }
+
+    /// Sleeps until `planned`, an event or an order.
+    fn sleep(&self, planned: Nanos, orders: &Bell) -> Wake {
+        // Neither can fail with what we pass; should it, we look and try again, which is busy but not wrong.
+        let _ = self.alarm.set(planned);
+        let mut fds = [
+            PollFd::new(self.alarm.as_fd(), PollFlags::POLLIN),
+            PollFd::new(self.means.events.as_fd(), PollFlags::POLLIN),
+            PollFd::new(orders.as_fd(), PollFlags::POLLIN),
+        ];
+        let _ = poll(&mut fds, PollTimeout::NONE);
+        let wake = Wake {
+            now: clock::now(),
+            planned,
+            sent: self.sequence.low(),
+        };
+        self.stats.count_wake(wake.lateness());
+        wake
+    }
+
+    /// Events only wake: what they are about is in the map.
+    fn drain_events(&mut self) {
+        while self.means.events.next().is_some() {}
+    }
+
+    fn advertise(&mut self, advert: Advert, now: Nanos) {
+        self.advert = advert;
+        self.send(now);
+    }
+
+    fn farewell(&mut self, now: Nanos) {
+        self.send(now);
+        let until = now.saturating_add(self.settings.timing.deadtime);
+        self.farewell = Some(Farewell {
+            sequence: self.sequence.low(),
+            until,
+        });
+    }
+
+    fn is_farewell_over(&self, now: Nanos) -> bool {
+        let Some(farewell) = self.farewell else { return false };
+        let confirmed = |peer: &Watched| !peer.detector.is_up() || peer.detector.has_confirmed(farewell.sequence);
+        now >= farewell.until || self.peers.iter().all(confirmed)
+    }
+
+    /// Asks every detector what it makes of its links.
+    fn look(&mut self, wake: Wake, mailbox: &mut Mailbox) {
+        let liveness = &self.means.liveness;
+        for (index, peer) in self.peers.iter_mut().enumerate() {
+            let links = peer.slots.iter().filter_map(|slot| liveness.get(*slot)?.heard());
+            let findings = peer.detector.look(links, wake);
+            if let Some(gap) = findings.late_beat {
+                mailbox.tell(News::LateBeat { peer: index, gap });
+            }
+            if let Some(late) = findings.graced {
+                mailbox.tell(News::Graced { peer: index, late });
+            }
+            let change = findings.change.map(|change| match change {
+                Change::Up(heard) => News::Up {
+                    peer: index,
+                    heard,
+                    hears_us: peer.detector.hears_us(wake.now),
+                },
+                Change::Dead(silence) => News::Dead { peer: index, silence },
+            });
+            // The newest state replaces an older one that was never told.
+            if let Some(news) = change.or(peer.untold.take()) {
+                peer.untold = if mailbox.tell(news) { None } else { Some(news) };
+            }
+        }
+    }
+
+    /// Sends one beat over each link, and plans the next.
+    fn send(&mut self, now: Nanos) {
+        self.sequence.0 += 1;
+        for (peer, watched) in self.settings.peers.iter().zip(&self.peers) {
+            let beat = Beat {
+                key: self.settings.key,
+                source: self.settings.me,
+                destination: peer.node,
+                incarnation: self.settings.incarnation,
+                digest: self.settings.digest,
+                promise_us: u32::try_from(self.settings.interval.as_micros())
+                    .unwrap_or(u32::MAX)
+                    .max(1),
+                echo: echo(watched.detector.newest()),
+                sequence: self.sequence,
+                status: self.advert.status,
+                groups: self.advert.groups,
+            };
+            let bytes = self.settings.signer.sign(&beat.encode());
+            for route in &watched.routes {
+                match self.means.sockets.send(route, &bytes) {
+                    Ok(()) => self.stats.count_sent(),
+                    Err(errno) => self.stats.count_send_error(errno),
+                }
+            }
+        }
+        // Kept in step with the clock, unless a beat was sent out of turn or is due already.
+        let in_step = self.next_beat.saturating_add(self.settings.interval);
+        let from_now = now.saturating_add(self.settings.interval);
+        self.next_beat = if in_step > now && in_step < from_now {
+            in_step
+        } else {
+            from_now
+        };
+    }
+}

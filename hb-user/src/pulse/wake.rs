@@ -1,0 +1,65 @@
+//! What wakes a sleeping thread: a bell (eventfd) and an alarm (timerfd).
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use hb_ebpf::Nanos;
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use nix::sys::time::TimeSpec;
+use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
+
+/// Wakes whoever polls its descriptor.
+#[derive(Clone, Debug)]
+pub(super) struct Bell(Arc<EventFd>);
+
+impl Bell {
+    pub(super) fn new() -> io::Result<Self> {
+        let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
+        Ok(Self(Arc::new(EventFd::from_value_and_flags(0, flags)?)))
+    }
+
+    pub(super) fn ring(&self) {
+        // It fails only when the count is about to overflow, and then the bell is ringing.
+        let _ = self.0.write(1);
+    }
+
+    pub(super) fn silence(&self) {
+        // It fails when the bell is silent.
+        let _ = self.0.read();
+    }
+}
+
+impl AsFd for Bell {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// Wakes at a time of `CLOCK_MONOTONIC`. Absolute, so that being interrupted between reading the clock and going to
+/// sleep costs nothing.
+#[derive(Debug)]
+pub(super) struct Alarm(TimerFd);
+
+impl Alarm {
+    pub(super) fn new() -> io::Result<Self> {
+        let flags = TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK;
+        Ok(Self(TimerFd::new(ClockId::CLOCK_MONOTONIC, flags)?))
+    }
+
+    /// Goes off at `time`, and not at any time set before.
+    pub(super) fn set(&self, time: Nanos) -> io::Result<()> {
+        // Zero would disarm it.
+        let time = TimeSpec::from_duration(Duration::from_nanos(time.0.clamp(1, i64::MAX as u64)));
+        self.0
+            .set(Expiration::OneShot(time), TimerSetTimeFlags::TFD_TIMER_ABSTIME)?;
+        Ok(())
+    }
+}
+
+impl AsFd for Alarm {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}

@@ -1,0 +1,181 @@
+use super::*;
+use crate::resources::testing::Place;
+
+/// Keeps a journal and does as the files beside it say: `NAME.status` is printed, `NAME.OPERATION` exists = exit code 1.
+const SCRIPT: &str = r#"
+    n=${0##*/}
+    for operation; do :; done
+    echo "$n $*" >> "$P/journal"
+    [ "$operation" != status ] || cat "$P/$n.status" 2>/dev/null
+    [ ! -e "$P/$n.$operation" ] || { echo "$n cannot $operation"; exit 1; }"#;
+
+fn cluster(names: &[&str]) -> (Place, GroupScripts, Context) {
+    let place = Place::new();
+    let resources = names.iter().map(|name| {
+        place.script(&format!("init.d/{name}"), SCRIPT);
+        resource(name)
+    });
+    let group = GroupScripts {
+        resources: resources.collect(),
+    };
+    let context = Context {
+        stop_retries: 2,
+        stop_pause: Duration::from_millis(1),
+        ..Context::new(place.dirs(), Vec::new(), Duration::from_secs(30))
+    };
+    (place, group, context)
+}
+
+fn resource(name: &str) -> Resource {
+    Resource {
+        name: name.to_owned(),
+        args: Vec::new(),
+    }
+}
+
+fn put(place: &Place, name: &str, text: &str) {
+    std::fs::write(place.path(name), text).expect(name);
+}
+
+#[tokio::test]
+async fn started_from_the_left_and_stopped_from_the_right() {
+    let (place, mut group, context) = cluster(&["a", "b", "c"]);
+    group.resources[1].args = vec!["x".to_owned(), "y".to_owned()];
+    let report = acquire(&group, &context, false).await;
+    assert_eq!(report.result, GroupResult::Done);
+    assert_eq!(
+        place.journal(),
+        [
+            "a status",
+            "a start",
+            "b x y status",
+            "b x y start",
+            "c status",
+            "c start"
+        ]
+    );
+    assert_eq!(report.steps[3].resource, "b::x::y");
+    assert!(
+        report
+            .steps
+            .iter()
+            .all(|step| step.started < step.ended && step.outcome.is_success())
+    );
+    assert!(
+        report.steps.windows(2).all(|pair| pair[0].ended <= pair[1].started),
+        "no two calls overlap"
+    );
+
+    put(&place, "journal", "");
+    assert_eq!(release(&group, &context).await.result, GroupResult::Done);
+    assert_eq!(place.journal(), ["c stop", "b x y stop", "a stop"]);
+}
+
+#[tokio::test]
+async fn what_runs_is_started_only_to_reassert_it() {
+    let (place, group, context) = cluster(&["a", "b"]);
+    put(&place, "a.status", "a is running");
+    put(&place, "b.status", "b is not running");
+    assert_eq!(acquire(&group, &context, false).await.result, GroupResult::Done);
+    assert_eq!(place.journal(), ["a status", "b status", "b start"]);
+
+    put(&place, "journal", "");
+    assert_eq!(acquire(&group, &context, true).await.result, GroupResult::Done);
+    assert_eq!(place.journal(), ["a start", "b start"]);
+}
+
+#[tokio::test]
+async fn a_failed_start_stops_the_whole_group() {
+    let (place, group, context) = cluster(&["a", "b", "c"]);
+    put(&place, "b.start", "");
+    let report = acquire(&group, &context, false).await;
+    let GroupResult::Failed { resource, reason } = report.result else {
+        panic!("{:?}", report.result)
+    };
+    assert_eq!(
+        (resource.as_str(), reason.as_str()),
+        ("b", "start: exit code 1: b cannot start")
+    );
+    assert_eq!(
+        place.journal(),
+        [
+            "a status", "a start", "b status", "b start", "c stop", "b stop", "a stop"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_missing_script_fails_the_group_and_is_not_waited_for() {
+    let (place, mut group, mut context) = cluster(&["a"]);
+    context.stop_pause = Duration::from_secs(1000);
+    group.resources.push(resource("gone"));
+    let report = acquire(&group, &context, false).await;
+    let GroupResult::Failed { resource, reason } = report.result else {
+        panic!("{:?}", report.result)
+    };
+    assert_eq!(resource, "gone");
+    assert!(reason.contains("init.d/gone does not exist"), "{reason}");
+    assert_eq!(place.journal(), ["a status", "a start", "a stop"]);
+}
+
+#[tokio::test]
+async fn a_failing_stop_is_repeated_and_then_status_decides() {
+    let (place, group, context) = cluster(&["a", "b"]);
+    put(&place, "b.stop", "");
+    put(&place, "b.status", "stopped");
+    assert_eq!(release(&group, &context).await.result, GroupResult::Done);
+    assert_eq!(place.journal(), ["b stop", "b stop", "b stop", "b status", "a stop"]);
+
+    put(&place, "journal", "");
+    put(&place, "b.status", "running");
+    let report = release(&group, &context).await;
+    let GroupResult::Stuck { resource, reason } = report.result else {
+        panic!("{:?}", report.result)
+    };
+    assert_eq!(resource, "b");
+    assert_eq!(reason, "stop: exit code 1: b cannot stop; status says that it runs");
+    assert_eq!(place.journal(), ["b stop", "b stop", "b stop", "b status", "a stop"]);
+}
+
+#[tokio::test]
+async fn a_stop_that_succeeds_at_last_is_enough() {
+    let (place, group, context) = cluster(&["a"]);
+    place.script("init.d/a", "echo $1 >> $P/journal; [ $(wc -l < $P/journal) -ge 3 ]");
+    assert_eq!(release(&group, &context).await.result, GroupResult::Done);
+    assert_eq!(place.journal(), ["stop", "stop", "stop"]);
+}
+
+#[tokio::test]
+async fn stuck_outranks_failed() {
+    let (place, group, context) = cluster(&["a", "b"]);
+    put(&place, "b.start", "");
+    put(&place, "a.stop", "");
+    place.script("init.d/a", &format!("[ -e $P/journal ] && echo running\n{SCRIPT}"));
+    let report = acquire(&group, &context, true).await;
+    let GroupResult::Stuck { resource, reason } = report.result else {
+        panic!("{:?}", report.result)
+    };
+    assert_eq!(resource, "a");
+    assert!(
+        reason.ends_with("(after b: start: exit code 1: b cannot start)"),
+        "{reason}"
+    );
+}
+
+#[tokio::test]
+async fn a_status_that_hangs_does_not_keep_a_resource_from_being_started() {
+    let (place, group, mut context) = cluster(&["a"]);
+    context.limit = Duration::from_secs(1);
+    let body = "echo $1 >> $P/journal; [ $1 = start ] || { echo running; exec sleep 1000; }";
+    place.script("init.d/a", body);
+    let report = acquire(&group, &context, false).await;
+    assert_eq!(report.result, GroupResult::Done);
+    assert_eq!(report.steps[0].outcome, Outcome::TimedOut);
+    assert_eq!(place.journal(), ["status", "start"]);
+    // A stop that hangs with a status that hangs tells nothing: the resource may run.
+    context.stop_retries = 0;
+    assert!(matches!(
+        release(&group, &context).await.result,
+        GroupResult::Stuck { .. }
+    ));
+}
