@@ -10,11 +10,11 @@ use anyhow::{Context, Result};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    time::{MissedTickBehavior, interval, timeout},
+    time::timeout,
 };
 
 use crate::{
-    clock::{Moment, lock, poll},
+    clock::{Moment, lock, poll, ticks},
     host::Host,
     network::FLOATING_IP,
     service::Service,
@@ -177,8 +177,7 @@ fn longest_gap(answers: &[Answer], from: Moment, to: Moment) -> Gap {
 }
 
 async fn ask_always(every: Duration, answers: Arc<Mutex<Vec<Answer>>>) {
-    let mut ticks = interval(every);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let mut ticks = ticks(every);
     loop {
         ticks.tick().await;
         let answers = Arc::clone(&answers);

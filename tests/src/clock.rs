@@ -12,6 +12,7 @@ use std::{
 
 use anyhow::Result;
 use nix::time::{ClockId, clock_gettime};
+use tokio::time::{Interval, MissedTickBehavior};
 
 /// How often [`poll`] looks.
 const POLL: Duration = Duration::from_millis(1);
@@ -23,6 +24,7 @@ pub struct Moment(Duration);
 impl Moment {
     /// Now.
     #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "this is the harness's clock")]
     pub fn now() -> Self {
         // clock_gettime fails only for a clock that does not exist.
         Self(clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, Duration::from))
@@ -100,10 +102,30 @@ pub fn pause(duration: Duration) {
     std::thread::sleep(duration);
 }
 
+/// As [`pause`], for a task.
+pub(crate) async fn pass(duration: Duration) {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the one place of the harness that sleeps"
+    )]
+    tokio::time::sleep(duration).await;
+}
+
+/// Ticks at a steady pace; those that are missed are left out.
+pub(crate) fn ticks(every: Duration) -> Interval {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "what somebody does at a pace of its own is not polling"
+    )]
+    let mut ticks = tokio::time::interval(every);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    ticks
+}
+
 /// The time of day as clouds write it, such as `2015-11-12T17:51:03Z`.
 #[must_use]
 pub fn utc_timestamp() -> String {
-    #[allow(clippy::disallowed_methods, reason = "this is the harness's clock")]
+    #[expect(clippy::disallowed_methods, reason = "this is the harness's clock")]
     let now = SystemTime::now();
     let seconds = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let (year, month, day) = civil_from_days(seconds / 86_400);

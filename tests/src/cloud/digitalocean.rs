@@ -19,7 +19,7 @@ use super::{
     state::{Call, Endpoint, Fault, Move, Name},
 };
 use crate::{
-    clock::{Moment, lock},
+    clock::{Moment, lock, pass},
     network::{FLOATING_IP, Server},
 };
 
@@ -158,7 +158,7 @@ fn start(state: &Shared, to: Option<Server>, by: IpAddr, name: Name, outcome: Ou
     };
     let state = Arc::clone(state);
     tokio::spawn(async move {
-        tokio::time::sleep(time).await;
+        pass(time).await;
         let moved = !outcome.errs
             && route(to)
                 .inspect_err(|error| eprintln!("the cloud's router: {error:#}"))
