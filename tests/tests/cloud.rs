@@ -1,13 +1,17 @@
 //! The harness itself: cloud, sites, client and the tutorial's files.
 
-use std::time::Duration;
+use std::{
+    io::{Read, Write},
+    net::{SocketAddrV4, TcpStream},
+    time::Duration,
+};
 
 use anyhow::{Context, Result, ensure};
 use hb_tests::{
     clock::Moment,
     cloud::{API, Endpoint, Fault, TOKEN},
     cluster::{Cluster, Options},
-    network::{FLOATING_IP, Server},
+    network::{FLOATING_IP, METADATA_IP, Server},
     site::page,
     tutorial,
 };
@@ -86,10 +90,11 @@ fn the_api_refuses_as_the_real_one_does() -> Result<()> {
         );
     }
     cluster.cloud.fail(Endpoint::Read, Fault::TooManyRequests(3), 1);
-    let limited = curl(
+    let limited = exchange(
         &cluster,
         Server::Primary,
-        &["-i", &format!("http://{API}/v2/reserved_ips/{FLOATING_IP}")],
+        API,
+        "GET /v2/reserved_ips/203.0.113.10 HTTP/1.0\r\n\r\n",
     )?;
     ensure!(
         limited.contains("retry-after: 3\r\n") && limited.contains("ratelimit-remaining: 0\r\n"),
@@ -112,12 +117,17 @@ fn the_api_refuses_as_the_real_one_does() -> Result<()> {
 #[test]
 fn the_metadata_service_tells_each_droplet_who_it_is() -> Result<()> {
     let cluster = cluster(1)?;
-    let ask = |server, path: &str| {
-        curl(
+    let metadata = SocketAddrV4::new(METADATA_IP, 80);
+    let ask = |server, path: &str| -> Result<String> {
+        let answer = exchange(
             &cluster,
             server,
-            &["-f", &format!("http://169.254.169.254/metadata/v1/{path}")],
-        )
+            metadata,
+            &format!("GET /metadata/v1/{path} HTTP/1.0\r\n\r\n"),
+        )?;
+        let (head, body) = answer.split_once("\r\n\r\n").context("no answer")?;
+        ensure!(head.starts_with("HTTP/1.0 200"), "{head}");
+        Ok(body.to_owned())
     };
     for server in Server::ALL {
         ensure!(ask(server, "id")? == server.droplet_id().to_string());
@@ -192,35 +202,15 @@ fn cluster(action_ms: u64) -> Result<Cluster> {
 /// Asks from a server for the floating IP, as `hb assign-ip` would: the answer's status and body.
 fn assign(cluster: &Cluster, from: Server, droplet: u64, token: &str) -> Result<(u16, Value)> {
     let body = format!(r#"{{"type":"assign","droplet_id":{droplet}}}"#);
-    let url = format!("http://{API}/v2/reserved_ips/{FLOATING_IP}/actions");
-    let authorization = format!("Authorization: Bearer {token}");
-    let json = "Content-Type: application/json";
-    let answer = curl(
-        cluster,
-        from,
-        &[
-            "-w",
-            "\n%{http_code}",
-            "-H",
-            &authorization,
-            "-H",
-            json,
-            "-d",
-            &body,
-            &url,
-        ],
-    )?;
-    parse(&answer)
+    let head = format!("Authorization: Bearer {token}\r\nContent-Length: {}\r\n", body.len());
+    let request = format!("POST /v2/reserved_ips/{FLOATING_IP}/actions HTTP/1.0\r\n{head}\r\n{body}");
+    parse(&exchange(cluster, from, API, &request)?)
 }
 
+/// Asks the API from primary.
 fn get(cluster: &Cluster, path: &str) -> Result<(u16, Value)> {
-    let authorization = format!("Authorization: Bearer {TOKEN}");
-    let url = format!("http://{API}/v2/reserved_ips{path}");
-    parse(&curl(
-        cluster,
-        Server::Primary,
-        &["-w", "\n%{http_code}", "-H", &authorization, &url],
-    )?)
+    let request = format!("GET /v2/reserved_ips{path} HTTP/1.0\r\nAuthorization: Bearer {TOKEN}\r\n\r\n");
+    parse(&exchange(cluster, Server::Primary, API, &request)?)
 }
 
 fn read(cluster: &Cluster) -> Result<Value> {
@@ -228,11 +218,21 @@ fn read(cluster: &Cluster) -> Result<Value> {
 }
 
 fn parse(answer: &str) -> Result<(u16, Value)> {
-    let (body, status) = answer.rsplit_once('\n').context("no status")?;
-    Ok((status.parse()?, serde_json::from_str(body)?))
+    let (head, body) = answer.split_once("\r\n\r\n").context("no answer")?;
+    Ok((
+        head.split(' ').nth(1).context("no status")?.parse()?,
+        serde_json::from_str(body)?,
+    ))
 }
 
-fn curl(cluster: &Cluster, from: Server, arguments: &[&str]) -> Result<String> {
-    let all = [&["-s", "--max-time", "2"], arguments].concat();
-    cluster.network.server(from).run_ok("curl", &all)
+/// Sends a request from a server and gives the whole answer, head and body.
+fn exchange(cluster: &Cluster, from: Server, to: SocketAddrV4, request: &str) -> Result<String> {
+    cluster.network.server(from).enter(|| {
+        let mut stream = TcpStream::connect(to)?;
+        stream.set_read_timeout(Some(Duration::from_secs(1)))?;
+        stream.write_all(request.as_bytes())?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer)
+    })?
 }
