@@ -1,2 +1,20 @@
-//! The harness.
+//! The end-to-end harness: hosts made of namespaces, a network between them, a cloud that moves a floating IP, a
+//! client that looks at it, and the tutorial's cluster put together from these.
+//!
+//! Nothing in here has a name outside the process that made it: when that process ends, for whatever reason, the kernel
+//! removes every host, interface, file and process. So tests run in parallel, and twice.
+
+pub mod client;
+pub mod clock;
+pub mod cloud;
+pub mod cluster;
+mod filesystem;
 pub mod frames;
+pub mod host;
+pub mod network;
+pub mod process;
+mod service;
+pub mod site;
+pub mod status;
+pub mod tutorial;
+pub mod wire;

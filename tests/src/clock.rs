@@ -1,0 +1,189 @@
+//! The harness's only clock, and its only way to wait.
+//!
+//! Times are `CLOCK_MONOTONIC`, as in the daemon and in the kernel, so that what was seen in different places (the client,
+//! the cloud, a capture) lies on one line.
+
+use std::{
+    fmt,
+    ops::{Add, Sub},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use anyhow::Result;
+use nix::time::{ClockId, clock_gettime};
+use tokio::time::{Interval, MissedTickBehavior};
+
+/// How often [`poll`] looks.
+const POLL: Duration = Duration::from_millis(1);
+
+/// A moment of `CLOCK_MONOTONIC`.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Moment(Duration);
+
+impl Moment {
+    /// Now.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "this is the harness's clock")]
+    pub fn now() -> Self {
+        // clock_gettime fails only for a clock that does not exist.
+        Self(clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, Duration::from))
+    }
+
+    /// The moment that lies this long after the clock's zero, as the kernel's `ktime` counts it.
+    #[must_use]
+    pub fn from_clock(since_zero: Duration) -> Self {
+        Self(since_zero)
+    }
+
+    /// How long after the clock's zero this is.
+    #[must_use]
+    pub fn since_zero(self) -> Duration {
+        self.0
+    }
+
+    /// How long ago this was.
+    #[must_use]
+    pub fn elapsed(self) -> Duration {
+        Self::now() - self
+    }
+
+    /// Microseconds from `earlier` to here, negative when `earlier` is later.
+    #[must_use]
+    pub fn micros_since(self, earlier: Self) -> i64 {
+        let micros = |duration: Duration| i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
+        micros(self - earlier) - micros(earlier - self)
+    }
+}
+
+impl Sub for Moment {
+    type Output = Duration;
+
+    /// The time between the two, zero when the right one is later.
+    fn sub(self, earlier: Self) -> Duration {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+impl Add<Duration> for Moment {
+    type Output = Self;
+
+    fn add(self, duration: Duration) -> Self {
+        Self(self.0 + duration)
+    }
+}
+
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{:06}", self.0.as_secs(), self.0.subsec_micros())
+    }
+}
+
+/// Asks `condition` until it gives a value, and gives `None` when `limit` has passed without one.
+pub fn poll<T>(limit: Duration, mut condition: impl FnMut() -> Result<Option<T>>) -> Result<Option<T>> {
+    let end = Moment::now() + limit;
+    loop {
+        if let Some(value) = condition()? {
+            return Ok(Some(value));
+        }
+        if Moment::now() >= end {
+            return Ok(None);
+        }
+        pause(POLL);
+    }
+}
+
+/// Lets time pass during which something is watched. To wait for something, use [`poll`].
+pub fn pause(duration: Duration) {
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "this is the one place of the harness that sleeps"
+    )]
+    std::thread::sleep(duration);
+}
+
+/// As [`pause`], for a task.
+pub(crate) async fn pass(duration: Duration) {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the one place of the harness that sleeps"
+    )]
+    tokio::time::sleep(duration).await;
+}
+
+/// Ticks at a steady pace; those that are missed are left out.
+pub(crate) fn ticks(every: Duration) -> Interval {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "what somebody does at a pace of its own is not polling"
+    )]
+    let mut ticks = tokio::time::interval(every);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    ticks
+}
+
+/// The time of day as clouds write it, such as `2015-11-12T17:51:03Z`.
+#[must_use]
+pub fn utc_timestamp() -> String {
+    #[expect(clippy::disallowed_methods, reason = "this is the harness's clock")]
+    let now = SystemTime::now();
+    let seconds = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let (year, month, day) = civil_from_days(seconds / 86_400);
+    let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
+/// The date that lies `days` after 1970-01-01, by counting years of 365.2425 days that begin in March.
+fn civil_from_days(days: u64) -> (u64, u64, u64) {
+    let days = days + 719_468;
+    let era = days / 146_097;
+    let day_of_era = days % 146_097;
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 {
+        shifted_month + 3
+    } else {
+        shifted_month - 9
+    };
+    (era * 400 + year_of_era + u64::from(month <= 2), month, day)
+}
+
+/// Locks a mutex; what a panicked thread left behind is still good enough to be shown.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_are_those_of_the_calendar() {
+        assert_eq!(civil_from_days(0), (1970, 1, 1));
+        assert_eq!(civil_from_days(11_016), (2000, 2, 29));
+        assert_eq!(civil_from_days(19_723), (2024, 1, 1));
+        assert_eq!(civil_from_days(20_088), (2024, 12, 31));
+    }
+
+    #[test]
+    fn a_difference_of_moments_has_a_sign_only_in_micros() {
+        let (early, late) = (Moment(Duration::from_micros(5)), Moment(Duration::from_micros(12)));
+        assert_eq!(late.micros_since(early), 7);
+        assert_eq!(early.micros_since(late), -7);
+        assert_eq!(early - late, Duration::ZERO);
+    }
+
+    #[test]
+    fn polling_ends_with_the_value_or_at_the_limit() -> Result<()> {
+        let mut rounds = 0;
+        let value = poll(Duration::from_secs(5), || {
+            rounds += 1;
+            Ok((rounds == 3).then_some(rounds))
+        })?;
+        assert_eq!(value, Some(3));
+        assert_eq!(poll(Duration::from_millis(3), || Ok(None::<()>))?, None);
+        Ok(())
+    }
+}

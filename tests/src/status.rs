@@ -1,0 +1,147 @@
+//! What `hb status --json` says. All knowledge of its shape is here.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::clock::Moment;
+
+/// A node's view of the cluster.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Status {
+    /// The node's name.
+    pub node: String,
+    /// Its resource groups.
+    #[serde(default)]
+    pub groups: Vec<Group>,
+    /// The other nodes.
+    #[serde(default)]
+    pub peers: Vec<Peer>,
+    /// The last time that it took over a group.
+    #[serde(default)]
+    pub last_takeover: Option<Takeover>,
+    /// All of it.
+    #[serde(skip)]
+    pub json: Value,
+}
+
+/// A resource group.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Group {
+    /// Its name.
+    pub name: String,
+    /// The node that owns it, if any does.
+    pub owner: Option<String>,
+    /// What this node does with it.
+    #[serde(default)]
+    pub state: String,
+}
+
+/// Another node.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Peer {
+    /// Its name.
+    pub name: String,
+    /// Whether it is up.
+    pub state: String,
+}
+
+/// A takeover, in microseconds since the last beat of the peer from which the group was taken.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Takeover {
+    /// Why.
+    #[serde(default)]
+    pub cause: String,
+    /// When that last beat came, in microseconds of `CLOCK_MONOTONIC`.
+    #[serde(default)]
+    pub last_beat_monotonic_us: Option<u64>,
+    /// When the peer's next beat was due at the latest.
+    #[serde(default)]
+    pub deadline_us: Option<i64>,
+    /// When it was seen to be missing.
+    #[serde(default)]
+    pub detected_us: Option<i64>,
+    /// When it was decided to take over.
+    #[serde(default)]
+    pub decided_us: Option<i64>,
+    /// What was done.
+    #[serde(default)]
+    pub steps: Vec<Step>,
+}
+
+/// One resource's part in a takeover.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Step {
+    /// The resource.
+    pub resource: String,
+    /// What was asked of it.
+    pub operation: String,
+    /// When its script was started.
+    pub started_us: i64,
+    /// When it ended.
+    #[serde(default)]
+    pub ended_us: Option<i64>,
+}
+
+impl Status {
+    /// Reads what `hb status --json` wrote.
+    pub fn parse(text: &str) -> Result<Self> {
+        let json: Value = serde_json::from_str(text).with_context(|| format!("hb status wrote no JSON: {text:?}"))?;
+        let status = Self::deserialize(&json).with_context(|| format!("hb status wrote something else: {text}"))?;
+        Ok(Self { json, ..status })
+    }
+
+    /// Whether every peer is up.
+    #[must_use]
+    pub fn sees_all_peers(&self) -> bool {
+        !self.peers.is_empty() && self.peers.iter().all(|peer| peer.state.eq_ignore_ascii_case("up"))
+    }
+
+    /// The owner of the first group, which in the tutorial's cluster is the only one.
+    #[must_use]
+    pub fn owner(&self) -> Option<&str> {
+        self.groups.first()?.owner.as_deref()
+    }
+}
+
+impl Takeover {
+    /// When the last beat came, if the daemon says so.
+    #[must_use]
+    pub fn last_beat(&self) -> Option<Moment> {
+        self.last_beat_monotonic_us
+            .map(|micros| Moment::from_clock(Duration::from_micros(micros)))
+    }
+
+    /// The step that gave this node the floating IP, once it has ended.
+    #[must_use]
+    pub fn start(&self) -> Option<&Step> {
+        self.steps
+            .iter()
+            .rfind(|step| step.operation == "start" && step.ended_us.is_some())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_daemons_json_is_read() -> Result<()> {
+        let status = Status::parse(
+            r#"{"node": "secondary", "incarnation": 7,
+                "groups": [{"name": "floatip", "preferred": "primary", "owner": "secondary", "state": "started", "since_ms": 12}],
+                "peers": [{"name": "primary", "state": "up", "links": []}],
+                "last_takeover": {"group": "floatip", "peer": "primary", "cause": "dead", "last_beat_us": 0,
+                    "deadline_us": 500000, "detected_us": 500090, "decided_us": 500120,
+                    "steps": [{"resource": "floatip", "operation": "start", "started_us": 501000, "ended_us": 640000, "outcome": "ok"}]}}"#,
+        )?;
+        assert_eq!(status.owner(), Some("secondary"));
+        assert!(status.sees_all_peers());
+        let takeover = status.last_takeover.context("no takeover")?;
+        assert_eq!(takeover.start().map(|step| step.started_us), Some(501_000));
+        assert_eq!(takeover.last_beat_monotonic_us, None);
+        Ok(())
+    }
+}

@@ -1,0 +1,139 @@
+//! The tutorial's files, as its reader writes them.
+
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::{
+    cloud::{API, TOKEN},
+    host::Host,
+    network::{FLOATING_IP, METADATA_IP},
+};
+
+/// The keepalive that is in effect where ha.cf does not say.
+pub const KEEPALIVE: Duration = Duration::from_millis(100);
+
+/// The deadtime that is in effect where ha.cf does not say.
+pub const DEADTIME: Duration = Duration::from_millis(500);
+
+/// The tutorial's ha.cf.
+pub const HA_CF: &str = "\
+node primary
+ucast eth0 198.51.100.5
+node secondary
+ucast eth0 198.51.100.6
+";
+
+/// The tutorial's authkeys. The blank that Heartbeat's manual has after `auth` is missing there, too.
+pub const AUTHKEYS: &str = "\
+auth1
+1 sha1 d1e6557e2fcb30ff8d4d3ae65b50345fa46a2faa
+";
+
+/// The tutorial's haresources.
+pub const HARESOURCES: &str = "primary floatip\n";
+
+/// The files of one server. The default is the tutorial's.
+#[derive(Clone, Debug)]
+pub struct Files {
+    ha_cf: String,
+    authkeys: String,
+    haresources: String,
+    floatip: String,
+}
+
+impl Default for Files {
+    fn default() -> Self {
+        Self {
+            ha_cf: HA_CF.to_owned(),
+            authkeys: AUTHKEYS.to_owned(),
+            haresources: HARESOURCES.to_owned(),
+            floatip: floatip(TOKEN),
+        }
+    }
+}
+
+impl Files {
+    /// Adds a line to ha.cf, before the tutorial's: a port or a timer counts for the media that follow it.
+    #[must_use]
+    pub fn ha_cf_line(mut self, line: &str) -> Self {
+        self.ha_cf = format!("{line}\n{}", self.ha_cf);
+        self
+    }
+
+    /// Another ha.cf.
+    #[must_use]
+    pub fn ha_cf(mut self, contents: &str) -> Self {
+        contents.clone_into(&mut self.ha_cf);
+        self
+    }
+
+    /// Another authkeys.
+    #[must_use]
+    pub fn authkeys(mut self, contents: &str) -> Self {
+        contents.clone_into(&mut self.authkeys);
+        self
+    }
+
+    /// Another haresources.
+    #[must_use]
+    pub fn haresources(mut self, contents: &str) -> Self {
+        contents.clone_into(&mut self.haresources);
+        self
+    }
+
+    /// Another /etc/init.d/floatip.
+    #[must_use]
+    pub fn floatip(mut self, contents: &str) -> Self {
+        contents.clone_into(&mut self.floatip);
+        self
+    }
+
+    /// Writes the files on a host.
+    pub fn install(&self, host: &Host) -> Result<()> {
+        host.write_file("/etc/ha.d/ha.cf", 0o644, &self.ha_cf)?;
+        host.write_file("/etc/ha.d/authkeys", 0o600, &self.authkeys)?;
+        host.write_file("/etc/ha.d/haresources", 0o644, &self.haresources)?;
+        host.write_file("/etc/init.d/floatip", 0o744, &self.floatip)
+    }
+}
+
+/// The floatip service after the tutorial's description, with `hb assign-ip` as the script that asks the cloud.
+///
+/// Unlike the tutorial's it fails when the assignment fails, and it does not need the metadata service to do nothing.
+#[must_use]
+pub fn floatip(token: &str) -> String {
+    format!(
+        r#"#!/bin/bash
+# Points the floating IP at the droplet on which it is started.
+export TOKEN='{token}'
+export DO_API_URL='http://{API}'
+IP='{FLOATING_IP}'
+
+droplet_id() {{
+    if command -v curl >/dev/null; then
+        curl --silent --fail --max-time 5 http://{METADATA_IP}/metadata/v1/id
+    else
+        exec 3<>/dev/tcp/{METADATA_IP}/80
+        printf 'GET /metadata/v1/id HTTP/1.0\r\n\r\n' >&3
+        sed '1,/^\r$/d' <&3
+    fi
+}}
+
+case "$1" in
+start)
+    ID=$(droplet_id) || {{ echo "the metadata service does not say which droplet this is" >&2; exit 1; }}
+    exec hb assign-ip "$IP" "$ID"
+    ;;
+stop | status)
+    # The cloud takes the IP away from here by giving it to the other droplet.
+    exit 0
+    ;;
+*)
+    echo "no such command $1" >&2
+    exit 1
+    ;;
+esac
+"#
+    )
+}
