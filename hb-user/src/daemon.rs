@@ -8,12 +8,9 @@ mod start;
 mod takeover;
 mod work;
 
-use std::os::fd::AsFd;
 use std::path::PathBuf;
 
 use hb_ebpf::{Incarnation, Nanos};
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 pub use start::StartError;
@@ -78,14 +75,13 @@ impl Daemon {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut hangup = signal(SignalKind::hangup())?;
-        let bell = AsyncFd::register_with_interest(self.pulse.bell().as_fd().try_clone_to_owned()?, Interest::READABLE)?;
+        let doorbell = self.pulse.doorbell()?;
         loop {
             tokio::select! {
                 // In this order: who is alive, what has been done about it, and only then what people want.
                 biased;
-                ready = bell.readable() => {
-                    self.pulse.silence();
-                    ready?.clear_ready();
+                rung = doorbell.rung() => {
+                    rung?;
                     if self.hear() {
                         return Ok(());
                     }

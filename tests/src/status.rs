@@ -54,9 +54,8 @@ pub struct Takeover {
     /// Why.
     #[serde(default)]
     pub cause: String,
-    /// When that last beat came, in microseconds of `CLOCK_MONOTONIC`.
-    #[serde(default)]
-    pub last_beat_monotonic_us: Option<u64>,
+    /// When that last beat came, or without one the decision, in microseconds of `CLOCK_MONOTONIC`.
+    pub origin_monotonic_us: u64,
     /// When the peer's next beat was due at the latest.
     #[serde(default)]
     pub deadline_us: Option<i64>,
@@ -110,8 +109,7 @@ impl Takeover {
     /// When the last beat came, if the daemon says so.
     #[must_use]
     pub fn last_beat(&self) -> Option<Moment> {
-        self.last_beat_monotonic_us
-            .map(|micros| Moment::from_clock(Duration::from_micros(micros)))
+        Some(Moment::from_clock(Duration::from_micros(self.origin_monotonic_us)))
     }
 
     /// The step that gave this node the floating IP, once it has ended.
@@ -133,7 +131,7 @@ mod tests {
             r#"{"node": "secondary", "incarnation": 7,
                 "groups": [{"name": "floatip", "preferred": "primary", "owner": "secondary", "state": "started", "since_ms": 12}],
                 "peers": [{"name": "primary", "state": "up", "links": []}],
-                "last_takeover": {"group": "floatip", "peer": "primary", "cause": "dead", "last_beat_us": 0,
+                "last_takeover": {"group": "floatip", "peer": "primary", "cause": "dead", "origin_monotonic_us": 77, "last_beat_us": 0,
                     "deadline_us": 500000, "detected_us": 500090, "decided_us": 500120,
                     "steps": [{"resource": "floatip", "operation": "start", "started_us": 501000, "ended_us": 640000, "outcome": "ok"}]}}"#,
         )?;
@@ -141,7 +139,7 @@ mod tests {
         assert!(status.sees_all_peers());
         let takeover = status.last_takeover.context("no takeover")?;
         assert_eq!(takeover.start().map(|step| step.started_us), Some(501_000));
-        assert_eq!(takeover.last_beat_monotonic_us, None);
+        assert_eq!(takeover.origin_monotonic_us, 77);
         Ok(())
     }
 }

@@ -12,7 +12,6 @@ mod thread;
 mod wake;
 
 use std::net::IpAddr;
-use std::os::fd::{AsFd, BorrowedFd};
 
 use aya::maps::{MapData, RingBuf};
 use hb_ebpf::{Heard, Incarnation, KeyId, Nanos, NodeId};
@@ -22,6 +21,7 @@ pub use realtime::Realtime;
 pub use signer::{Signer, midstates};
 pub use socket::{SocketError, Sockets};
 pub use stats::Stats;
+pub use wake::Doorbell;
 
 use crate::core::{Advert, Timing};
 use crate::datapath::LivenessMap;
@@ -101,15 +101,9 @@ impl Pulse {
         thread::start(settings, means)
     }
 
-    /// Readable when there may be news; see [`Pulse::next`].
-    #[must_use]
-    pub fn bell(&self) -> BorrowedFd<'_> {
-        self.bell.as_fd()
-    }
-
-    /// Silences the bell, to be called before the news are read.
-    pub fn silence(&self) {
-        self.bell.silence();
+    /// What rings when there are news; see [`Pulse::next`]. Needs the runtime that will wait for it.
+    pub fn doorbell(&self) -> std::io::Result<Doorbell> {
+        Doorbell::new(self.bell.clone())
     }
 
     /// The next news, if there are any.

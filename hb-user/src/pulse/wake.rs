@@ -1,7 +1,7 @@
 //! What wakes a sleeping thread: a bell (eventfd) and an alarm (timerfd).
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +9,8 @@ use hb_ebpf::Nanos;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
 /// Wakes whoever polls its descriptor.
 #[derive(Clone, Debug)]
@@ -34,6 +36,30 @@ impl Bell {
 impl AsFd for Bell {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
+    }
+}
+
+/// A bell that a task of the runtime waits for.
+#[derive(Debug)]
+pub struct Doorbell {
+    bell: Bell,
+    ready: AsyncFd<OwnedFd>,
+}
+
+impl Doorbell {
+    pub(super) fn new(bell: Bell) -> io::Result<Self> {
+        let own = bell.as_fd().try_clone_to_owned()?;
+        // SAFETY: the descriptor is this object's own, open and the same until the drop.
+        let ready = unsafe { AsyncFd::register_with_interest(own, Interest::READABLE) }?;
+        Ok(Self { bell, ready })
+    }
+
+    /// Waits until it rings, and silences it: what is read afterwards includes what it rang for.
+    pub async fn rung(&self) -> io::Result<()> {
+        let mut ready = self.ready.readable().await?;
+        self.bell.silence();
+        ready.clear_ready();
+        Ok(())
     }
 }
 
