@@ -72,7 +72,7 @@ impl Daemon {
                 interval: nanos(cluster.timers.keepalive),
                 key: KeyId(cluster.keys.signing),
                 // authkeys names a key that it has.
-                signer: Signer::new(signing.map_or(&[], |key| key.secret.as_bytes())),
+                signer: Signer::new(signing.map_or(&[], |key| key.secret.reveal())),
                 peers,
                 advert: node.advert(),
             },
@@ -194,7 +194,7 @@ fn tables(cluster: &Cluster, peers: &[Peer]) -> Tables {
         .keys
         .all
         .iter()
-        .map(|key| (KeyId(key.id), midstates(key.secret.as_bytes())));
+        .map(|key| (KeyId(key.id), midstates(key.secret.reveal())));
     let slots = peers
         .iter()
         .flat_map(|peer| &peer.links)
