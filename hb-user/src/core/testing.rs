@@ -1,7 +1,9 @@
 //! What the tests of the core share.
 
-use hb_ebpf::beat::{Echo, Status};
+use hb_ebpf::beat::{Echo, Groups, Status};
 use hb_ebpf::{Heard, Incarnation, Nanos, Sequence};
+
+use super::GroupState;
 
 /// The span `millis`, in milliseconds.
 pub(super) const fn ms(millis: u64) -> Nanos {
@@ -26,4 +28,10 @@ pub(super) fn echoing(beat: Heard, incarnation: Incarnation, sequence: u32) -> H
         sequence,
     };
     Heard { echo, ..beat }
+}
+
+/// The states of the first groups.
+pub(super) fn groups(states: &[GroupState]) -> Groups {
+    let states = states.iter().enumerate();
+    states.fold(Groups::default(), |bits, (index, state)| bits.with(index, *state as u8))
 }
