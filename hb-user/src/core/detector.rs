@@ -177,6 +177,11 @@ impl Detector {
             findings.late_beat = Some(heard.seen.since(before.seen)).filter(|gap| *gap > self.timing.warntime);
         }
         if !self.echoes_us() {
+            // It lives, and takes part once it has heard us: while that is under way it must not die for us, because
+            // it may hear from us already that nobody has its groups.
+            if before.is_none_or(|before| before.incarnation != heard.incarnation) {
+                self.put_off(wake.now);
+            }
             return;
         }
         if heard.echo.sequence != self.echo.0 || before.is_none_or(|before| before.echo.incarnation != self.own) {
@@ -201,19 +206,27 @@ impl Detector {
         self.phase = Phase::Up;
     }
 
-    /// While we were stopped, nothing may have been received either: then the peer gets a whole deadtime from now, once
-    /// a silence. A beat that came meanwhile shows that the kernel was listening.
+    /// While we were stopped, nothing may have been received either, and the silence may be ours. A beat that came
+    /// meanwhile shows that the kernel was listening.
     fn forgive(&mut self, wake: Wake, findings: &mut Findings) {
         let heard = self.newest.filter(|_| self.echoes_us()).map(|heard| heard.seen);
         let unwatched = wake
             .now
             .since(heard.map_or(wake.planned, |seen| seen.max(wake.planned)));
-        let deadline = wake.now.saturating_add(self.timing.deadtime);
-        if unwatched > self.too_late() && !self.graced && deadline > self.deadline() {
-            self.graced = true;
-            self.deadline = deadline;
+        if unwatched > self.too_late() && self.put_off(wake.now) {
             findings.graced = Some(wake.lateness());
         }
+    }
+
+    /// Gives the peer a whole deadtime from now, once a silence. False if it had that, or has more time anyway.
+    fn put_off(&mut self, now: Nanos) -> bool {
+        let deadline = now.saturating_add(self.timing.deadtime);
+        if self.graced || deadline <= self.deadline() {
+            return false;
+        }
+        self.graced = true;
+        self.deadline = deadline;
+        true
     }
 
     fn expire(&mut self, wake: Wake, findings: &mut Findings) {

@@ -6,6 +6,8 @@ mod group;
 mod node;
 mod peer;
 #[cfg(test)]
+mod simulation;
+#[cfg(test)]
 mod testing;
 
 pub use detector::{Change, Detector, Findings, Silence, Timing, Wake, status_of};

@@ -35,3 +35,38 @@ pub(super) fn groups(states: &[GroupState]) -> Groups {
     let states = states.iter().enumerate();
     states.fold(Groups::default(), |bits, (index, state)| bits.with(index, *state as u8))
 }
+
+/// Numbers that only look random: the same for the same seed, on every machine (`SplitMix64`).
+#[derive(Clone, Debug)]
+pub(super) struct Dice(pub(super) u64);
+
+impl Dice {
+    /// Any number.
+    pub(super) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// A number below `end`.
+    pub(super) fn below(&mut self, end: u64) -> u64 {
+        self.next() % end
+    }
+
+    /// A number below `end`, as an index.
+    pub(super) fn index(&mut self, end: usize) -> usize {
+        usize::try_from(self.below(end as u64)).unwrap_or_default()
+    }
+
+    /// True that often in a hundred.
+    pub(super) fn percent(&mut self, percent: u64) -> bool {
+        self.below(100) < percent
+    }
+
+    /// A span in `[from, to)` milliseconds, to the nanosecond.
+    pub(super) fn span(&mut self, from: u64, to: u64) -> Nanos {
+        Nanos(ms(from).0 + self.below(ms(to - from).0))
+    }
+}

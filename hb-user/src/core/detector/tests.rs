@@ -102,7 +102,8 @@ fn a_peer_that_was_never_met_is_dead_at_initdead() {
     let mut bench = Bench::new();
     assert_eq!(bench.detector.deadline(), TIMING.initdead);
     // It is there, but deaf to us: not met.
-    bench.hears_deaf(1990, 1, 9);
+    bench.hears_deaf(1400, 1, 9);
+    assert_eq!(bench.look(1400), Findings::default());
     assert_eq!(bench.look_at(Nanos(ms(2000).0 - 1), ms(2000)), Findings::default());
     assert_eq!(bench.look(2000).change, Some(dead(None, 2000, 2000)));
     assert_eq!(bench.detector.deadline(), Nanos::MAX);
@@ -233,7 +234,7 @@ fn a_restart_quicker_than_the_deadtime_is_no_death() {
         "it holds nothing any more"
     );
     assert!(!bench.detector.hears_us(ms(300)));
-    assert_eq!(bench.detector.deadline(), ms(600), "but is not met again");
+    assert_eq!(bench.detector.deadline(), ms(800), "but is not met again");
     let met = bench.hears(400, 2, 2);
     assert_eq!(bench.look(400).change, Some(Change::Up(met)));
     assert!(bench.detector.hears_us(ms(400)));
@@ -241,13 +242,34 @@ fn a_restart_quicker_than_the_deadtime_is_no_death() {
 }
 
 #[test]
-fn a_restart_that_does_not_hear_us_is_a_death_at_the_old_deadline() {
+fn a_new_life_has_a_deadtime_to_hear_us() {
     let mut bench = Bench::met();
-    for at in [300, 400, 500, 599] {
+    for at in [590, 700, 800, 1089] {
         bench.hears_deaf(at, 2, at);
         bench.look(at);
+        assert_eq!(bench.detector.deadline(), ms(1090));
     }
-    assert!(matches!(bench.look(600).change, Some(Change::Dead(_))));
+    assert!(matches!(bench.look(1090).change, Some(Change::Dead(_))));
+}
+
+#[test]
+fn a_peer_that_comes_just_before_initdead_has_a_deadtime_to_hear_us() {
+    let mut bench = Bench::new();
+    bench.hears_deaf(1990, 1, 1);
+    assert_eq!(bench.look(1990), Findings::default());
+    assert_eq!(bench.detector.deadline(), ms(2490));
+    bench.hears(2100, 1, 2);
+    assert!(matches!(bench.look(2100).change, Some(Change::Up(_))));
+}
+
+#[test]
+fn a_peer_that_starts_over_and_over_dies() {
+    let mut bench = Bench::met();
+    for life in 2..6 {
+        bench.hears_deaf(life * 250, life, 1);
+        bench.look(life * 250);
+    }
+    assert!(!bench.detector.is_up());
 }
 
 /// (status, groups, digest, incarnation) of the second beat, and whether that is news.
