@@ -127,12 +127,17 @@ impl Daemon {
                 }
                 News::Dead { peer, silence } => {
                     let node = self.peers[peer];
-                    tracing::warn!(
-                        peer = %self.cluster.nodes[node],
-                        overshoot_us = silence.detected.since(silence.deadline).as_micros(),
-                        met = silence.last_seen.is_some(),
-                        "peer is silent"
-                    );
+                    let name = &self.cluster.nodes[node];
+                    if self.node.peer(node).has_said_farewell(self.cluster.groups.len()) {
+                        tracing::info!(peer = %name, "peer has left");
+                    } else {
+                        tracing::warn!(
+                            peer = %name,
+                            overshoot_us = silence.detected.since(silence.deadline).as_micros(),
+                            met = silence.last_seen.is_some(),
+                            "peer is silent"
+                        );
+                    }
                     self.silences[node] = Some(silence);
                     self.feed(Event::PeerDead { node }, clock::now());
                 }

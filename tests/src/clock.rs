@@ -36,6 +36,13 @@ impl Moment {
         Self(since_zero)
     }
 
+    /// The moment at which the time of day is, or was, this long after 1970, as far as that was never set meanwhile.
+    #[must_use]
+    pub fn from_time_of_day(since_1970: Duration) -> Self {
+        let (now, today) = (Self::now(), time_of_day());
+        Self((now.0 + since_1970).saturating_sub(today))
+    }
+
     /// How long after the clock's zero this is.
     #[must_use]
     pub fn since_zero(self) -> Duration {
@@ -125,12 +132,16 @@ pub(crate) fn ticks(every: Duration) -> Interval {
 /// The time of day as clouds write it, such as `2015-11-12T17:51:03Z`.
 #[must_use]
 pub fn utc_timestamp() -> String {
-    #[expect(clippy::disallowed_methods, reason = "this is the harness's clock")]
-    let now = SystemTime::now();
-    let seconds = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let seconds = time_of_day().as_secs();
     let (year, month, day) = civil_from_days(seconds / 86_400);
     let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
+fn time_of_day() -> Duration {
+    #[expect(clippy::disallowed_methods, reason = "this is the harness's clock")]
+    let now = SystemTime::now();
+    now.duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 /// The date that lies `days` after 1970-01-01, by counting years of 365.2425 days that begin in March.

@@ -106,6 +106,13 @@ impl Status {
 }
 
 impl Takeover {
+    /// The moment that lies so many microseconds after [`origin_monotonic_us`](Self::origin_monotonic_us).
+    #[must_use]
+    pub fn moment(&self, micros: i64) -> Option<Moment> {
+        let since_zero = self.origin_monotonic_us.checked_add_signed(micros)?;
+        Some(Moment::from_clock(Duration::from_micros(since_zero)))
+    }
+
     /// When the last beat came, if the daemon says so.
     #[must_use]
     pub fn last_beat(&self) -> Option<Moment> {

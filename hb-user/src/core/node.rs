@@ -307,12 +307,15 @@ impl Node {
         }
     }
 
-    /// A node that said it was leaving and held nothing has left; any other that falls silent is dead.
+    /// A node that said farewell has left; any other that falls silent is dead.
     fn bury(&mut self, node: usize) {
         let groups = self.groups.len();
         let Some(peer) = self.peer_mut(node) else { return };
-        let left = peer.contact == Contact::Up && peer.status == Status::Leaving && peer.holds_nothing(groups);
-        peer.contact = if left { Contact::Left } else { Contact::Dead };
+        peer.contact = if peer.has_said_farewell(groups) {
+            Contact::Left
+        } else {
+            Contact::Dead
+        };
         peer.hears_us = false;
     }
 

@@ -62,6 +62,12 @@ impl PeerView {
         GroupState::from_bits(self.groups.get(index))
     }
 
+    /// Whether it has said farewell, so that it has left when it falls silent now, and is not dead.
+    #[must_use]
+    pub fn has_said_farewell(&self, groups: usize) -> bool {
+        self.contact == Contact::Up && self.status == Status::Leaving && self.holds_nothing(groups)
+    }
+
     /// Whether it is alive and has the group, or may have it.
     pub(super) fn holds(&self, index: usize) -> bool {
         self.contact == Contact::Up && self.group(index).is_held()
@@ -77,7 +83,10 @@ impl PeerView {
     }
 
     /// Whether it holds no group at all.
-    pub(super) fn holds_nothing(&self, groups: usize) -> bool {
+    fn holds_nothing(&self, groups: usize) -> bool {
         (0..groups).all(|index| !self.group(index).is_held())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,91 @@
+//! Measures what docs/BENCHMARKS.md states.
+
+use std::{fs::File, io::Write, path::PathBuf, process::ExitCode};
+
+use anyhow::{Context, Result};
+use clap::{Parser, ValueEnum};
+use hb_tests::{
+    bench::{detect, handover, idle, machine::Machine, report::Report},
+    cluster::hb_binary,
+};
+use serde::Serialize;
+
+/// Measures what docs/BENCHMARKS.md states, on hosts made of namespaces.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Arguments {
+    /// What to measure
+    #[arg(value_enum, default_value_t = What::All)]
+    what: What,
+    /// The hb to measure, which should be a release build [default: the one beside this program]
+    #[arg(long, value_name = "PATH", env = "HB_BIN")]
+    hb: Option<PathBuf>,
+    /// Write all figures, with each run's value, to a file
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// How often to repeat [default: as docs/BENCHMARKS.md does]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    runs: Option<u16>,
+}
+
+/// The measurements.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+enum What {
+    // The place of Packet, which measures with `hb_tests::bench::packet`, is here and in `measure`.
+    /// From the deadline of a killed peer to the script, and from the SIGTERM of an owner to its peer's
+    Detect,
+    /// What a quiet cluster costs
+    Idle,
+    All,
+}
+
+/// What `--json` writes.
+#[derive(Serialize)]
+struct Results {
+    machine: Machine,
+    reports: Vec<Report>,
+}
+
+fn main() -> ExitCode {
+    match measure(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("hb-bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn measure(arguments: &Arguments) -> Result<()> {
+    let hb = arguments.hb.clone().map_or_else(hb_binary, Ok)?;
+    let runs = |default| arguments.runs.map_or(default, usize::from);
+    let wanted = |what| arguments.what == what || arguments.what == What::All;
+    let mut results = Results {
+        machine: Machine::this()?,
+        reports: Vec::new(),
+    };
+    println!("{}\n", results.machine);
+
+    let mut add = |report: Report| {
+        println!("{report}");
+        results.reports.push(report);
+    };
+    // Packet comes here, first.
+    if wanted(What::Detect) {
+        add(detect::measure(&hb, runs(detect::RUNS))?);
+        add(handover::measure(&hb, runs(handover::RUNS))?);
+    }
+    if wanted(What::Idle) {
+        add(idle::measure(&hb, runs(idle::RUNS))?);
+    }
+    match &arguments.json {
+        Some(path) => write_json(path, &results).with_context(|| format!("cannot write {}", path.display())),
+        None => Ok(()),
+    }
+}
+
+fn write_json(path: &PathBuf, results: &Results) -> Result<()> {
+    let mut file = File::create(path)?;
+    serde_json::to_writer_pretty(&mut file, results)?;
+    Ok(writeln!(file)?)
+}
