@@ -40,6 +40,8 @@ pub struct Settings {
 /// Something that happened.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Event {
+    /// The node begins. Alone in its cluster it has nobody to wait for.
+    Begin,
     /// A peer is up, or says something new.
     PeerUp {
         /// Which.
@@ -205,6 +207,7 @@ impl Node {
     /// Takes an event and says what to do about it, in this order.
     pub fn handle(&mut self, event: Event, now: Nanos) -> Vec<Action> {
         match event {
+            Event::Begin => {}
             Event::PeerUp {
                 node,
                 status,

@@ -13,7 +13,7 @@ use super::{Daemon, Places};
 use crate::clock;
 use crate::config::{AutoFailback, Cluster, node_id};
 use crate::control::{Server, ServerError};
-use crate::core::{self, Failback, GroupSettings, Node, Timing};
+use crate::core::{self, Event, Failback, GroupSettings, Node, Timing};
 use crate::datapath::{DatapathError, Mode, Program, Tables};
 use crate::incarnation::{self, IncarnationError};
 use crate::pulse::{Link, Means, Peer, Pulse, PulseError, Realtime, Settings, Signer, SocketError, Sockets, midstates};
@@ -111,16 +111,8 @@ impl Daemon {
             _program: program,
             _lock: lock,
         };
-        if daemon.peers.is_empty() {
-            daemon.feed_alone(now);
-        }
+        daemon.feed(Event::Begin, now);
         Ok(daemon)
-    }
-
-    /// A cluster of one node has nobody to wait for.
-    fn feed_alone(&mut self, now: Nanos) {
-        let me = self.cluster.me;
-        self.feed(core::Event::PeerDead { node: me }, now);
     }
 }
 
