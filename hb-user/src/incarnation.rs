@@ -46,7 +46,8 @@ pub fn next(directory: &Path, unix_seconds: u64) -> Result<Incarnation, Incarnat
         found: last.unwrap_or_default().to_string(),
     })?;
     write(directory, &path, high)?;
-    let low = getrandom::u32().map_err(IncarnationError::Random)?;
+    // 0 in an echo means that nobody was heard.
+    let low = getrandom::u32().map_err(IncarnationError::Random)?.max(1);
     Ok(Incarnation((u64::from(high) << 32) | u64::from(low)))
 }
 

@@ -31,7 +31,7 @@ pub enum News {
         /// The time between them.
         gap: Nanos,
     },
-    /// A deadline passed, but this thread woke so late that the peer gets a deadtime more.
+    /// This thread woke so late, without having heard the peer meanwhile, that the peer gets a whole deadtime from now.
     Graced {
         /// Its index in the settings.
         peer: usize,
