@@ -9,6 +9,8 @@ pub mod admit;
 pub mod beat;
 pub mod frame;
 pub mod hmac;
+#[cfg(not(target_arch = "bpf"))]
+pub mod host;
 pub mod liveness;
 pub mod sha1;
 pub mod tables;
