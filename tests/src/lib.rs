@@ -1,2 +1,3 @@
 //! The harness.
-pub mod frames;
+pub mod bench;
+pub mod datagram;
