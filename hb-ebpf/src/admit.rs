@@ -86,10 +86,6 @@ pub fn admit<F: Frame, W: World>(frame: &F, world: &W) -> Verdict {
 }
 
 #[inline(always)]
-#[expect(
-    clippy::type_complexity,
-    reason = "it has one caller, and only there do the parts belong together"
-)]
 fn recognise<'f, 'w, F: Frame, W: World>(
     frame: &'f F,
     world: &'w W,

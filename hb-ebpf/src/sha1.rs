@@ -22,6 +22,7 @@ pub struct Work {
 
 /// Advances `work.state` by `work.block`.
 #[inline(always)]
+#[expect(clippy::many_single_char_names, reason = "the names of the standard")]
 pub fn compress(work: &mut Work) {
     let w = work.block.as_mut_ptr();
     let [mut a, mut b, mut c, mut d, mut e] = work.state;
