@@ -1,3 +1,3 @@
 //! The harness.
 pub mod bench;
-pub mod datagram;
+pub mod frames;

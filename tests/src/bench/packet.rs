@@ -14,7 +14,7 @@ use hb_user::datapath::{Counters, LivenessMap, Program, Tables};
 use hb_user::pulse::midstates;
 use serde::Serialize;
 
-use crate::datagram::{Datagram, KEY, beat, signed};
+use crate::frames::{Datagram, KEY, beat, signed};
 
 /// How much to measure.
 #[derive(Clone, Copy, Debug)]

@@ -2,7 +2,7 @@
 
 use hb_ebpf::beat::{Beat, Echo, Groups, Status};
 use hb_ebpf::{Heard, Incarnation, Nanos, Sequence, Verdict};
-use hb_tests::datagram::{KEY, signed};
+use hb_tests::frames::{KEY, signed};
 use hb_user::clock;
 
 use crate::rig::{

@@ -3,7 +3,7 @@
 use hb_ebpf::beat::{Beat, Echo, Groups, Status};
 use hb_ebpf::liveness::{Event, change};
 use hb_ebpf::{Incarnation, Verdict};
-use hb_tests::datagram::{KEY, signed};
+use hb_tests::frames::{KEY, signed};
 
 use crate::rig::{Rig, THEIR_LINKS, datagram_from, forged, frame, numbered};
 

@@ -3,7 +3,7 @@
 use hb_ebpf::beat::Beat;
 use hb_ebpf::liveness::{HASH_BURST, HASH_EVERY};
 use hb_ebpf::{Incarnation, Verdict};
-use hb_tests::datagram::{KEY, signed};
+use hb_tests::frames::{KEY, signed};
 use hb_user::clock;
 
 use crate::rig::{Rig, THEIR_LINKS, datagram_from, forged, frame, numbered};

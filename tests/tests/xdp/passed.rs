@@ -2,7 +2,7 @@
 
 use hb_ebpf::beat::{Beat, LEN};
 use hb_ebpf::{NodeId, Verdict};
-use hb_tests::datagram::{KEY, signed};
+use hb_tests::frames::{KEY, signed};
 
 use crate::rig::{PORT, Rig, THEIR_LINKS, datagram, datagram_from, frame, numbered};
 

@@ -2,7 +2,7 @@
 
 use hb_ebpf::beat::{Beat, Groups, Status};
 use hb_ebpf::{Incarnation, NodeId, Sequence, Verdict};
-use hb_tests::datagram::{KEY, signed};
+use hb_tests::frames::{KEY, signed};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng};
 

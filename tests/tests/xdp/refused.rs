@@ -2,7 +2,7 @@
 
 use hb_ebpf::beat::{Beat, LEN, MESSAGE_LEN};
 use hb_ebpf::{Incarnation, KeyId, NodeId, Verdict};
-use hb_tests::datagram::{KEY, signed};
+use hb_tests::frames::{KEY, signed};
 use hb_user::pulse::Signer;
 
 use crate::rig::{OTHERS, OTHERS_LINK, Rig, THEIR_LINKS, THEM, US, datagram, datagram_from, forged, frame, numbered};

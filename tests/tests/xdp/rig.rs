@@ -10,7 +10,7 @@ use hb_ebpf::host::Memory;
 use hb_ebpf::liveness::Event;
 use hb_ebpf::tables::{Address, Link, Own, Peer};
 use hb_ebpf::{Heard, KeyId, Liveness, Nanos, NodeId, Sequence, Verdict};
-use hb_tests::datagram::{Datagram, KEY, beat, signed};
+use hb_tests::frames::{Datagram, KEY, beat, signed};
 use hb_user::clock;
 use hb_user::datapath::{Counters, LivenessMap, Program, Tables};
 use hb_user::pulse::midstates;

@@ -1,4 +1,4 @@
-//! Datagrams in frames, byte by byte, as tests want them: right, or wrong in one place.
+//! Frames, byte by byte, as tests want them: right, or wrong in one place.
 
 use std::net::IpAddr;
 
