@@ -1,4 +1,4 @@
-//! Each verdict, on the host. tests/tests/xdp.rs has the same and more in the kernel.
+//! Each verdict, on the host. tests/tests/xdp has the same and more in the kernel.
 
 extern crate std;
 

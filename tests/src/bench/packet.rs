@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 
 use anyhow::{Context, Result, ensure};
 use aya::programs::xdp::Xdp;
-use aya::{TestRun, TestRunOptions};
+use aya::{Btf, TestRun, TestRunOptions};
 use hb_ebpf::beat::Beat;
 use hb_ebpf::tables::{Address, Link, Own, Peer};
 use hb_ebpf::{KeyId, NodeId, Sequence, Verdict};
@@ -32,8 +32,8 @@ pub struct Effort {
 impl Default for Effort {
     fn default() -> Self {
         Self {
-            runs: 7,
-            repeat: 500_000,
+            runs: 21,
+            repeat: 200_000,
             single: 16_384,
             loads: 10,
         }
@@ -47,6 +47,8 @@ pub struct Figure {
     pub what: &'static str,
     /// Nanoseconds: the median of the runs.
     pub median_ns: f64,
+    /// Nanoseconds: the fastest run, which is what is left where nobody else wants the processor.
+    pub min_ns: f64,
     /// Nanoseconds: the slowest run.
     pub max_ns: f64,
     /// How many times the empty program takes that long.
@@ -77,13 +79,15 @@ pub struct PacketReport {
     pub verified_instructions: Option<u32>,
     /// Machine code, in bytes; 0 without a JIT compiler.
     pub jited_bytes: u32,
-    /// Loading the program, from the object's bytes to the verified program: the median, in milliseconds.
+    /// Loading, from the object's bytes to the verified program with its tables filled: the median, in milliseconds.
     pub load_ms: f64,
+    /// The part of it in which aya reads the kernel's own BTF, which it does unasked: the median, in milliseconds.
+    pub kernel_btf_ms: f64,
 }
 
 /// The most instructions that the verifier should have to look at.
 pub const MAX_INSTRUCTIONS: u32 = 10_000;
-/// The longest that loading should take.
+/// The longest that loading should take, without the kernel's BTF.
 const MAX_LOAD_MS: f64 = 20.0;
 
 const PORT: u16 = 694;
@@ -118,7 +122,8 @@ pub fn run(effort: Effort) -> Result<PacketReport> {
         single,
         verified_instructions: info.verified_instruction_count(),
         jited_bytes: info.size_jitted(),
-        load_ms: load_time(effort.loads)?,
+        load_ms: time(effort.loads, load)?,
+        kernel_btf_ms: time(effort.loads, || Ok(Btf::from_sys_fs()?))?,
     })
 }
 
@@ -136,6 +141,7 @@ fn accepted(repeated: &[Figure], single: &[Figure], floor_ns: f64) -> Result<Fig
     Ok(Figure {
         what: ACCEPTED,
         median_ns,
+        min_ns: bad_tag.min_ns + recording,
         max_ns: bad_tag.max_ns + recording,
         times_floor: median_ns / floor_ns,
         target: Some(Target::TimesFloor(16.0)),
@@ -276,6 +282,7 @@ fn figure(what: &'static str, sorted: &[f64], floor_ns: f64, target: Option<Targ
     Figure {
         what,
         median_ns,
+        min_ns: sorted[0],
         max_ns: sorted[sorted.len() - 1],
         times_floor: median_ns / floor_ns,
         target,
@@ -283,11 +290,13 @@ fn figure(what: &'static str, sorted: &[f64], floor_ns: f64, target: Option<Targ
 }
 
 #[expect(clippy::cast_precision_loss, reason = "some milliseconds, in microseconds")]
-fn load_time(loads: usize) -> Result<f64> {
-    let ms = sorted(loads, || {
+fn time<T>(times: usize, mut what: impl FnMut() -> Result<T>) -> Result<f64> {
+    let ms = sorted(times, || {
         let start = clock::now();
-        load()?;
-        Ok(clock::now().since(start).as_micros() as f64 / 1_000.0)
+        let made = what()?;
+        let took = clock::now().since(start);
+        drop(made);
+        Ok(took.as_micros() as f64 / 1_000.0)
     })?;
     Ok(median(&ms))
 }
@@ -349,10 +358,10 @@ impl PacketReport {
         if self.verified_instructions.is_some_and(|count| count > MAX_INSTRUCTIONS) {
             misses.push(format!("more than {MAX_INSTRUCTIONS} instructions verified"));
         }
-        if self.load_ms > MAX_LOAD_MS {
+        let own = self.load_ms - self.kernel_btf_ms;
+        if own > MAX_LOAD_MS {
             misses.push(format!(
-                "loading takes {:.1} ms; at most {MAX_LOAD_MS} are wanted",
-                self.load_ms
+                "loading takes {own:.1} ms of our own; at most {MAX_LOAD_MS} are wanted"
             ));
         }
         misses
@@ -381,7 +390,11 @@ impl fmt::Display for PacketReport {
             "instructions verified: {verified}; machine code: {} bytes",
             self.jited_bytes
         )?;
-        writeln!(f, "loading: {:.1} ms", self.load_ms)?;
+        writeln!(
+            f,
+            "loading: {:.1} ms, {:.1} of them reading the kernel's BTF",
+            self.load_ms, self.kernel_btf_ms
+        )?;
         for miss in self.misses() {
             writeln!(f, "missed: {miss}")?;
         }
@@ -390,12 +403,16 @@ impl fmt::Display for PacketReport {
 }
 
 fn table(f: &mut fmt::Formatter<'_>, title: &str, figures: &[Figure]) -> fmt::Result {
-    writeln!(f, "{title:<24} {:>10} {:>10} {:>8}", "median ns", "max ns", "x floor")?;
+    writeln!(
+        f,
+        "{title:<24} {:>10} {:>10} {:>10} {:>8}",
+        "median ns", "min ns", "max ns", "x floor"
+    )?;
     for figure in figures {
         writeln!(
             f,
-            "  {:<22} {:>10.0} {:>10.0} {:>8.1}",
-            figure.what, figure.median_ns, figure.max_ns, figure.times_floor
+            "  {:<22} {:>10.0} {:>10.0} {:>10.0} {:>8.1}",
+            figure.what, figure.median_ns, figure.min_ns, figure.max_ns, figure.times_floor
         )?;
     }
     Ok(())
