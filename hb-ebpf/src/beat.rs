@@ -108,14 +108,15 @@ impl Groups {
         Self::from_bits(cleared | ((state as u128 & 0b111) << Self::shift(index)))
     }
 
-    const fn shift(index: usize) -> u32 {
-        93 - 3 * index as u32
+    const fn shift(index: usize) -> usize {
+        93 - 3 * index
     }
 
     const fn bits(self) -> u128 {
         ((self.0[0] as u128) << 64) | ((self.0[1] as u128) << 32) | self.0[2] as u128
     }
 
+    #[expect(clippy::cast_possible_truncation, reason = "the low word of what is left is wanted")]
     const fn from_bits(bits: u128) -> Self {
         Self([(bits >> 64) as u32, (bits >> 32) as u32, bits as u32])
     }
@@ -127,7 +128,8 @@ impl Groups {
 pub struct Tag(pub [u32; 5]);
 
 impl Tag {
-    /// Equality in constant time.
+    /// Equality in constant time: a comparison of five words that LLVM must not see through, or it would stop at the
+    /// first that differs.
     #[must_use]
     #[inline(always)]
     pub fn matches(&self, other: &Self) -> bool {
@@ -136,7 +138,7 @@ impl Tag {
             | (self.0[2] ^ other.0[2])
             | (self.0[3] ^ other.0[3])
             | (self.0[4] ^ other.0[4]);
-        difference == 0
+        core::hint::black_box(difference) == 0
     }
 }
 

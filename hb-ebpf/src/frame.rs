@@ -1,8 +1,6 @@
 //! From an Ethernet frame to the payload of a UDP datagram on our port.
 
-use crate::beat::{self, Tag, Words};
 use crate::tables::Address;
-use crate::units::put;
 
 const ETHERNET: usize = 14;
 const VLAN_TAG: usize = 4;
@@ -27,8 +25,7 @@ impl Frame for &[u8] {
     }
 }
 
-/// `LEN` bytes of a frame. Every header before a beat has an even length and frames start at even addresses, which
-/// lets the kernel read halves of words: a load for two bytes.
+/// `LEN` bytes of a frame.
 #[derive(Clone, Copy, Debug)]
 pub struct Window<'a, const LEN: usize>(pub &'a [u8; LEN]);
 
@@ -40,24 +37,65 @@ impl<const LEN: usize> Window<'_, LEN> {
         self.0[offset]
     }
 
-    /// The two bytes at the even `offset`, as the network writes numbers.
+    /// The two bytes at `offset`, as the network writes numbers.
     #[must_use]
     #[inline(always)]
     pub fn half(&self, offset: usize) -> u16 {
         #[cfg(not(target_arch = "bpf"))]
         return u16::from_be_bytes([self.0[offset], self.0[offset + 1]]);
         #[cfg(target_arch = "bpf")]
-        // SAFETY: callers pass constants with `offset + 2 <= LEN`, and the address is even: see the type. (The
-        // verifier proves both again.)
-        return u16::from_be(unsafe { self.0.as_ptr().add(offset).cast::<u16>().read() });
+        return u16::from_be(load_half(self.0, offset));
     }
 
-    /// The four bytes at the even `offset`, as the network writes numbers.
+    /// The four bytes at `offset`, as the network writes numbers.
     #[must_use]
     #[inline(always)]
     pub fn word(&self, offset: usize) -> u32 {
-        (u32::from(self.half(offset)) << 16) | u32::from(self.half(offset + 2))
+        #[cfg(not(target_arch = "bpf"))]
+        return u32::from_be_bytes([
+            self.0[offset],
+            self.0[offset + 1],
+            self.0[offset + 2],
+            self.0[offset + 3],
+        ]);
+        #[cfg(target_arch = "bpf")]
+        return u32::from_be(load_word(self.0, offset));
     }
+}
+
+/// One load instruction, aligned or not, where Rust's own would be a load for each byte. The verifier allows that
+/// where the processor does, as x86-64 and arm64 do, and proves again that the frame goes that far.
+#[cfg(target_arch = "bpf")]
+#[inline(always)]
+fn load_half<const LEN: usize>(window: &[u8; LEN], offset: usize) -> u16 {
+    let value;
+    // SAFETY: callers pass constants with `offset + 2 <= LEN`.
+    unsafe {
+        core::arch::asm!(
+            "{value} = *(u16 *)({at} + 0)",
+            at = in(reg) window.as_ptr().add(offset),
+            value = out(reg) value,
+            options(pure, readonly, nostack, preserves_flags)
+        );
+    }
+    value
+}
+
+/// As [`load_half`].
+#[cfg(target_arch = "bpf")]
+#[inline(always)]
+fn load_word<const LEN: usize>(window: &[u8; LEN], offset: usize) -> u32 {
+    let value;
+    // SAFETY: callers pass constants with `offset + 4 <= LEN`.
+    unsafe {
+        core::arch::asm!(
+            "{value} = *(u32 *)({at} + 0)",
+            at = in(reg) window.as_ptr().add(offset),
+            value = out(reg) value,
+            options(pure, readonly, nostack, preserves_flags)
+        );
+    }
+    value
 }
 
 /// A UDP datagram to our port.
@@ -152,24 +190,6 @@ fn in_udp<F: Frame>(frame: &F, offset: usize, available: usize, source: Address,
         payload: offset + UDP,
         length: length.checked_sub(UDP)?,
     })
-}
-
-/// Reads the message and the tag of a beat.
-#[inline(always)]
-pub fn read(payload: &Window<'_, { beat::LEN }>, message: &mut Words, tag: &mut Tag) {
-    for index in 0..14 {
-        put(&mut message.0[index], payload.word(4 * index));
-    }
-    // The tag starts at the last byte of word 13, so each of its words is cut from two of the frame's; the last of
-    // those has three bytes.
-    for index in 0..4 {
-        put(
-            &mut tag.0[index],
-            (payload.word(52 + 4 * index) << 24) | (payload.word(56 + 4 * index) >> 8),
-        );
-    }
-    let last = (u32::from(payload.half(72)) << 8) | u32::from(payload.byte(74));
-    put(&mut tag.0[4], (payload.word(68) << 24) | last);
 }
 
 #[cfg(test)]

@@ -75,3 +75,6 @@ fn after_pad(key: &[u8; 64], pad: u8) -> State {
     sha1::compress(&mut work);
     work.state
 }
+
+#[cfg(test)]
+mod tests;

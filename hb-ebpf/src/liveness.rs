@@ -36,7 +36,7 @@ pub const FIRST_BUCKET_LOG2: u32 = 10;
 ///
 /// `heard` is two buffers: the writer fills the one that is not published and then counts `accepted` up, which
 /// publishes it. A reader never waits and never sees half a beat, whenever the writer's processor is taken away.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 #[repr(C)]
 pub struct Liveness {
     heard: [Heard; 2],
@@ -99,7 +99,7 @@ impl Liveness {
     #[inline(always)]
     pub fn may_hash(&mut self, now: Nanos) -> bool {
         let due = if self.budget.0 > now.0 { self.budget.0 } else { now.0 };
-        if due - now.0 >= HASH_BURST * HASH_EVERY.0 {
+        if due - now.0 > (HASH_BURST - 1) * HASH_EVERY.0 {
             return false;
         }
         self.budget = Nanos(due + HASH_EVERY.0);
@@ -224,8 +224,12 @@ impl Liveness {
 #[inline(always)]
 fn publish(place: &mut u64, value: u64) {
     #[cfg(not(target_arch = "bpf"))]
-    // SAFETY: the place is aligned and lives as long as the reference.
-    unsafe { AtomicU64::from_ptr(place) }.store(value, Ordering::Release);
+    {
+        // SAFETY: the place is aligned and lives as long as the reference.
+        unsafe { AtomicU64::from_ptr(place) }.store(value, Ordering::Release);
+        // The next beat's stores come after this one, as they do after an exchange.
+        core::sync::atomic::fence(Ordering::Release);
+    }
     #[cfg(target_arch = "bpf")]
     // SAFETY: one exchange with a place that is ours to write.
     unsafe {

@@ -83,3 +83,6 @@ pub struct Own {
     /// The UDP port of beats.
     pub port: u16,
 }
+
+#[cfg(test)]
+mod tests;

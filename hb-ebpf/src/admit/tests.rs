@@ -1,1 +1,213 @@
+//! Each verdict, on the host. tests/tests/xdp has the same and more in the kernel.
 
+extern crate std;
+
+use core::mem::{offset_of, size_of};
+use std::vec::Vec;
+
+use super::*;
+use crate::beat::{Beat, Echo, Groups, LEN};
+use crate::host::Memory;
+use crate::liveness::change;
+use crate::sha1;
+use crate::tables::Link;
+
+const US: NodeId = NodeId(2);
+const THEM: NodeId = NodeId(1);
+const KEY: [u8; 64] = [0x5a; 64];
+
+fn world() -> Memory {
+    let mut peer = Peer {
+        count: 1,
+        ..Peer::default()
+    };
+    peer.links[0] = Link {
+        address: Address::v4(0xc000_0201),
+        slot: 0,
+    };
+    let own = Own { node: US, port: 694 };
+    Memory::new(own, 1)
+        .with_key(KeyId(1), Midstates::of_block(&KEY))
+        .with_peer(THEM, peer)
+}
+
+fn beat(sequence: u64) -> Beat {
+    Beat {
+        key: KeyId(1),
+        source: THEM,
+        destination: US,
+        incarnation: Incarnation(77),
+        digest: 5,
+        promise_us: 100_000,
+        echo: Echo::default(),
+        sequence: Sequence(sequence),
+        status: Status::Up,
+        groups: Groups::default(),
+    }
+}
+
+fn signed(message: &[u8; beat::MESSAGE_LEN]) -> [u8; LEN] {
+    let tag = Midstates::of_block(&KEY).tag(&Words::of_message(message), sha1::compress);
+    let mut payload = [0; LEN];
+    payload[..beat::MESSAGE_LEN].copy_from_slice(message);
+    for (bytes, word) in payload[beat::MESSAGE_LEN..].chunks_exact_mut(4).zip(tag.0) {
+        bytes.copy_from_slice(&word.to_be_bytes());
+    }
+    payload
+}
+
+fn frame(payload: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(payload.len()).expect("short");
+    let mut frame = std::vec![2; 12];
+    frame.extend([0x08, 0x00, 0x45, 0x10]);
+    frame.extend((28 + length).to_be_bytes());
+    frame.extend([0, 0, 0x40, 0, 64, 17, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2]);
+    for half in [694, 694, 8 + length, 0] {
+        frame.extend(half.to_be_bytes());
+    }
+    frame.extend(payload);
+    frame
+}
+
+fn good(beat: &Beat) -> Vec<u8> {
+    frame(&signed(&beat.encode()))
+}
+
+/// The message with one byte changed, signed.
+fn with_byte(at: usize, value: u8) -> Vec<u8> {
+    let mut message = beat(1).encode();
+    message[at] = value;
+    frame(&signed(&message))
+}
+
+#[test]
+fn a_good_beat_is_recorded_and_announced() {
+    let mut world = world();
+    world.now.set(Nanos(1_000));
+    assert_eq!(world.admit(&good(&beat(9))), Verdict::Accepted);
+    let expected = Heard {
+        seen: Nanos(1_000),
+        incarnation: Incarnation(77),
+        sequence: Sequence(9),
+        digest: 5,
+        promise_us: 100_000,
+        echo: Echo::default(),
+        groups: Groups::default(),
+        status: 1,
+    };
+    assert_eq!(world.link(0).heard(), Some(expected));
+    let first = Event {
+        seen: Nanos(1_000),
+        slot: 0,
+        changes: change::INCARNATION | change::STATUS | change::DIGEST,
+    };
+    assert_eq!(world.take_events(), [first]);
+
+    world.now.set(Nanos(9_000));
+    assert_eq!(world.admit(&good(&beat(10))), Verdict::Accepted);
+    assert_eq!(world.take_events(), []);
+    assert_eq!(world.link(0).longest_gap, Nanos(8_000));
+    assert_eq!(world.link(0).gaps[2], 1);
+}
+
+#[test]
+fn verdicts_come_from_cheap_to_expensive() {
+    let mut stranger = good(&beat(1));
+    stranger[29] = 9;
+    let mut forged = good(&beat(1));
+    forged[42 + LEN - 1] ^= 1;
+    let cases = [
+        (Verdict::NotOurs, std::vec![0; 60]),
+        (Verdict::LinuxHa, frame(b"###\n")),
+        (Verdict::LinuxHa, frame(b">>>\nt=status\n")),
+        (Verdict::Foreign, frame(b"")),
+        (Verdict::Foreign, with_byte(0, b'H')),
+        (Verdict::Foreign, with_byte(1, b'B')),
+        (Verdict::Version, with_byte(2, 0)),
+        (Verdict::Version, with_byte(2, 2)),
+        (Verdict::Length, frame(b"hb\x01\x01")),
+        (Verdict::Elsewhere, with_byte(11, 3)),
+        (Verdict::UnknownKey, with_byte(3, 0)),
+        (Verdict::UnknownKey, with_byte(3, 2)),
+        (Verdict::UnknownKey, with_byte(3, 255)),
+        (Verdict::UnknownNode, with_byte(7, 9)),
+        (Verdict::Source, stranger),
+        (Verdict::Field, with_byte(42, 3)),
+        (
+            Verdict::Field,
+            good(&Beat {
+                incarnation: Incarnation(0),
+                ..beat(1)
+            }),
+        ),
+        (Verdict::Field, good(&beat(0))),
+        (
+            Verdict::Field,
+            good(&Beat {
+                promise_us: 0,
+                ..beat(1)
+            }),
+        ),
+        (Verdict::Tag, forged),
+    ];
+    for (index, (verdict, frame)) in cases.into_iter().enumerate() {
+        let mut world = world();
+        assert_eq!(world.admit(&frame), verdict, "case {index}");
+        let row = (verdict >= Verdict::Field).then_some(0);
+        assert_eq!(world.counted(row, verdict), 1, "case {index}");
+        assert_eq!(world.link(0).accepted(), 0);
+        assert_eq!(world.take_events(), []);
+    }
+}
+
+#[test]
+fn only_newer_beats_are_accepted() {
+    let mut world = world();
+    let of = |incarnation, sequence| {
+        good(&Beat {
+            incarnation: Incarnation(incarnation),
+            ..beat(sequence)
+        })
+    };
+    assert_eq!(world.admit(&of(77, 5)), Verdict::Accepted);
+    assert_eq!(world.admit(&of(77, 5)), Verdict::Duplicate);
+    assert_eq!(world.admit(&of(77, 4)), Verdict::OldSequence);
+    assert_eq!(world.admit(&of(76, 6)), Verdict::OldIncarnation);
+    assert_eq!(world.admit(&of(77, 8)), Verdict::Accepted);
+    assert_eq!(world.admit(&of(78, 1)), Verdict::Accepted);
+    assert_eq!(world.admit(&of(77, 9)), Verdict::OldIncarnation);
+    let link = world.link(0);
+    assert_eq!((link.accepted(), link.lost, link.duplicates), (3, 2, 1));
+}
+
+#[test]
+fn claims_of_a_new_incarnation_have_a_budget() {
+    let world = world();
+    assert_eq!(world.admit(&good(&beat(1))), Verdict::Accepted);
+    let mut claim = good(&Beat {
+        incarnation: Incarnation(99),
+        ..beat(1)
+    });
+    claim[42 + LEN - 1] ^= 1;
+    // The first beat was a claim itself.
+    for _ in 1..8 {
+        assert_eq!(world.admit(&claim), Verdict::Tag);
+    }
+    assert_eq!(world.admit(&claim), Verdict::Budget);
+    assert_eq!(
+        world.admit(&good(&beat(2))),
+        Verdict::Accepted,
+        "the known incarnation needs none"
+    );
+    world.now.set(Nanos::from_millis(10));
+    assert_eq!(world.admit(&claim), Verdict::Tag);
+    assert_eq!(world.admit(&claim), Verdict::Budget);
+}
+
+#[test]
+fn layouts_are_pinned() {
+    assert_eq!(size_of::<Received>(), 92);
+    assert_eq!(offset_of!(Received, message), 0);
+    assert_eq!(offset_of!(Received, tag), 56);
+    assert_eq!(offset_of!(Received, source), 76);
+}

@@ -56,3 +56,6 @@ fn block(key: &[u8]) -> [u8; 64] {
     }
     block
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@ use std::{fs::File, io::Write, path::PathBuf, process::ExitCode};
 use anyhow::{Context, Result};
 use clap::{Parser, ValueEnum};
 use hb_tests::{
-    bench::{detect, handover, idle, machine::Machine, report::Report},
+    bench::{detect, handover, idle, machine::Machine, packet, report::Report},
     cluster::hb_binary,
 };
 use serde::Serialize;
@@ -31,7 +31,8 @@ struct Arguments {
 /// The measurements.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 enum What {
-    // The place of Packet, which measures with `hb_tests::bench::packet`, is here and in `measure`.
+    /// What a frame costs in the XDP program
+    Packet,
     /// From the deadline of a killed peer to the script, and from the SIGTERM of an owner to its peer's
     Detect,
     /// What a quiet cluster costs
@@ -43,6 +44,7 @@ enum What {
 #[derive(Serialize)]
 struct Results {
     machine: Machine,
+    packets: Option<packet::PacketReport>,
     reports: Vec<Report>,
 }
 
@@ -62,15 +64,24 @@ fn measure(arguments: &Arguments) -> Result<()> {
     let wanted = |what| arguments.what == what || arguments.what == What::All;
     let mut results = Results {
         machine: Machine::this()?,
+        packets: None,
         reports: Vec::new(),
     };
     println!("{}\n", results.machine);
 
+    if wanted(What::Packet) {
+        let standard = packet::Effort::default();
+        let report = packet::run(packet::Effort {
+            runs: runs(standard.runs),
+            ..standard
+        })?;
+        println!("{report}");
+        results.packets = Some(report);
+    }
     let mut add = |report: Report| {
         println!("{report}");
         results.reports.push(report);
     };
-    // Packet comes here, first.
     if wanted(What::Detect) {
         add(detect::measure(&hb, runs(detect::RUNS))?);
         add(handover::measure(&hb, runs(handover::RUNS))?);

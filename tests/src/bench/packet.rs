@@ -1,0 +1,419 @@
+//! What a frame costs in the XDP program, by verdict, measured by the kernel itself (`BPF_PROG_TEST_RUN`).
+
+use std::fmt;
+use std::net::Ipv4Addr;
+
+use anyhow::{Context, Result, ensure};
+use aya::programs::xdp::Xdp;
+use aya::{Btf, TestRun, TestRunOptions};
+use hb_ebpf::beat::Beat;
+use hb_ebpf::tables::{Address, Link, Own, Peer};
+use hb_ebpf::{KeyId, NodeId, Sequence, Verdict};
+use hb_user::clock;
+use hb_user::datapath::{Counters, LivenessMap, Program, Tables};
+use hb_user::pulse::midstates;
+use serde::Serialize;
+
+use crate::frames::{Datagram, KEY, beat, signed};
+
+/// How much to measure.
+#[derive(Clone, Copy, Debug)]
+pub struct Effort {
+    /// Runs for each figure; the median and the maximum of them are reported.
+    pub runs: usize,
+    /// Frames in each run.
+    pub repeat: u32,
+    /// Frames where each is another, as accepted beats are.
+    pub single: usize,
+    /// Times to load the program.
+    pub loads: usize,
+}
+
+impl Default for Effort {
+    fn default() -> Self {
+        Self {
+            runs: 21,
+            repeat: 200_000,
+            single: 16_384,
+            loads: 10,
+        }
+    }
+}
+
+/// A frame's cost.
+#[derive(Clone, Debug, Serialize)]
+pub struct Figure {
+    /// What kind of frame.
+    pub what: &'static str,
+    /// Nanoseconds: the median of the runs.
+    pub median_ns: f64,
+    /// Nanoseconds: the fastest run, which is what is left where nobody else wants the processor.
+    pub min_ns: f64,
+    /// Nanoseconds: the slowest run.
+    pub max_ns: f64,
+    /// How many times the empty program takes that long.
+    pub times_floor: f64,
+    /// The most that the project allows, in nanoseconds or times the floor.
+    pub target: Option<Target>,
+}
+
+/// The most that a frame may cost.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Target {
+    /// At most so many nanoseconds.
+    Nanoseconds(f64),
+    /// At most so many times the empty program.
+    TimesFloor(f64),
+}
+
+/// What the benchmark found.
+#[derive(Clone, Debug, Serialize)]
+pub struct PacketReport {
+    /// Each kind of frame, repeated in the kernel with everything in the cache.
+    pub repeated: Vec<Figure>,
+    /// Frames that go into the kernel one by one, as an accepted beat must because it is a duplicate the second time:
+    /// with a system call's cold caches and the reading of the clock in each.
+    pub single: Vec<Figure>,
+    /// Instructions that the verifier looked at; `None` where the kernel does not tell.
+    pub verified_instructions: Option<u32>,
+    /// Machine code, in bytes; 0 without a JIT compiler.
+    pub jited_bytes: u32,
+    /// Loading, from the object's bytes to the verified program with its tables filled: the median, in milliseconds.
+    pub load_ms: f64,
+    /// The part of it in which aya reads the kernel's own BTF, which it does unasked: the median, in milliseconds.
+    pub kernel_btf_ms: f64,
+}
+
+/// The most instructions that the verifier should have to look at.
+pub const MAX_INSTRUCTIONS: u32 = 10_000;
+/// The longest that loading should take, without the kernel's BTF.
+const MAX_LOAD_MS: f64 = 20.0;
+
+const PORT: u16 = 694;
+const SLOT: u32 = 0;
+const US: NodeId = NodeId(2);
+const THEM: NodeId = NodeId(1);
+const THEIR_ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+const OUR_ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
+
+/// Measures. Takes some seconds; needs root.
+pub fn run(effort: Effort) -> Result<PacketReport> {
+    let mut empty = load()?;
+    let empty = load_empty(&mut empty)?;
+    let mut bench = Bench::new()?;
+
+    let floor = sorted(effort.runs, || repeated(empty, &frame(&numbered(1)), effort.repeat))?;
+    let floor_ns = median(&floor);
+    let mut figures = vec![figure("empty program", &floor, floor_ns, None)];
+    bench.expect(&frame(&numbered(2)), Verdict::Accepted)?;
+    for kind in kinds() {
+        bench.expect(&kind.frame, kind.verdict)?;
+        let xdp = bench.program.xdp()?;
+        let ns = sorted(effort.runs, || repeated(xdp, &kind.frame, effort.repeat))?;
+        figures.push(figure(kind.what, &ns, floor_ns, kind.target));
+    }
+    let single = bench.single(empty, effort.single)?;
+    figures.push(accepted(&figures, &single, floor_ns)?);
+
+    let info = bench.program.xdp()?.info()?;
+    Ok(PacketReport {
+        repeated: figures,
+        single,
+        verified_instructions: info.verified_instruction_count(),
+        jited_bytes: info.size_jitted(),
+        load_ms: time(effort.loads, load)?,
+        kernel_btf_ms: time(effort.loads, || Ok(Btf::from_sys_fs()?))?,
+    })
+}
+
+/// A repeated beat is a duplicate, so an accepted one cannot be measured with everything in the cache. But it costs
+/// what a bad tag costs, and then the recording: which is what it costs more than a bad tag where each is measured
+/// alone.
+fn accepted(repeated: &[Figure], single: &[Figure], floor_ns: f64) -> Result<Figure> {
+    let find = |figures: &[Figure], what| {
+        let figure = figures.iter().find(|figure| figure.what == what).cloned();
+        figure.with_context(|| format!("no figure for {what}"))
+    };
+    let bad_tag = find(repeated, BAD_TAG)?;
+    let recording = (find(single, ACCEPTED)?.median_ns - find(single, BAD_TAG)?.median_ns).max(0.0);
+    let median_ns = bad_tag.median_ns + recording;
+    Ok(Figure {
+        what: ACCEPTED,
+        median_ns,
+        min_ns: bad_tag.min_ns + recording,
+        max_ns: bad_tag.max_ns + recording,
+        times_floor: median_ns / floor_ns,
+        target: Some(Target::TimesFloor(16.0)),
+    })
+}
+
+const ACCEPTED: &str = "accepted";
+const BAD_TAG: &str = "bad tag";
+
+struct Kind {
+    what: &'static str,
+    verdict: Verdict,
+    frame: Vec<u8>,
+    target: Option<Target>,
+}
+
+/// The frames to repeat once the beat with the sequence 2 was accepted.
+fn kinds() -> Vec<Kind> {
+    let kind = |what, verdict, frame, target: Option<f64>| Kind {
+        what,
+        verdict,
+        frame,
+        target: target.map(Target::Nanoseconds),
+    };
+    let next = numbered(3);
+    let mut arp = frame(&next);
+    arp[12..14].copy_from_slice(&[0x08, 0x06]);
+    let mut other_port = datagram(signed(&next, KEY));
+    other_port.ports.1 += 1;
+    let linux_ha = datagram(b"###\n150:".repeat(20));
+    let mut other_address = datagram(signed(&next, KEY));
+    other_address.source = Ipv4Addr::new(192, 0, 2, 9).into();
+    let stranger = Beat {
+        source: NodeId(7),
+        ..next
+    };
+    vec![
+        kind("not IP", Verdict::NotOurs, arp, Some(40.0)),
+        kind("another UDP port", Verdict::NotOurs, other_port.frame(), Some(40.0)),
+        kind("Linux-HA's packet", Verdict::LinuxHa, linux_ha.frame(), None),
+        kind("unknown node", Verdict::UnknownNode, frame(&stranger), Some(70.0)),
+        kind("wrong address", Verdict::Source, other_address.frame(), None),
+        kind("old sequence", Verdict::OldSequence, frame(&numbered(1)), Some(90.0)),
+        kind("duplicate", Verdict::Duplicate, frame(&numbered(2)), None),
+        kind(BAD_TAG, Verdict::Tag, forged(&next), None),
+    ]
+}
+
+struct Bench {
+    program: Program,
+    counters: Counters,
+    liveness: LivenessMap,
+}
+
+impl Bench {
+    fn new() -> Result<Self> {
+        let mut program = load()?;
+        Ok(Self {
+            counters: program.take_counters()?,
+            liveness: program.liveness()?,
+            program,
+        })
+    }
+
+    /// Sees to it that what is measured is what is meant.
+    fn expect(&mut self, frame: &[u8], verdict: Verdict) -> Result<()> {
+        let before = self.count(verdict)?;
+        repeated(self.program.xdp()?, frame, 1)?;
+        ensure!(
+            self.count(verdict)? == before + 1,
+            "a frame does not get the verdict {} that it should",
+            verdict.name()
+        );
+        Ok(())
+    }
+
+    fn count(&self, verdict: Verdict) -> Result<u64> {
+        let link = self.liveness.get(SLOT).context("there is no slot")?;
+        if verdict == Verdict::Accepted {
+            return Ok(link.accepted());
+        }
+        if verdict == Verdict::Duplicate {
+            return Ok(link.duplicates);
+        }
+        Ok(self.counters.read(None, verdict)? + self.counters.read(Some(SLOT), verdict)?)
+    }
+
+    /// Each frame goes in alone; in turn, so that a change of the processor's speed meets all alike.
+    fn single(&mut self, empty: &Xdp, count: usize) -> Result<Vec<Figure>> {
+        let first = 1_000;
+        let beats: Vec<Beat> = (first..).take(count).map(numbered).collect();
+        let frames: Vec<_> = beats.iter().map(|beat| (frame(beat), forged(beat))).collect();
+        let before = self.count(Verdict::Accepted)?;
+        let mut ns: [Vec<f64>; 3] = Default::default();
+        let xdp = self.program.xdp()?;
+        for (good, bad) in &frames {
+            ns[0].push(repeated(empty, good, 1)?);
+            ns[1].push(repeated(xdp, bad, 1)?);
+            ns[2].push(repeated(xdp, good, 1)?);
+        }
+        let accepted = self.count(Verdict::Accepted)? - before;
+        ensure!(accepted == count as u64, "{accepted} of {count} beats were accepted");
+        for ns in &mut ns {
+            ns.sort_by(f64::total_cmp);
+        }
+        let floor_ns = median(&ns[0]);
+        Ok(["empty program", BAD_TAG, ACCEPTED]
+            .into_iter()
+            .zip(&ns)
+            .map(|(what, ns)| figure(what, ns, floor_ns, None))
+            .collect())
+    }
+}
+
+/// Nanoseconds that the program takes for a frame, by the kernel's measurement.
+#[expect(clippy::cast_precision_loss, reason = "durations of milliseconds")]
+fn repeated(xdp: &Xdp, frame: &[u8], repeat: u32) -> Result<f64> {
+    let result = xdp.test_run(TestRunOptions {
+        data_in: Some(frame),
+        repeat,
+        ..TestRunOptions::default()
+    })?;
+    Ok(result.duration.as_nanos() as f64)
+}
+
+fn sorted(runs: usize, mut run: impl FnMut() -> Result<f64>) -> Result<Vec<f64>> {
+    let mut ns = (0..runs.max(1)).map(|_| run()).collect::<Result<Vec<_>>>()?;
+    ns.sort_by(f64::total_cmp);
+    Ok(ns)
+}
+
+fn median(sorted: &[f64]) -> f64 {
+    sorted[sorted.len() / 2]
+}
+
+fn figure(what: &'static str, sorted: &[f64], floor_ns: f64, target: Option<Target>) -> Figure {
+    let median_ns = median(sorted);
+    Figure {
+        what,
+        median_ns,
+        min_ns: sorted[0],
+        max_ns: sorted[sorted.len() - 1],
+        times_floor: median_ns / floor_ns,
+        target,
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "some milliseconds, in microseconds")]
+fn time<T>(times: usize, mut what: impl FnMut() -> Result<T>) -> Result<f64> {
+    let ms = sorted(times, || {
+        let start = clock::now();
+        let made = what()?;
+        let took = clock::now().since(start);
+        drop(made);
+        Ok(took.as_micros() as f64 / 1_000.0)
+    })?;
+    Ok(median(&ms))
+}
+
+fn load() -> Result<Program> {
+    let mut peer = Peer {
+        count: 1,
+        ..Peer::default()
+    };
+    peer.links[0] = Link {
+        address: Address::v4(THEIR_ADDRESS.to_bits()),
+        slot: SLOT,
+    };
+    let tables = Tables {
+        own: Own { node: US, port: PORT },
+        keys: vec![(KeyId(1), midstates(KEY))],
+        peers: vec![(THEM, peer)],
+        slots: 1,
+        log: false,
+    };
+    Ok(Program::load(&tables)?)
+}
+
+/// The program that does nothing.
+fn load_empty(object: &mut Program) -> Result<&Xdp> {
+    let program = object.ebpf().program_mut("hb_floor");
+    let xdp: &mut Xdp = program.context("the object has no program hb_floor")?.try_into()?;
+    xdp.load()?;
+    Ok(xdp)
+}
+
+fn numbered(sequence: u64) -> Beat {
+    Beat {
+        sequence: Sequence(sequence),
+        ..beat(THEM, US)
+    }
+}
+
+fn frame(beat: &Beat) -> Vec<u8> {
+    datagram(signed(beat, KEY)).frame()
+}
+
+/// The beat, with a tag that is wrong in its last bit.
+fn forged(beat: &Beat) -> Vec<u8> {
+    let mut payload = signed(beat, KEY);
+    payload[hb_ebpf::beat::LEN - 1] ^= 1;
+    datagram(payload).frame()
+}
+
+fn datagram(payload: Vec<u8>) -> Datagram {
+    Datagram::new(THEIR_ADDRESS.into(), OUR_ADDRESS.into(), PORT, payload)
+}
+
+impl PacketReport {
+    /// What misses its target, in words; empty if nothing does.
+    #[must_use]
+    pub fn misses(&self) -> Vec<String> {
+        let mut misses: Vec<String> = self.repeated.iter().filter_map(Figure::miss).collect();
+        if self.verified_instructions.is_some_and(|count| count > MAX_INSTRUCTIONS) {
+            misses.push(format!("more than {MAX_INSTRUCTIONS} instructions verified"));
+        }
+        let own = self.load_ms - self.kernel_btf_ms;
+        if own > MAX_LOAD_MS {
+            misses.push(format!(
+                "loading takes {own:.1} ms of our own; at most {MAX_LOAD_MS} are wanted"
+            ));
+        }
+        misses
+    }
+}
+
+impl Figure {
+    fn miss(&self) -> Option<String> {
+        let (figure, most, unit) = match self.target? {
+            Target::Nanoseconds(most) => (self.median_ns, most, "ns"),
+            Target::TimesFloor(most) => (self.times_floor, most, "times the empty program"),
+        };
+        (figure > most).then(|| format!("{}: {figure:.1} {unit}; at most {most} are wanted", self.what))
+    }
+}
+
+impl fmt::Display for PacketReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        table(f, "repeated in the kernel", &self.repeated)?;
+        table(f, "one by one", &self.single)?;
+        let verified = self
+            .verified_instructions
+            .map_or("unknown".to_owned(), |count| count.to_string());
+        writeln!(
+            f,
+            "instructions verified: {verified}; machine code: {} bytes",
+            self.jited_bytes
+        )?;
+        writeln!(
+            f,
+            "loading: {:.1} ms, {:.1} of them reading the kernel's BTF",
+            self.load_ms, self.kernel_btf_ms
+        )?;
+        for miss in self.misses() {
+            writeln!(f, "missed: {miss}")?;
+        }
+        Ok(())
+    }
+}
+
+fn table(f: &mut fmt::Formatter<'_>, title: &str, figures: &[Figure]) -> fmt::Result {
+    writeln!(
+        f,
+        "{title:<24} {:>10} {:>10} {:>10} {:>8}",
+        "median ns", "min ns", "max ns", "x floor"
+    )?;
+    for figure in figures {
+        writeln!(
+            f,
+            "  {:<22} {:>10.0} {:>10.0} {:>10.0} {:>8.1}",
+            figure.what, figure.median_ns, figure.min_ns, figure.max_ns, figure.times_floor
+        )?;
+    }
+    Ok(())
+}

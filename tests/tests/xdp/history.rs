@@ -1,0 +1,128 @@
+//! What a frame's fate owes to the frames before it: replay, order, incarnations, the budget.
+
+use hb_ebpf::beat::Beat;
+use hb_ebpf::liveness::{HASH_BURST, HASH_EVERY};
+use hb_ebpf::{Incarnation, Verdict};
+use hb_tests::frames::{KEY, signed};
+use hb_user::clock;
+
+use crate::rig::{Rig, THEIR_LINKS, datagram_from, forged, frame, numbered};
+
+const FIRST_LIFE: u64 = 0x6920_f000_89ab_cdef;
+
+fn of_life(incarnation: u64, sequence: u64) -> Beat {
+    Beat {
+        incarnation: Incarnation(incarnation),
+        ..numbered(sequence)
+    }
+}
+
+#[test]
+fn a_replayed_beat_is_a_duplicate_and_then_old() {
+    let mut rig = Rig::new();
+    let captured = frame(&numbered(5));
+    rig.expect(&captured, Verdict::Accepted, 0);
+    for _ in 0..3 {
+        rig.expect(&captured, Verdict::Duplicate, 0);
+    }
+    assert_eq!(rig.link(0).duplicates, 3);
+    rig.expect(&frame(&numbered(6)), Verdict::Accepted, 0);
+    rig.expect(&captured, Verdict::OldSequence, 0);
+    rig.expect(&frame(&numbered(1)), Verdict::OldSequence, 0);
+    assert_eq!(rig.link(0).accepted(), 2);
+    assert_eq!(rig.count(Some(0), Verdict::OldSequence), 2);
+}
+
+/// An old beat never costs a hash: its tag does not matter.
+#[test]
+fn old_beats_are_refused_before_the_tag_is_looked_at() {
+    let mut rig = Rig::new();
+    rig.expect(&frame(&numbered(5)), Verdict::Accepted, 0);
+    rig.expect(&forged(&numbered(5)), Verdict::Duplicate, 0);
+    rig.expect(&forged(&numbered(4)), Verdict::OldSequence, 0);
+    rig.expect(&forged(&of_life(FIRST_LIFE - 1, 9)), Verdict::OldIncarnation, 0);
+}
+
+#[test]
+fn gaps_in_the_sequence_are_counted_as_lost() {
+    let mut rig = Rig::new();
+    for (sequence, lost) in [(10, 0), (11, 0), (13, 1), (20, 7), (1 << 40, (1 << 40) - 21 + 7)] {
+        rig.expect(&frame(&numbered(sequence)), Verdict::Accepted, 0);
+        assert_eq!(rig.link(0).lost, lost);
+    }
+    assert_eq!(rig.link(0).gaps.iter().sum::<u64>(), 4);
+}
+
+#[test]
+fn a_new_incarnation_begins_anew_and_ends_the_old() {
+    let mut rig = Rig::new();
+    rig.expect(&frame(&of_life(FIRST_LIFE, 1_000)), Verdict::Accepted, 0);
+    rig.expect(&frame(&of_life(FIRST_LIFE + 1, 3)), Verdict::Accepted, 0);
+    assert_eq!(rig.link(0).lost, 0);
+    assert_eq!(rig.link(0).gaps, [0; 32], "the time between two lives is no gap");
+    rig.expect(&frame(&of_life(FIRST_LIFE, 1_001)), Verdict::OldIncarnation, 0);
+    rig.expect(&frame(&of_life(FIRST_LIFE + 1, 4)), Verdict::Accepted, 0);
+    // Both halves of the number count.
+    rig.expect(
+        &frame(&of_life(FIRST_LIFE + (1 << 32) - 0x1000, 1)),
+        Verdict::Accepted,
+        0,
+    );
+    rig.expect(&frame(&of_life(FIRST_LIFE + 1, 5)), Verdict::OldIncarnation, 0);
+    assert_eq!(rig.count(Some(0), Verdict::OldIncarnation), 2);
+}
+
+#[test]
+fn links_have_histories_of_their_own() {
+    let mut rig = Rig::new();
+    rig.expect(&frame(&of_life(FIRST_LIFE + 1, 9)), Verdict::Accepted, 0);
+    let on_the_second = datagram_from(THEIR_LINKS[1].0, signed(&of_life(FIRST_LIFE, 3), KEY));
+    rig.expect(&on_the_second.frame(), Verdict::Accepted, 1);
+    rig.expect(&on_the_second.frame(), Verdict::Duplicate, 1);
+    assert_eq!(rig.link(0).duplicates, 0);
+}
+
+#[test]
+fn claims_of_a_new_incarnation_are_hashed_within_a_budget() {
+    const CLAIMS: u32 = 2_000;
+    let mut rig = Rig::new();
+    rig.run(&frame(&numbered(1)), 1);
+    // The first beat of all is such a claim, too. Its share comes back after ten milliseconds.
+    let rested = rig.link(0).heard().unwrap().seen.saturating_add(HASH_EVERY);
+    while clock::now() < rested {
+        std::thread::yield_now();
+    }
+    let start = clock::now();
+    rig.run(&forged(&of_life(FIRST_LIFE + 1, 1)), CLAIMS);
+    let grown = clock::now().since(start).0 / HASH_EVERY.0;
+    let hashed = rig.count(Some(0), Verdict::Tag);
+    assert!((HASH_BURST..=HASH_BURST + grown).contains(&hashed), "{hashed} hashed");
+    assert_eq!(rig.count(Some(0), Verdict::Budget), u64::from(CLAIMS) - hashed);
+
+    // The known incarnation needs no budget, and other links have their own.
+    rig.run(&frame(&numbered(2)), 1);
+    assert_eq!(rig.link(0).accepted(), 2);
+    let elsewhere = datagram_from(THEIR_LINKS[2].0, signed(&of_life(FIRST_LIFE + 1, 1), KEY));
+    rig.run(&elsewhere.frame(), 1);
+    assert_eq!(rig.link(THEIR_LINKS[2].1).accepted(), 1);
+}
+
+#[test]
+fn the_budget_grows_again() {
+    let mut rig = Rig::new();
+    rig.run(&frame(&numbered(1)), 1);
+    let restarted = frame(&of_life(FIRST_LIFE + 2, 1));
+    let claim = forged(&of_life(FIRST_LIFE + 1, 1));
+    rig.run(&claim, 20);
+    assert!(rig.count(Some(0), Verdict::Budget) > 0);
+    // Among false claims that never stop, a true one gets its turn within seconds at the latest.
+    let start = clock::now();
+    while rig.link(0).accepted() == 1 {
+        rig.run(&restarted, 1);
+        assert!(
+            clock::now().since(start).as_micros() < 10_000_000,
+            "the budget does not grow"
+        );
+    }
+    assert_eq!(rig.link(0).heard().unwrap().incarnation, Incarnation(FIRST_LIFE + 2));
+}
