@@ -31,8 +31,8 @@ impl From<core::net::IpAddr> for Address {
         match address {
             core::net::IpAddr::V4(v4) => Self::v4(v4.to_bits()),
             core::net::IpAddr::V6(v6) => {
-                let bits = v6.to_bits();
-                Self([96, 64, 32, 0].map(|shift| (bits >> shift) as u32))
+                let [a, b, c, d, e, f, g, h] = v6.segments().map(u32::from);
+                Self([(a << 16) | b, (c << 16) | d, (e << 16) | f, (g << 16) | h])
             }
         }
     }
