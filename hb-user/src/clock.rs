@@ -26,3 +26,9 @@ fn read(clock: ClockId) -> Nanos {
     let nanos = u64::try_from(time.tv_nsec()).unwrap_or(0);
     Nanos(seconds.saturating_mul(1_000_000_000).saturating_add(nanos))
 }
+
+/// Sleeps in the runtime: coarse, to the millisecond. What must be on time sleeps in [`crate::pulse`].
+pub async fn sleep(span: std::time::Duration) {
+    #[expect(clippy::disallowed_methods, reason = "this is the file that sleeps")]
+    tokio::time::sleep(span).await;
+}

@@ -99,7 +99,7 @@ impl Daemon {
 
     /// Takes all news of the pulse; true when it has said farewell.
     fn hear(&mut self) -> bool {
-        while let Some(news) = self.pulse.next() {
+        while let Some(news) = self.pulse.read() {
             match news {
                 News::Up { peer, heard, hears_us } => {
                     let node = self.peers[peer];

@@ -102,13 +102,10 @@ fn write(directory: &Path, path: &Path, number: u32) -> Result<(), IncarnationEr
 
 fn failed(verb: &'static str, path: &Path, source: io::Error) -> IncarnationError {
     let path = path.to_owned();
-    match source.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => IncarnationError::DiskFull { path, source },
-        #[expect(
-            clippy::wildcard_enum_match_arm,
-            reason = "of many kinds, these two have an answer of their own"
-        )]
-        _ => IncarnationError::File { verb, path, source },
+    if matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
+        IncarnationError::DiskFull { path, source }
+    } else {
+        IncarnationError::File { verb, path, source }
     }
 }
 

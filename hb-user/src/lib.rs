@@ -11,3 +11,4 @@ pub mod incarnation;
 pub mod logging;
 pub mod pulse;
 pub mod resources;
+pub mod secret;

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use super::Failure;
 use crate::resources::digitalocean::{API_URL, Assigned, Client, Progress};
-use crate::resources::secret::Secret;
+use crate::secret::Secret;
 
 /// The environment variables that may hold the token, the first one that is set counts; the tutorial uses the second.
 const TOKEN: [&str; 2] = ["DO_TOKEN", "TOKEN"];

@@ -97,30 +97,37 @@ fn render_peer(peer: &PeerStatus) -> Vec<String> {
 }
 
 fn render_link(link: &LinkStatus) -> String {
-    let mut line = format!("  {} {}: {}", link.interface, link.address, link.state);
-    if let Some(ms) = link.last_seen_ms {
-        line += &format!(", last seen {ms} ms ago");
+    let mut parts = vec![format!("  {} {}: {}", link.interface, link.address, link.state)];
+    parts.extend(link.last_seen_ms.map(|ms| format!("last seen {ms} ms ago")));
+    parts.push(format!("accepted {}", link.accepted));
+    parts.push(format!("lost {}", link.lost));
+    if let (Some(median), Some(most), Some(longest)) = (link.gap_p50_us, link.gap_p99_us, link.gap_max_us) {
+        parts.push(format!(
+            "gap p50 {} p99 {} max {}",
+            time(median),
+            time(most),
+            time(longest)
+        ));
     }
-    line += &format!(", accepted {}, lost {}", link.accepted, link.lost);
-    if let (Some(p50), Some(p99), Some(max)) = (link.gap_p50_us, link.gap_p99_us, link.gap_max_us) {
-        line += &format!(", gap p50 {} p99 {} max {}", time(p50), time(p99), time(max));
-    }
-    for (verdict, count) in &link.rejected {
-        line += &format!(", {verdict} {count}");
-    }
-    line
+    parts.extend(
+        link.rejected
+            .iter()
+            .map(|(verdict, count)| format!("{verdict} {count}")),
+    );
+    parts.join(", ")
 }
 
 fn render_group(group: &GroupStatus) -> String {
     let owner = group.owner.as_deref().unwrap_or("nobody");
-    let mut line = format!(
-        "group {}: owner {owner}, preferred {}, here {} for {} ms",
+    let problem = group
+        .problem
+        .as_ref()
+        .map(|problem| format!(" ({problem})"))
+        .unwrap_or_default();
+    format!(
+        "group {}: owner {owner}, preferred {}, here {} for {} ms{problem}",
         group.name, group.preferred, group.state, group.since_ms
-    );
-    if let Some(problem) = &group.problem {
-        line += &format!(" ({problem})");
-    }
-    line
+    )
 }
 
 fn render_takeover(takeover: &Takeover) -> Vec<String> {

@@ -1,11 +1,8 @@
 //! authkeys: the keys that sign and verify beats. No message here shows anything that could be a key.
 
-use std::fmt::{self, Debug};
-
-use zeroize::Zeroizing;
-
 use super::error::Fault;
 use super::{Warning, text};
+use crate::secret::Secret;
 
 #[cfg(test)]
 mod tests;
@@ -30,30 +27,6 @@ pub struct Key {
     pub id: u8,
     /// The word of authkeys, as it stands there: hexadecimal digits are not decoded.
     pub secret: Secret,
-}
-
-/// Bytes that are never printed, and are wiped when dropped.
-#[derive(Clone, Eq, PartialEq)]
-pub struct Secret(Zeroizing<Vec<u8>>);
-
-impl Secret {
-    /// Takes the bytes over.
-    #[must_use]
-    pub fn new(bytes: Vec<u8>) -> Self {
-        Self(Zeroizing::new(bytes))
-    }
-
-    /// The bytes.
-    #[must_use]
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-impl Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret")
-    }
 }
 
 /// Reads authkeys.

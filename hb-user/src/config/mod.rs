@@ -21,7 +21,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use authkeys::{Key, Keys, Secret};
+pub use authkeys::{Key, Keys};
 pub use digest::node_id;
 pub use error::ConfigError;
 pub use ha_cf::Facility;

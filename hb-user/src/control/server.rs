@@ -125,3 +125,6 @@ async fn answer(request: Request, questions: &mpsc::Sender<Asked>) -> Reply {
     }
     answered.await.unwrap_or_else(|_| stopping())
 }
+
+#[cfg(test)]
+mod tests;

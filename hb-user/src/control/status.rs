@@ -44,7 +44,7 @@ pub struct Status {
 /// What the kernel granted: `null` where it refused nothing.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct RealtimeStatus {
-    /// Why the pulse thread is not SCHED_FIFO.
+    /// Why the pulse thread is not `SCHED_FIFO`.
     pub scheduling_refused: Option<String>,
     /// Why memory is not locked.
     pub locking_refused: Option<String>,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use hb_ebpf::beat::Status as Life;
 use hb_ebpf::liveness::{BUCKETS, FIRST_BUCKET_LOG2};
-use hb_ebpf::{Heard, Liveness, Nanos, Verdict};
+use hb_ebpf::{Heard, Nanos, Verdict};
 
 use super::Daemon;
 use crate::control::{DatapathStatus, GroupStatus, LinkStatus, PeerStatus, PulseStatus, RealtimeStatus, Status};
@@ -87,8 +87,8 @@ impl Daemon {
             accepted: liveness.accepted(),
             lost: liveness.lost,
             duplicates: liveness.duplicates,
-            gap_p50_us: percentile(liveness, 50),
-            gap_p99_us: percentile(liveness, 99),
+            gap_p50_us: percentile(&liveness.gaps, liveness.longest_gap, 50),
+            gap_p99_us: percentile(&liveness.gaps, liveness.longest_gap, 99),
             gap_max_us: Some(liveness.longest_gap.as_micros()).filter(|gap| *gap > 0),
             rejected: self.rejected(Some(link.slot)),
         })
@@ -145,20 +145,23 @@ fn millis(span: Nanos) -> u64 {
 
 /// The time that `percent` of 100 gaps are shorter than, in microseconds, by linear interpolation within its bucket:
 /// the histogram knows powers of two only.
-fn percentile(liveness: &Liveness, percent: u64) -> Option<u64> {
-    let total: u64 = liveness.gaps.iter().sum();
+fn percentile(gaps: &[u64; BUCKETS], longest: Nanos, percent: u64) -> Option<u64> {
+    let total: u64 = gaps.iter().sum();
     let rank = (total * percent).div_ceil(100);
     let mut below = 0;
-    for (bucket, count) in liveness.gaps.iter().enumerate().take(BUCKETS) {
+    for (bucket, count) in gaps.iter().enumerate() {
         if *count > 0 && below + count >= rank {
             let log2 = FIRST_BUCKET_LOG2 + u32::try_from(bucket).ok()?;
             let start = if bucket == 0 { 0 } else { 1_u64 << log2 };
             let width = (1_u64 << (log2 + 1)) - start;
             let within = u128::from(width) * u128::from(rank - below) / u128::from(*count);
             let nanos = start + u64::try_from(within).ok()?;
-            return Some(nanos.min(liveness.longest_gap.0) / 1_000);
+            return Some(nanos.min(longest.0) / 1_000);
         }
         below += count;
     }
     None
 }
+
+#[cfg(test)]
+mod tests;

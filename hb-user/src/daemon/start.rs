@@ -54,6 +54,9 @@ impl Daemon {
         .map_err(|error| no_interface(error, &cluster))?;
 
         let mut program = Program::load(&tables(&cluster, &peers))?;
+        if logs_verdicts(&cluster) {
+            tokio::spawn(program.take_log()?.copy());
+        }
         let attached = attach(&mut program, &cluster)?;
         let incarnation = incarnation::next(&places.state, clock::unix_seconds())?;
 
@@ -69,7 +72,7 @@ impl Daemon {
                 interval: nanos(cluster.timers.keepalive),
                 key: KeyId(cluster.keys.signing),
                 // authkeys names a key that it has.
-                signer: Signer::new(signing.map_or(&[], |key| key.secret.as_bytes())),
+                signer: Signer::new(signing.map_or(&[], |key| key.secret.reveal())),
                 peers,
                 advert: node.advert(),
             },
@@ -191,7 +194,7 @@ fn tables(cluster: &Cluster, peers: &[Peer]) -> Tables {
         .keys
         .all
         .iter()
-        .map(|key| (KeyId(key.id), midstates(key.secret.as_bytes())));
+        .map(|key| (KeyId(key.id), midstates(key.secret.reveal())));
     let slots = peers
         .iter()
         .flat_map(|peer| &peer.links)
@@ -205,8 +208,13 @@ fn tables(cluster: &Cluster, peers: &[Peer]) -> Tables {
         keys: keys.collect(),
         peers: peers.iter().map(|peer| (peer.node, table(peer))).collect(),
         slots: slots.unwrap_or(0),
-        log: cluster.logging.debug > 1,
+        log: logs_verdicts(cluster),
     }
+}
+
+/// From `debug 2` on.
+fn logs_verdicts(cluster: &Cluster) -> bool {
+    cluster.logging.debug > 1
 }
 
 fn table(peer: &Peer) -> tables::Peer {

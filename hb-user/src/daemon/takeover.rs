@@ -93,3 +93,6 @@ fn peer(cause: Cause) -> Option<usize> {
         Cause::Start | Cause::Leave => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

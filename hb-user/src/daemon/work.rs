@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
-use crate::config::{AutoFailback, Cluster};
+use crate::config::{AutoFailback, Cluster, Facility};
 use crate::core::Outcome;
 use crate::resources::environment::{self, Facts};
 use crate::resources::group::{self, Context, GroupReport, GroupResult, GroupScripts};
@@ -95,7 +95,7 @@ fn context(cluster: &Cluster, alone: bool) -> Context {
         dir: &cluster.dir,
         logfile: logfile.as_deref(),
         debugfile: None,
-        logfacility: cluster.logging.facility.map(|facility| facility.name()),
+        logfacility: cluster.logging.facility.map(Facility::name),
         legacy_failback: cluster.auto_failback == AutoFailback::Legacy,
         alone,
         directives: &cluster.directives,

@@ -35,7 +35,7 @@ impl Program {
         let link = xdp.take_link(id).map_err(|source| DatapathError::Attach {
             interface: interface.into(),
             native: "attached".into(),
-            source,
+            source: Box::new(source),
         })?;
         Ok(Attached {
             interface: interface.into(),
@@ -69,7 +69,7 @@ fn attach(xdp: &mut Xdp, interface: &str) -> Result<(XdpLinkId, Mode), DatapathE
         Err(source) => Err(DatapathError::Attach {
             interface: interface.into(),
             native: reason,
-            source,
+            source: Box::new(source),
         }),
     }
 }

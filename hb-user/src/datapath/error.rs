@@ -11,9 +11,9 @@ use aya::programs::ProgramError;
 #[expect(missing_docs, reason = "the messages say it")]
 pub enum DatapathError {
     #[error("no permission to load the XDP program: run hb as root, or with CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON")]
-    NotPermitted(#[source] EbpfError),
+    NotPermitted(#[source] Box<EbpfError>),
     #[error("the kernel does not load the XDP program; hb needs Linux 5.12 or later with BTF")]
-    Load(#[source] EbpfError),
+    Load(#[source] Box<EbpfError>),
     #[error("the XDP object has no {what} named {name}; it does not belong to this build of hb")]
     Object { what: &'static str, name: &'static str },
     #[error("cannot write the table {name}")]
@@ -31,6 +31,6 @@ pub enum DatapathError {
     Attach {
         interface: String,
         native: String,
-        source: ProgramError,
+        source: Box<ProgramError>,
     },
 }

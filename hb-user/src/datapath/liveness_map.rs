@@ -30,7 +30,7 @@ impl LivenessMap {
             assert!(
                 size_of::<Liveness>().is_multiple_of(8),
                 "the stride of an array is its value's size"
-            )
+            );
         };
         let slots = slots as usize;
         let bytes = NonZeroUsize::new(slots * size_of::<Liveness>())

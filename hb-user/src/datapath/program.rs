@@ -134,10 +134,6 @@ fn xdp_mut(ebpf: &mut Ebpf) -> Result<&mut Xdp, DatapathError> {
 }
 
 fn map_data<'a>(map: Option<&'a Map>, name: &'static str) -> Result<&'a MapData, DatapathError> {
-    #[expect(
-        clippy::wildcard_enum_match_arm,
-        reason = "aya has an arm for each kind of map; ours is one"
-    )]
     match map {
         Some(Map::Array(data)) => Ok(data),
         _ => Err(DatapathError::Object { what: "map", name }),
@@ -153,11 +149,11 @@ fn load_error(error: EbpfError) -> DatapathError {
             && !matches!(&error, EbpfError::ProgramError(ProgramError::LoadError { verifier_log, .. })
                 if !verifier_log.to_string().is_empty())
         {
-            return DatapathError::NotPermitted(error);
+            return DatapathError::NotPermitted(Box::new(error));
         }
         cause = this.source();
     }
-    DatapathError::Load(error)
+    DatapathError::Load(Box::new(error))
 }
 
 /// A value that the kernel shares with us, for aya, whose trait cannot be given to another crate's types.

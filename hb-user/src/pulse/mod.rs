@@ -101,13 +101,13 @@ impl Pulse {
         thread::start(settings, means)
     }
 
-    /// What rings when there are news; see [`Pulse::next`]. Needs the runtime that will wait for it.
+    /// What rings when there are news; see [`Pulse::read`]. Needs the runtime that will wait for it.
     pub fn doorbell(&self) -> std::io::Result<Doorbell> {
         Doorbell::new(self.bell.clone())
     }
 
     /// The next news, if there are any.
-    pub fn next(&mut self) -> Option<News> {
+    pub fn read(&mut self) -> Option<News> {
         self.news.pop().ok()
     }
 

@@ -1,14 +1,14 @@
-//! Real time for the calling thread: SCHED_FIFO, and memory that is never paged out.
+//! Real time for the calling thread: `SCHED_FIFO`, and memory that is never paged out.
 
 use std::io;
 
-/// The priority among SCHED_FIFO threads: the middle of 1 to 99, as Heartbeat's `rtprio`.
+/// The priority among `SCHED_FIFO` threads: the middle of 1 to 99, as Heartbeat's `rtprio`.
 const PRIORITY: i32 = 50;
 
 /// What the kernel granted.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Realtime {
-    /// Why the thread is not SCHED_FIFO, if it is not.
+    /// Why the thread is not `SCHED_FIFO`, if it is not.
     pub scheduling_refused: Option<String>,
     /// Why memory is not locked, if it is not.
     pub locking_refused: Option<String>,
@@ -43,7 +43,7 @@ fn schedule() -> io::Result<()> {
     }
 }
 
-/// mlock(2). MCL_ONFAULT: what was never touched, such as the rest of every thread's stack, need not be in memory.
+/// mlock(2). `MCL_ONFAULT`: what was never touched, such as the rest of every thread's stack, need not be in memory.
 fn lock_memory() -> io::Result<()> {
     // SAFETY: it changes where pages are, not what is in them.
     let result = unsafe { libc::mlockall(libc::MCL_CURRENT | libc::MCL_FUTURE | libc::MCL_ONFAULT) };

@@ -125,6 +125,10 @@ fn open(interface: &str, v6: bool, port: u16) -> Result<OwnedFd, Errno> {
 }
 
 /// A classic BPF filter of one instruction: keep 0 bytes of whatever comes (socket(7), `SO_ATTACH_FILTER`).
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "small constants of the C library, in its types"
+)]
 fn receive_nothing(socket: &impl AsFd) -> Result<(), Errno> {
     let mut refuse = libc::sock_filter {
         code: (libc::BPF_RET | libc::BPF_K) as u16,

@@ -84,8 +84,10 @@ fn run(mut beating: Beating, mut mailbox: Mailbox) {
             beating.send(wake.now);
         }
         if beating.is_farewell_over(wake.now) {
-            mailbox.tell(News::Gone);
-            return;
+            if mailbox.tell(News::Gone) {
+                return;
+            }
+            beating.farewell(wake.now);
         }
     }
 }
@@ -231,7 +233,8 @@ impl Beating {
                 Change::Dead(silence) => News::Dead { peer: index, silence },
             });
             // The newest state replaces an older one that was never told.
-            if let Some(news) = change.or(peer.untold.take()) {
+            let untold = peer.untold.take();
+            if let Some(news) = change.or(untold) {
                 peer.untold = if mailbox.tell(news) { None } else { Some(news) };
             }
         }

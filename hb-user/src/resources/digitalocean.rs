@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use self::attempt::{Address, Attempt, Pacing};
 use self::http::Http;
-use super::secret::Secret;
 use crate::clock;
+use crate::secret::Secret;
 
 /// The API's public address.
 pub const API_URL: &str = "https://api.digitalocean.com";

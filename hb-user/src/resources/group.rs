@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use crate::clock::sleep;
 use hb_ebpf::Nanos;
-use tokio::time::sleep;
 
 use super::scripts::{self, Call, Finished, Operation, Outcome, Script, ScriptDirs};
 use crate::clock;

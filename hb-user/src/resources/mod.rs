@@ -5,7 +5,6 @@ pub mod environment;
 pub mod group;
 mod output;
 pub mod scripts;
-pub mod secret;
 #[cfg(test)]
 mod testing;
 

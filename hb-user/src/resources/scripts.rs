@@ -15,10 +15,10 @@ use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, ChildStderr, ChildStdout, Command};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use super::output::{Output, Stream};
-use crate::clock;
+use crate::clock::{self, sleep};
 
 /// How long a script may tidy up between SIGTERM and SIGKILL.
 const GRACE: Duration = Duration::from_millis(500);

@@ -67,7 +67,7 @@ pub(super) fn lines(path: &Path) -> Vec<String> {
 pub(super) async fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let wait = async {
         while !condition() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            crate::clock::sleep(Duration::from_millis(5)).await;
         }
     };
     assert!(

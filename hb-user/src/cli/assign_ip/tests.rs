@@ -43,7 +43,7 @@ fn a_token_comes_from_a_file() {
     std::fs::write(&file, "dop_v1_secret\n").expect("a file");
     // Only where no token is in the environment of the tests.
     if super::TOKEN.iter().all(|name| std::env::var_os(name).is_none()) {
-        assert_eq!(super::token(Some(&file)).expect("a token").reveal(), "dop_v1_secret");
+        assert_eq!(super::token(Some(&file)).expect("a token").reveal(), b"dop_v1_secret");
         std::fs::write(&file, " \n").expect("a file");
         assert!(super::token(Some(&file)).is_err());
         assert!(super::token(Some(&dir.path().join("none"))).is_err());

@@ -28,7 +28,7 @@ fn writes_a_file_that_loads() {
     };
     let loaded = Cluster::load(dir.path(), &host).expect("loads");
     assert_eq!(loaded.warnings, []);
-    let secret = loaded.cluster.keys.all[0].secret.as_bytes();
+    let secret = loaded.cluster.keys.all[0].secret.reveal();
     assert_eq!(secret.len(), 40);
     assert!(secret.iter().all(u8::is_ascii_hexdigit));
 }

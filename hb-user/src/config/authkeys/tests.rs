@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
-use super::{Secret, parse};
+use super::parse;
+use crate::secret::Secret;
 
 /// A file, the number that signs, and the keys.
 type Row = (&'static str, u8, &'static [(u8, &'static str)]);
@@ -27,7 +28,7 @@ fn accepts_what_heartbeat_accepts() {
     ];
     for (text, signing, expected) in table {
         let (keys, warnings) = parse(text.replace("KEY", KEY).as_bytes()).expect(text);
-        let found: Vec<_> = keys.all.iter().map(|key| (key.id, key.secret.as_bytes())).collect();
+        let found: Vec<_> = keys.all.iter().map(|key| (key.id, key.secret.reveal())).collect();
         let expected: Vec<_> = expected.iter().map(|(id, key)| (*id, key.as_bytes())).collect();
         assert_eq!((keys.signing, found), (signing, expected), "{text}");
         assert_eq!(warnings, [], "{text}");
@@ -112,7 +113,7 @@ fn refuses_with_the_reason() {
 #[test]
 fn warns_of_a_blank_and_of_a_short_key() {
     let (keys, warnings) = parse(b"auth 1\n1 sha1 secret phrase").expect("accepted");
-    assert_eq!(keys.all[0].secret.as_bytes(), b"secret");
+    assert_eq!(keys.all[0].secret.reveal(), b"secret");
     let warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
     assert_eq!(
         warnings,

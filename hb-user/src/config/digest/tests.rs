@@ -3,7 +3,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::node_id;
-use crate::config::{AutoFailback, Cluster, Facility, Group, Key, Keys, Link, Logging, Resource, Secret, Timers};
+use crate::config::{AutoFailback, Cluster, Facility, Group, Key, Keys, Link, Logging, Resource, Timers};
+use crate::secret::Secret;
 
 /// `printf primary | sha1sum` and so on.
 #[test]

@@ -3,9 +3,9 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use crate::clock::sleep;
 use hb_ebpf::Nanos;
 use serde::Deserialize;
-use tokio::time::sleep;
 
 use super::http::{self, Failed, Http};
 use super::{Assigned, Error, Owner, Progress};

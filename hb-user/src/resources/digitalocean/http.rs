@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
 use super::Error;
-use crate::resources::secret::Secret;
+use crate::secret::Secret;
 
 /// For a connection, TLS included.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -49,9 +49,9 @@ impl Http {
         let url =
             reqwest::Url::parse(&base).map_err(|error| setting("the API's URL is not valid", error.to_string()))?;
 
-        let bearer = Zeroizing::new(format!("Bearer {}", token.reveal()));
+        let bearer = Zeroizing::new([b"Bearer ", token.reveal()].concat());
         // The error is not passed on: it may quote the value.
-        let mut bearer = HeaderValue::from_str(&bearer).map_err(|_| {
+        let mut bearer = HeaderValue::from_bytes(&bearer).map_err(|_| {
             setting(
                 "the token is not valid",
                 "it has characters that no token has".to_owned(),

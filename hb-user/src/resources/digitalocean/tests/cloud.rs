@@ -216,7 +216,7 @@ async fn fail(fault: Fault) -> Response<Body> {
             response
         }
         Fault::Hang => {
-            tokio::time::sleep(Duration::from_hours(1)).await;
+            crate::clock::sleep(Duration::from_hours(1)).await;
             close()
         }
         Fault::Broken => Response::new(Body::from("{\"action\":{\"id\":1,\"sta")),
