@@ -63,7 +63,7 @@ pub struct Findings {
     pub change: Option<Change>,
     /// A time between two beats beyond the warntime.
     pub late_beat: Option<Nanos>,
-    /// The deadline passed, but we came so late ourselves that the peer gets one deadtime more.
+    /// We came so late ourselves, without having heard the peer meanwhile, that it gets a whole deadtime from now.
     pub graced: Option<Nanos>,
 }
 
@@ -149,11 +149,13 @@ impl Detector {
     pub fn look(&mut self, links: impl Iterator<Item = Heard>, wake: Wake) -> Findings {
         let mut findings = Findings::default();
         if let Some(heard) = links.reduce(newer) {
-            self.take(&heard, wake.now, &mut findings);
+            self.take(&heard, wake, &mut findings);
         }
+        self.forgive(wake, &mut findings);
         if wake.now >= self.deadline() {
             self.expire(wake, &mut findings);
         }
+        self.keep_in_range(wake.sent);
         if let (Phase::Up, Some(newest)) = (self.phase, self.newest)
             && self.heard_us != self.hears_us(wake.now)
         {
@@ -163,12 +165,15 @@ impl Detector {
         findings
     }
 
-    fn take(&mut self, heard: &Heard, now: Nanos, findings: &mut Findings) {
+    fn take(&mut self, heard: &Heard, wake: Wake, findings: &mut Findings) {
         let before = self.newest.replace(*heard);
-        if before.is_some_and(|before| before.seen == heard.seen) {
+        if before == Some(*heard) {
             return;
         }
-        if let Some(before) = before.filter(|before| before.incarnation == heard.incarnation) {
+        // Of beats that came while we were stopped we see the last only: that is no gap of the peer's.
+        if let Some(before) = before.filter(|before| before.incarnation == heard.incarnation)
+            && wake.lateness() <= self.too_late()
+        {
             findings.late_beat = Some(heard.seen.since(before.seen)).filter(|gap| *gap > self.timing.warntime);
         }
         if !self.echoes_us() {
@@ -179,7 +184,7 @@ impl Detector {
         }
         let deadline = heard.seen.saturating_add(self.timing.deadtime);
         let is_met = self.forget.is_none_or(|forget| is_later(heard.echo.sequence, forget));
-        if self.phase != Phase::Up && (deadline <= now || !is_met) {
+        if self.phase != Phase::Up && (deadline <= wake.now || !is_met) {
             return;
         }
         self.forget = None;
@@ -196,13 +201,22 @@ impl Detector {
         self.phase = Phase::Up;
     }
 
-    fn expire(&mut self, wake: Wake, findings: &mut Findings) {
-        if !self.graced && wake.lateness() > self.too_late() {
+    /// While we were stopped, nothing may have been received either: then the peer gets a whole deadtime from now, once
+    /// a silence. A beat that came meanwhile shows that the kernel was listening.
+    fn forgive(&mut self, wake: Wake, findings: &mut Findings) {
+        let heard = self.newest.filter(|_| self.echoes_us()).map(|heard| heard.seen);
+        let unwatched = wake
+            .now
+            .since(heard.map_or(wake.planned, |seen| seen.max(wake.planned)));
+        let deadline = wake.now.saturating_add(self.timing.deadtime);
+        if unwatched > self.too_late() && !self.graced && deadline > self.deadline() {
             self.graced = true;
-            self.deadline = wake.now.saturating_add(self.timing.deadtime);
+            self.deadline = deadline;
             findings.graced = Some(wake.lateness());
-            return;
         }
+    }
+
+    fn expire(&mut self, wake: Wake, findings: &mut Findings) {
         findings.change = Some(Change::Dead(Silence {
             last_seen: self.newest.filter(|_| self.phase == Phase::Up).map(|heard| heard.seen),
             deadline: self.deadline,
@@ -214,7 +228,19 @@ impl Detector {
         self.graced = false;
     }
 
-    /// Our own lateness from which on a silence may be ours: while we were stopped, nothing was received either.
+    /// What we have forgotten long ago stays comparable: 32 bits put only half their range in order.
+    fn keep_in_range(&mut self, sent: u32) {
+        const RANGE: u32 = 1 << 30;
+        self.forget = self.forget.map(|forget| {
+            if sent.wrapping_sub(forget) > RANGE {
+                sent.wrapping_sub(RANGE)
+            } else {
+                forget
+            }
+        });
+    }
+
+    /// Our own lateness from which on a silence may be ours.
     fn too_late(&self) -> Nanos {
         Nanos(self.timing.deadtime.0 / 4)
     }

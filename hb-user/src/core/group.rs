@@ -57,6 +57,17 @@ impl GroupState {
         }
     }
 
+    /// Who had an owned group first, as far as states tell: the lower number.
+    pub(super) fn youth(self) -> u8 {
+        match self {
+            Self::Running => 0,
+            // During a partition, from one who may have had it all along.
+            Self::Claimed => 1,
+            Self::Acquiring => 2,
+            Self::Released | Self::Releasing | Self::Failed | Self::Stuck => 3,
+        }
+    }
+
     /// The name in `hb status` and in logs.
     #[must_use]
     pub fn name(self) -> &'static str {

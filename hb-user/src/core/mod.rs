@@ -5,6 +5,8 @@ mod detector;
 mod group;
 mod node;
 mod peer;
+#[cfg(test)]
+mod testing;
 
 pub use detector::{Change, Detector, Findings, Silence, Timing, Wake, status_of};
 pub use group::GroupState;

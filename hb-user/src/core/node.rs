@@ -284,12 +284,21 @@ impl Node {
         self.peers[node].contact == Contact::Up && self.peers[node].group(index).is_owned()
     }
 
+    /// Nobody is a peer of itself.
+    fn peer_mut(&mut self, node: usize) -> Option<&mut PeerView> {
+        let me = self.settings.me;
+        self.peers.get_mut(node).filter(|_| node != me)
+    }
+
     fn set_peer(&mut self, node: usize, view: PeerView) {
-        let Some(peer) = self.peers.get_mut(node) else { return };
+        let Some(peer) = self.peer_mut(node) else { return };
         *peer = view;
-        // Heard again, and without it: what we claimed from this node is plainly ours.
+        if self.peers.iter().any(|peer| peer.contact == Contact::Dead) {
+            return;
+        }
+        // All are heard again: what we claimed and none of them has is plainly ours.
         for (index, group) in self.groups.iter_mut().enumerate() {
-            if !view.group(index).is_held() {
+            if !self.peers.iter().any(|peer| peer.holds(index)) {
                 group.claim = false;
                 if group.state == GroupState::Claimed {
                     group.state = GroupState::Running;
@@ -301,7 +310,7 @@ impl Node {
     /// A node that said it was leaving and held nothing has left; any other that falls silent is dead.
     fn bury(&mut self, node: usize) {
         let groups = self.groups.len();
-        let Some(peer) = self.peers.get_mut(node) else { return };
+        let Some(peer) = self.peer_mut(node) else { return };
         let left = peer.contact == Contact::Up && peer.status == Status::Leaving && peer.holds_nothing(groups);
         peer.contact = if left { Contact::Left } else { Contact::Dead };
         peer.hears_us = false;
@@ -311,15 +320,21 @@ impl Node {
         let Some(group) = self.groups.get_mut(index) else {
             return;
         };
-        let state = match (outcome, group.state) {
-            (Outcome::Failed, _) => GroupState::Failed,
-            (Outcome::Stuck, _) => GroupState::Stuck,
-            (Outcome::Done, GroupState::Acquiring) if group.claim => GroupState::Claimed,
-            (Outcome::Done, GroupState::Acquiring | GroupState::Running) => GroupState::Running,
-            (Outcome::Done, GroupState::Claimed) => GroupState::Claimed,
-            (Outcome::Done, GroupState::Releasing | GroupState::Released | GroupState::Failed | GroupState::Stuck) => {
+        let state = match (group.state, outcome) {
+            (GroupState::Acquiring, Outcome::Done) if group.claim => GroupState::Claimed,
+            (GroupState::Acquiring, Outcome::Done) => GroupState::Running,
+            (GroupState::Acquiring, Outcome::Failed) => GroupState::Failed,
+            (GroupState::Releasing, Outcome::Done | Outcome::Failed) => GroupState::Released,
+            (GroupState::Acquiring | GroupState::Releasing, Outcome::Stuck) => GroupState::Stuck,
+            // Nobody asked for any work.
+            (
                 GroupState::Released
-            }
+                | GroupState::Running
+                | GroupState::Failed
+                | GroupState::Stuck
+                | GroupState::Claimed,
+                _,
+            ) => return,
         };
         group.state = state;
         group.since = now;
@@ -356,10 +371,12 @@ impl Node {
     }
 
     fn decide_owned(&mut self, index: usize, now: Nanos) -> Option<Action> {
-        if let Some(other) = self.holder(index) {
-            if self.yields_to(other, index) {
-                return Some(self.release(index, Cause::Conflict(other), now));
-            }
+        let winner = self.holders(index).find(|other| self.yields_to(*other, index));
+        if let Some(other) = winner {
+            return Some(self.release(index, Cause::Conflict(other), now));
+        }
+        let loser = self.holders(index).next();
+        if let Some(other) = loser {
             self.groups[index].contested = Some(other);
             return None;
         }
@@ -367,9 +384,8 @@ impl Node {
             return Some(self.acquire(index, Cause::Conflict(other), true, now));
         }
         let preferred = self.settings.groups[index].preferred;
-        let is_back = preferred != self.settings.me
-            && self.peers[preferred].is_candidate(index)
-            && self.peers[preferred].status == Status::Up;
+        let peer = self.peer(preferred);
+        let is_back = preferred != self.settings.me && peer.is_candidate(index) && peer.status == Status::Up;
         match self.settings.failback {
             Failback::Return if is_back => Some(self.release(index, Cause::FailBack(preferred), now)),
             Failback::Return | Failback::Stay => None,
@@ -377,40 +393,48 @@ impl Node {
     }
 
     fn decide_released(&mut self, index: usize, now: Nanos) -> Option<Action> {
-        if self.holder(index).is_some() || self.responsible(index) != Some(self.settings.me) {
+        if self.holders(index).next().is_some() || self.responsible(index) != Some(self.settings.me) {
             return None;
         }
         Some(self.acquire(index, self.cause(index), false, now))
     }
 
-    /// The peer that has the group, or may have it.
-    fn holder(&self, index: usize) -> Option<usize> {
-        (0..self.settings.nodes).find(|node| *node != self.settings.me && self.peers[*node].holds(index))
+    /// The peers that have the group, or may have it.
+    fn holders(&self, index: usize) -> impl Iterator<Item = usize> {
+        let peers = self.peers.iter().enumerate();
+        peers.filter(move |(_, peer)| peer.holds(index)).map(|(node, _)| node)
     }
 
     /// Who of those that are there should have a group that nobody has: the preferred node, then ha.cf's order.
     fn responsible(&self, index: usize) -> Option<usize> {
         let preferred = self.settings.groups[index].preferred;
-        let candidate = |node: &usize| *node == self.settings.me || self.peers[*node].is_candidate(index);
+        let candidate = |node: &usize| *node == self.settings.me || self.peer(*node).is_candidate(index);
         std::iter::once(preferred).chain(0..self.settings.nodes).find(candidate)
     }
 
     /// Two nodes have the group: is it us who let go?
     fn yields_to(&self, other: usize, index: usize) -> bool {
-        let me = self.settings.me;
-        if !self.peers[other].hears_us {
+        let peer = &self.peers[other];
+        match (peer.group(index), peer.status) {
+            // It cannot let go, and better no owner than two.
+            (GroupState::Stuck, _) => return true,
+            // It is letting go, or will: if we did so too, nobody would be left.
+            (GroupState::Releasing | GroupState::Released | GroupState::Failed, _)
+            | (GroupState::Acquiring | GroupState::Running | GroupState::Claimed, Status::Leaving) => return false,
+            (GroupState::Acquiring | GroupState::Running | GroupState::Claimed, Status::Init | Status::Up) => {}
+        }
+        if !peer.hears_us {
             // It cannot know of us, so it will not let go.
             return true;
         }
         let preferred = self.settings.groups[index].preferred;
         let rank = |node: usize| (node != preferred, node);
+        let (theirs, ours) = (rank(other), rank(self.settings.me));
         match self.settings.failback {
-            Failback::Return => rank(other) < rank(me),
+            Failback::Return => theirs < ours,
             Failback::Stay => {
-                // Who took it over during the partition has had it for a shorter time.
-                let claims = self.peers[other].group(index) == GroupState::Claimed;
-                let we_claim = self.groups[index].state == GroupState::Claimed;
-                (claims, rank(other)) < (we_claim, rank(me))
+                let (their_youth, our_youth) = (peer.group(index).youth(), self.groups[index].state.youth());
+                (their_youth, theirs) < (our_youth, ours)
             }
         }
     }
@@ -440,7 +464,9 @@ impl Node {
     fn acquire(&mut self, index: usize, cause: Cause, reassert: bool, now: Nanos) -> Action {
         let anybody_dead = self.peers.iter().any(|peer| peer.contact == Contact::Dead);
         let group = &mut self.groups[index];
-        group.claim = anybody_dead;
+        if !reassert {
+            group.claim = anybody_dead;
+        }
         group.state = GroupState::Acquiring;
         group.since = now;
         Action::Acquire {
