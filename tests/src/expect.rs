@@ -75,12 +75,7 @@ impl Cluster {
 
     /// Waits until a server's daemon answers.
     pub fn wait_until_answering(&self, server: Server) -> Result<()> {
-        self.wait_until(&format!("hb on {} answers", server.name()), LIMIT, || {
-            if let Some(status) = self.hb(server)?.exit_status()? {
-                bail!("it ended with {status}");
-            }
-            Ok(self.status(server).is_ok())
-        })
+        self.wait_for_status(server, "it answers", |_| Ok(true)).map(|_| ())
     }
 
     /// Waits until a server's status is as wanted.
@@ -92,7 +87,13 @@ impl Cluster {
     ) -> Result<Status> {
         let mut last = None;
         self.wait_until(&format!("{}: {what}", server.name()), LIMIT, || {
-            let status = self.status(server)?;
+            if let Some(ended) = self.hb(server)?.exit_status()? {
+                bail!("hb on {} ended with {ended}", server.name());
+            }
+            // It may not answer yet.
+            let Ok(status) = self.status(server) else {
+                return Ok(false);
+            };
             let is_wanted = wanted(&status)?;
             last = Some(status);
             Ok(is_wanted)
