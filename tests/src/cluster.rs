@@ -8,6 +8,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
+use hb_user::control;
 use nix::sys::signal::Signal;
 
 use crate::{
@@ -15,6 +16,7 @@ use crate::{
     clock::{Moment, poll},
     cloud::Cloud,
     network::{Network, Server},
+    places::Place,
     process::HostProcess,
     site::Site,
     status::Status,
@@ -22,7 +24,7 @@ use crate::{
 };
 
 /// Where `hb` is on a server.
-const HB: &str = "/usr/local/sbin/hb";
+pub const HB: &str = "/usr/local/sbin/hb";
 
 /// Longest that an asked daemon may take to end.
 const STOPPING: Duration = Duration::from_secs(20);
@@ -65,6 +67,8 @@ pub struct Cluster {
     pub cloud: Cloud,
     /// The hosts and their links.
     pub network: Network,
+    // The last to go: until then the hosts need the machine.
+    _place: Place,
 }
 
 impl Cluster {
@@ -80,6 +84,7 @@ impl Cluster {
 
     /// As [`start`](Self::start), for tests that need no daemon.
     pub fn start_without_hb(options: &Options) -> Result<Self> {
+        let place = Place::take();
         let network = Network::create()?;
         let cloud = Cloud::start(&network.cloud)?;
         cloud.set_action_time(options.action_time);
@@ -95,6 +100,7 @@ impl Cluster {
             client,
             cloud,
             network,
+            _place: place,
         })
     }
 
@@ -148,9 +154,13 @@ impl Cluster {
         self.start_hb(server)
     }
 
-    /// What a server's daemon says about the cluster.
+    /// What a server's daemon says about the cluster: what `hb status --json` prints, without a process for each look.
     pub fn status(&self, server: Server) -> Result<Status> {
-        Status::parse(&self.network.server(server).run_ok(HB, &["status", "--json"])?)
+        let ask = || control::ask(Path::new(control::RUN_DIR), control::Request::Status);
+        match self.network.server(server).enter(ask)?? {
+            control::Reply::Status(status) => Status::new(*status),
+            control::Reply::Error(error) => bail!("{}: {error}", server.name()),
+        }
     }
 
     /// Waits until both daemons see each other; an error at once when one of them has ended.

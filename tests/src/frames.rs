@@ -1,8 +1,8 @@
 //! Frames, byte by byte, as tests want them: right, or wrong in one place.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
-use hb_ebpf::beat::{Beat, Echo, Groups, Status};
+use hb_ebpf::beat::{Beat, Echo, Groups, MAGIC, Status};
 use hb_ebpf::{Incarnation, KeyId, NodeId, Sequence};
 use hb_user::pulse::Signer;
 
@@ -120,6 +120,23 @@ impl Datagram {
         };
         udp[6..8].copy_from_slice(&sum.to_be_bytes());
         udp
+    }
+}
+
+/// A frame with other Ethernet addresses: where it comes from, and where the switch takes it.
+#[must_use]
+pub fn between(from: [u8; 6], to: [u8; 6], mut frame: Vec<u8>) -> Vec<u8> {
+    frame[..6].copy_from_slice(&to);
+    frame[6..12].copy_from_slice(&from);
+    frame
+}
+
+/// Whether a frame is a beat over plain IPv4 that comes from an address.
+pub fn is_beat_of(address: Ipv4Addr) -> impl Fn(&[u8]) -> bool + Send + 'static {
+    move |frame| {
+        frame.get(12..15) == Some(&[8, 0, 0x45]) && frame.get(26..30) == Some(&address.octets()) && {
+            frame.get(42..44) == Some(&MAGIC.to_be_bytes())
+        }
     }
 }
 

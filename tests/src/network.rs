@@ -30,6 +30,9 @@ pub const METADATA_IP: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
 /// The attacker's address.
 pub const ATTACKER_IP: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 66);
 
+/// The Ethernet address of the attacker's eth0.
+pub const ATTACKER_MAC: [u8; 6] = [2, 0, 0, 0, 0, 0x42];
+
 /// The interface of every host, except the cloud, which has one per host.
 pub const INTERFACE: &str = "eth0";
 
@@ -65,6 +68,12 @@ impl Server {
             Self::Primary => Ipv4Addr::new(198, 51, 100, 5),
             Self::Secondary => Ipv4Addr::new(198, 51, 100, 6),
         }
+    }
+
+    /// The Ethernet address of its eth0.
+    #[must_use]
+    pub fn mac(self) -> [u8; 6] {
+        [2, 0, 0, 0, 0, self.address().octets()[3]]
     }
 
     /// What the cloud calls it.

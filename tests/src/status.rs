@@ -46,6 +46,8 @@ pub struct Peer {
     pub name: String,
     /// Whether it is up.
     pub state: String,
+    /// Whether it hears us.
+    pub hears_us: bool,
 }
 
 /// A takeover, in microseconds since the last beat of the peer from which the group was taken.
@@ -85,17 +87,51 @@ pub struct Step {
 }
 
 impl Status {
+    /// What a daemon answered.
+    pub fn new(answer: hb_user::control::Status) -> Result<Self> {
+        Self::of(serde_json::to_value(answer)?)
+    }
+
     /// Reads what `hb status --json` wrote.
     pub fn parse(text: &str) -> Result<Self> {
-        let json: Value = serde_json::from_str(text).with_context(|| format!("hb status wrote no JSON: {text:?}"))?;
-        let status = Self::deserialize(&json).with_context(|| format!("hb status wrote something else: {text}"))?;
+        Self::of(serde_json::from_str(text).with_context(|| format!("hb status wrote no JSON: {text:?}"))?)
+    }
+
+    fn of(json: Value) -> Result<Self> {
+        let status = Self::deserialize(&json).with_context(|| format!("hb status wrote something else: {json}"))?;
         Ok(Self { json, ..status })
     }
 
-    /// Whether every peer is up.
+    /// The number at a JSON pointer (RFC 6901), such as `/peers/0/links/0/accepted`.
+    pub fn number(&self, pointer: &str) -> Result<u64> {
+        let number = self.json.pointer(pointer).and_then(Value::as_u64);
+        number.with_context(|| format!("no number at {pointer} in {}", self.json))
+    }
+
+    /// The text at a JSON pointer.
+    pub fn text(&self, pointer: &str) -> Result<&str> {
+        let text = self.json.pointer(pointer).and_then(Value::as_str);
+        text.with_context(|| format!("no text at {pointer} in {}", self.json))
+    }
+
+    /// How many frames got a verdict, put down to the first link of the first peer or to none.
+    #[must_use]
+    pub fn verdict(&self, name: &str) -> u64 {
+        ["/verdicts", "/peers/0/links/0/rejected"]
+            .iter()
+            .filter_map(|place| self.json.pointer(place)?.get(name)?.as_u64())
+            .sum()
+    }
+
+    /// How many beats of the first peer were admitted.
+    pub fn accepted(&self) -> Result<u64> {
+        self.number("/peers/0/links/0/accepted")
+    }
+
+    /// Whether every peer is up and hears us.
     #[must_use]
     pub fn sees_all_peers(&self) -> bool {
-        !self.peers.is_empty() && self.peers.iter().all(|peer| peer.state.eq_ignore_ascii_case("up"))
+        !self.peers.is_empty() && self.peers.iter().all(|peer| peer.state == "up" && peer.hears_us)
     }
 
     /// The owner of the first group, which in the tutorial's cluster is the only one.
@@ -137,7 +173,7 @@ mod tests {
         let status = Status::parse(
             r#"{"node": "secondary", "incarnation": 7,
                 "groups": [{"name": "floatip", "preferred": "primary", "owner": "secondary", "state": "started", "since_ms": 12}],
-                "peers": [{"name": "primary", "state": "up", "links": []}],
+                "peers": [{"name": "primary", "state": "up", "hears_us": true, "links": []}],
                 "last_takeover": {"group": "floatip", "peer": "primary", "cause": "dead", "origin_monotonic_us": 77, "last_beat_us": 0,
                     "deadline_us": 500000, "detected_us": 500090, "decided_us": 500120,
                     "steps": [{"resource": "floatip", "operation": "start", "started_us": 501000, "ended_us": 640000, "outcome": "ok"}]}}"#,

@@ -8,6 +8,7 @@ use crate::{
     cloud::{API, TOKEN},
     host::Host,
     network::{FLOATING_IP, METADATA_IP},
+    resource,
 };
 
 /// The keepalive that is in effect where ha.cf does not say.
@@ -54,6 +55,19 @@ impl Default for Files {
 }
 
 impl Files {
+    /// Files for a test of what hb does: short timers, which a busy machine keeps all the same, and a recording resource
+    /// in floatip's place.
+    #[must_use]
+    pub fn recording() -> Self {
+        Self::default().ha_cf_line("keepalive 50ms").floatip(resource::SCRIPT)
+    }
+
+    /// These, with a silence after which a node is dead, and one after which a node that was never met is.
+    #[must_use]
+    pub fn timers(self, deadtime: &str, initdead: &str) -> Self {
+        self.ha_cf_line(&format!("deadtime {deadtime}\ninitdead {initdead}"))
+    }
+
     /// Adds a line to ha.cf, before the tutorial's: a port or a timer counts for the media that follow it.
     #[must_use]
     pub fn ha_cf_line(mut self, line: &str) -> Self {

@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::mpsc;
 
-use hb_ebpf::beat::Beat;
+use hb_ebpf::beat::{Beat, Status};
 use hb_ebpf::{Nanos, Sequence};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
@@ -13,7 +13,7 @@ use super::socket::Route;
 use super::wake::{Alarm, Bell};
 use super::{Means, News, Order, OrderSender, Pulse, PulseError, Realtime, Settings, Stats, echo};
 use crate::clock;
-use crate::core::{Advert, Change, Detector, Wake};
+use crate::core::{Advert, Change, Detector, Wake, status_of};
 
 /// News for the controller that fit before it reads. It is told levels, so what does not fit is told later.
 const NEWS: usize = 256;
@@ -116,6 +116,15 @@ struct Watched {
     untold: Option<News>,
 }
 
+impl Watched {
+    /// Whether the peer is leaving, or has left: then it takes nothing over, and may not be there to confirm anything.
+    fn is_leaving(&self) -> bool {
+        self.detector
+            .newest()
+            .is_some_and(|heard| status_of(heard) == Status::Leaving)
+    }
+}
+
 struct Beating {
     settings: Settings,
     means: Means,
@@ -208,8 +217,10 @@ impl Beating {
 
     fn is_farewell_over(&self, now: Nanos) -> bool {
         let Some(farewell) = self.farewell else { return false };
-        let confirmed = |peer: &Watched| !peer.detector.is_up() || peer.detector.has_confirmed(farewell.sequence);
-        now >= farewell.until || self.peers.iter().all(confirmed)
+        let needs_no_more = |peer: &Watched| {
+            !peer.detector.is_up() || peer.is_leaving() || peer.detector.has_confirmed(farewell.sequence)
+        };
+        now >= farewell.until || self.peers.iter().all(needs_no_more)
     }
 
     /// Asks every detector what it makes of its links.
