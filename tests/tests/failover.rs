@@ -289,6 +289,9 @@ fn a_frozen_owner_gets_it_back() -> Result<()> {
     })?;
     cluster.wait_for_peer(Secondary, "dead")?;
     cluster.hb(Primary)?.cont()?;
+    cluster.wait_until("primary asserts it again", LONG, || {
+        Ok(cluster.called(Primary)? == ["floatip status", "floatip start", "floatip start"])
+    })?;
     cluster.ensure_agreed(Primary)?;
     cluster.ensure_handed_over(Secondary, Primary)
 }
