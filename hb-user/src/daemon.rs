@@ -18,7 +18,7 @@ pub use start::StartError;
 use crate::clock;
 use crate::config::Cluster;
 use crate::control::{Asked, Reply, Request, Server};
-use crate::core::{Action, Cause, Event, Node, status_of};
+use crate::core::{Action, Cause, Event, GroupState, Node, status_of};
 use crate::datapath::{Attached, Counters, LivenessMap};
 use crate::pulse::{News, Pulse};
 use takeover::Record;
@@ -38,7 +38,8 @@ pub struct Places {
 /// Runs until SIGTERM or SIGINT, and leaves in good order.
 pub async fn run(cluster: Cluster, places: &Places) -> Result<(), StartError> {
     let mut daemon = Daemon::start(cluster, places)?;
-    daemon.serve().await.map_err(StartError::Io)
+    daemon.serve().await.map_err(StartError::Io)?;
+    daemon.ensure_all_stopped()
 }
 
 /// The running daemon.
@@ -94,6 +95,23 @@ impl Daemon {
                 _ = hangup.recv() => tracing::warn!("reloading on SIGHUP is not supported yet; restart hb instead"),
                 Some(asked) = self.server.next() => self.answer(asked),
             }
+        }
+    }
+
+    /// What could not be stopped is not left behind in silence.
+    fn ensure_all_stopped(&self) -> Result<(), StartError> {
+        let stuck = |index: &usize| {
+            let group = self.node.group(*index);
+            group.is_some_and(|group| group.state == GroupState::Stuck)
+        };
+        let names = (0..self.cluster.groups.len())
+            .filter(stuck)
+            .map(|index| self.cluster.groups[index].name());
+        let groups = names.collect::<Vec<_>>().join(", ");
+        if groups.is_empty() {
+            Ok(())
+        } else {
+            Err(StartError::Stuck { groups })
         }
     }
 

@@ -49,7 +49,7 @@ impl Cluster {
     pub fn recording(files: Files) -> Result<Self> {
         Self::start(&Options {
             files,
-            client_interval: Duration::from_secs(3600),
+            client_interval: Duration::from_hours(1),
             ..Options::default()
         })
     }

@@ -17,7 +17,7 @@ while [ $# -gt 1 ]; do
     shift
 done
 resource=/run/resources/$id
-mkdir -p /run/resources
+mkdir -p "${resource%/*}"
 env >"/run/environment-$1"
 echo "$(date +%s%N) $id $1" >>/var/log/calls
 if [ -e "$resource.$1-hangs" ]; then

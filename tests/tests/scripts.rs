@@ -167,21 +167,38 @@ fn what_can_start_nowhere_ends_quietly() -> Result<()> {
 
 #[test]
 fn what_cannot_be_stopped_is_taken_by_nobody() -> Result<()> {
+    let mut cluster = Cluster::settled(slow())?;
+    cluster.stop_hb(Primary)?;
+    cluster.wait_for_owner(Secondary)?;
+    resource::spoil(&cluster.network.secondary, FLOATIP, "stop", Fault::Fails)?;
+    cluster.start_hb(Primary)?;
     // Stop is tried eleven times, a second apart.
-    let cluster = Cluster::settled(slow())?;
-    resource::spoil(&cluster.network.primary, FLOATIP, "stop", Fault::Fails)?;
-    cluster.hb(Primary)?.term()?;
-    let primary = cluster.wait_for_status(Secondary, "primary is stuck", |status| {
-        Ok(cluster
+    let secondary =
+        cluster.wait_for_status(Secondary, "it is stuck", |status| Ok(status.groups[0].state == "stuck"))?;
+    let problem = secondary.text("/groups/0/problem")?;
+    ensure!(
+        problem.contains("stop: exit code 1: told to fail; status says that it runs"),
+        "{problem}"
+    );
+    cluster.wait_for_beats(Primary, 10)?;
+    ensure!(cluster.status(Primary)?.owner().is_none());
+    ensure!(cluster.called(Primary)? == ["floatip status", "floatip start", "floatip stop"]);
+    let stops = cluster
+        .called(Secondary)?
+        .iter()
+        .filter(|call| *call == "floatip stop")
+        .count();
+    ensure!(stops == 11, "stopped {stops} times");
+    // Whoever stops hb learns that something may still run.
+    cluster.hb(Secondary)?.term()?;
+    ensure!(cluster.hb(Secondary)?.wait_exit(LIMIT)?.code() == Some(1));
+    ensure!(
+        cluster
             .network
-            .primary
+            .secondary
             .log()
-            .contains("stop failed: it may still run here")
-            && status.owner().is_none())
-    });
-    primary?;
-    ensure!(cluster.called(Secondary)?.is_empty());
-    ensure!(resource::runs_on(&cluster.network.primary, FLOATIP)?);
+            .contains("hb: floatip could not be stopped")
+    );
     Ok(())
 }
 

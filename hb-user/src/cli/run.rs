@@ -59,6 +59,7 @@ fn exit(error: &StartError) -> Exit {
         | StartError::Sockets(_)
         | StartError::Pulse(_)
         | StartError::Control(_)
-        | StartError::Io(_) => Exit::Failed,
+        | StartError::Io(_)
+        | StartError::Stuck { .. } => Exit::Failed,
     }
 }

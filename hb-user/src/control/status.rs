@@ -81,7 +81,7 @@ pub struct DatapathStatus {
 pub struct PeerStatus {
     /// Its name.
     pub name: String,
-    /// `unknown`, `up`, `left` or `dead`.
+    /// `unknown`, `up`, `leaving`, `left` or `dead`.
     pub state: String,
     /// Whether our beats reach it.
     pub hears_us: bool,

@@ -8,6 +8,7 @@ use hb_ebpf::{Heard, Nanos, Verdict};
 
 use super::Daemon;
 use crate::control::{DatapathStatus, GroupStatus, LinkStatus, PeerStatus, PulseStatus, RealtimeStatus, Status};
+use crate::core::{Contact, PeerView};
 use crate::datapath::Mode;
 use crate::pulse::Link;
 
@@ -62,7 +63,7 @@ impl Daemon {
             .max_by_key(|heard| (heard.incarnation, heard.sequence));
         PeerStatus {
             name: self.cluster.nodes[node].clone(),
-            state: view.contact.name().into(),
+            state: contact(&view).into(),
             hears_us: view.hears_us,
             config_matches: newest.map(|heard| heard.digest == self.cluster.digest()),
             links: self.links[peer]
@@ -128,6 +129,16 @@ fn report_datapath(attached: &crate::datapath::Attached) -> DatapathStatus {
         interface: attached.interface.clone(),
         mode: mode.into(),
         reason,
+    }
+}
+
+/// A peer that is about to leave still counts as up, and to people that would look as if nothing had happened.
+fn contact(peer: &PeerView) -> &'static str {
+    match (peer.contact, peer.status) {
+        (Contact::Up, Life::Leaving) => life(Life::Leaving),
+        (Contact::Up, Life::Init | Life::Up) | (Contact::Unknown | Contact::Left | Contact::Dead, _) => {
+            peer.contact.name()
+        }
     }
 }
 

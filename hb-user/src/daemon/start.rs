@@ -40,6 +40,8 @@ pub enum StartError {
     Control(#[from] ServerError),
     #[error("the runtime fails")]
     Io(#[source] io::Error),
+    #[error("{groups} could not be stopped and may still run here; stop it by hand before another node takes it over")]
+    Stuck { groups: String },
 }
 
 impl Daemon {
