@@ -161,11 +161,10 @@ mod tests {
     #[test]
     fn percentiles_are_values_that_were_measured() -> Result<()> {
         let spread = Spread::of((1..=50).rev().map(f64::from).collect()).context("no spread")?;
-        assert_eq!(
-            [spread.min, spread.median, spread.p99, spread.max],
-            [1.0, 25.0, 50.0, 50.0]
-        );
-        assert_eq!(spread.values[0].total_cmp(&50.0), std::cmp::Ordering::Equal);
+        let Spread {
+            min, median, p99, max, ..
+        } = spread;
+        assert_eq!(format!("{min} {median} {p99} {max}"), "1 25 50 50");
         assert!(Spread::of(Vec::new()).is_none());
         Ok(())
     }
