@@ -138,6 +138,14 @@ fn both_may_stop_at_once() -> Result<()> {
 }
 
 #[test]
+fn the_last_one_waits_for_nobody() -> Result<()> {
+    let cluster = Cluster::settled(slow())?;
+    let took = timed(|| Server::ALL.into_iter().try_for_each(|server| cluster.stop_hb(server)))?;
+    ensure!(took < LONG / 3, "it took {took:?}");
+    cluster.ensure_nothing_left(Secondary)
+}
+
+#[test]
 fn a_partition_ends_with_one_owner() -> Result<()> {
     for cut in [Cut::Unplugged, Cut::Silent] {
         let cluster = Cluster::settled(quick())?;
