@@ -297,8 +297,7 @@ fn a_frozen_owner_gets_it_back() -> Result<()> {
     })?;
     cluster.wait_for_peer(Secondary, "dead")?;
     cluster.hb(Primary)?.cont()?;
-    cluster.ensure_agreed(Primary)?;
-    cluster.ensure_handed_over(Secondary, Primary)
+    wait_until_reclaimed(&cluster, Primary)
 }
 
 #[test]
