@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::{
-    clock::{Moment, poll},
+    clock::Moment,
     cluster::{Cluster, HB, Options},
     network::{INTERFACE, Server},
     resource,
@@ -222,9 +222,4 @@ pub fn timed(work: impl FnOnce() -> Result<()>) -> Result<Duration> {
     let begun = Moment::now();
     work()?;
     Ok(begun.elapsed())
-}
-
-/// Waits for a condition that is not about a cluster.
-pub fn wait_until(what: &str, mut condition: impl FnMut() -> Result<bool>) -> Result<()> {
-    poll(LIMIT, || Ok(condition()?.then_some(())))?.with_context(|| format!("not within {LIMIT:?}: {what}"))
 }

@@ -222,9 +222,11 @@ fn nonsense_and_idlers_at_the_control_socket() -> Result<()> {
     let took = timed(|| cluster.run_hb(Primary, &["status"])?.ensure(0, &["node primary: up"]))?;
     println!("behind {} idlers: {took:?}", idlers.len());
     cluster.ensure_agreed(Primary)?;
-    // Who is hung up on reads the end.
-    drop(idlers);
-    cluster.stop_hb(Primary)
+    // Neither do they keep it from leaving.
+    let more = (0..40).map(|_| connect()).collect::<Result<Vec<_>>>()?;
+    cluster.stop_hb(Primary)?;
+    drop((idlers, more));
+    cluster.ensure_nothing_left(Primary)
 }
 
 #[test]
