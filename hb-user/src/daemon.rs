@@ -27,8 +27,6 @@ use work::{Finished, Task, Works};
 /// Where the daemon finds and leaves things.
 #[derive(Clone, Debug)]
 pub struct Places {
-    /// ha.cf, authkeys, haresources.
-    pub config: PathBuf,
     /// What survives a reboot: the incarnation.
     pub state: PathBuf,
     /// The control socket and the lock.
@@ -83,7 +81,7 @@ impl Daemon {
                 biased;
                 rung = doorbell.rung() => {
                     rung?;
-                    if self.hear() {
+                    if self.hear()? {
                         return Ok(());
                     }
                 }
@@ -116,7 +114,7 @@ impl Daemon {
     }
 
     /// Takes all news of the pulse; true when it has said farewell.
-    fn hear(&mut self) -> bool {
+    fn hear(&mut self) -> std::io::Result<bool> {
         while let Some(news) = self.pulse.read() {
             match news {
                 News::Up { peer, heard, hears_us } => {
@@ -169,10 +167,16 @@ impl Daemon {
                     late_us = late.as_micros(),
                     "this node was late itself; the peer gets one deadtime more"
                 ),
-                News::Gone => return true,
+                News::Sending { error: Some(error) } => tracing::warn!(%error, "the kernel refuses to send beats"),
+                News::Sending { error: None } => tracing::info!("beats are sent again"),
+                News::Gone => return Ok(true),
             }
         }
-        false
+        if self.pulse.has_ended() {
+            // Nobody beats for us any more: the peer is about to take over, and we must not hold on.
+            return Err(std::io::Error::other("the pulse thread has ended"));
+        }
+        Ok(false)
     }
 
     fn feed(&mut self, event: Event, now: Nanos) {

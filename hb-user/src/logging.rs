@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use tracing::level_filters::LevelFilter;
 use tracing::{Level, Metadata};
+use tracing_appender::non_blocking::WorkerGuard;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -27,19 +28,27 @@ pub struct LogfileError {
     source: io::Error,
 }
 
-/// Starts logging, once for the process. A disk that fills up later loses messages and nothing else.
-pub fn start(logging: &Logging) -> Result<(), LogfileError> {
+/// Writes out what is left when it is dropped.
+#[derive(Debug)]
+#[must_use = "messages are lost when it is dropped too early"]
+pub struct Flush {
+    _guards: Vec<WorkerGuard>,
+}
+
+/// Starts logging, once for the process. Whoever logs never waits: threads of their own write to stderr and the
+/// logfile, and what they cannot keep up with, or a full disk refuses, is lost.
+pub fn start(logging: &Logging) -> Result<Flush, LogfileError> {
     let level = match logging.debug {
         0 => LevelFilter::INFO,
         1 => LevelFilter::DEBUG,
         2.. => LevelFilter::TRACE,
     };
-    let file = logging.logfile.as_ref().map(open).transpose()?;
-    let file = file.map(|file| {
-        fmt::layer()
-            .with_ansi(false)
-            .with_writer(Arc::new(file))
-            .with_filter(level)
+    let (stderr, flush_stderr) = tracing_appender::non_blocking(io::stderr());
+    let mut guards = vec![flush_stderr];
+    let file = logging.logfile.as_ref().map(open).transpose()?.map(|file| {
+        let (file, flush_file) = tracing_appender::non_blocking(file);
+        guards.push(flush_file);
+        fmt::layer().with_ansi(false).with_writer(file).with_filter(level)
     });
     let syslog = logging.facility.map(|facility| {
         let writer = Syslog {
@@ -53,14 +62,14 @@ pub fn start(logging: &Logging) -> Result<(), LogfileError> {
             .with_writer(writer)
             .with_filter(level)
     });
-    let stderr = fmt::layer().with_ansi(false).with_writer(io::stderr).with_filter(level);
+    let stderr = fmt::layer().with_ansi(false).with_writer(stderr).with_filter(level);
     // Only a second call can fail, and then the first one's subscriber stays.
     let _ = tracing_subscriber::registry()
         .with(stderr)
         .with(file)
         .with(syslog)
         .try_init();
-    Ok(())
+    Ok(Flush { _guards: guards })
 }
 
 fn open(path: &PathBuf) -> Result<File, LogfileError> {

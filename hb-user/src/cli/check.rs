@@ -1,7 +1,6 @@
 //! Validates the configuration and prints what is in effect.
 
 use std::fmt::{self, Display};
-use std::io::{self, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -31,11 +30,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         interfaces: Path::new("/sys/class/net"),
     };
     surroundings.warn(&mut loaded);
-    match write!(io::stdout().lock(), "{}", Report(&loaded)) {
-        // Whoever reads it has seen enough.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        result => Ok(result.context("stdout")?),
-    }
+    super::print(&Report(&loaded).to_string())
 }
 
 /// What the configuration names on this host, and Heartbeat looks for only when it is needed.

@@ -6,8 +6,10 @@ pub mod keygen;
 pub mod run;
 pub mod status;
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::{Parser, Subcommand};
 
 use crate::config::ConfigError;
@@ -55,6 +57,15 @@ impl Cli {
     }
 }
 
+/// Prints to stdout.
+fn print(text: &str) -> Result<(), Failure> {
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        // Whoever reads it has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => Ok(result.context("stdout")?),
+    }
+}
+
 /// Why a command failed, and the exit code that says so.
 #[derive(Debug)]
 pub struct Failure {
@@ -96,4 +107,20 @@ pub enum Exit {
     NotPermitted = 4,
     /// The configuration is missing or refused.
     NotConfigured = 6,
+}
+
+impl Exit {
+    /// [`Exit::NotPermitted`] where the operating system refused for want of permission, else [`Exit::Failed`].
+    fn of(error: &(dyn std::error::Error + 'static)) -> Self {
+        let mut cause = Some(error);
+        while let Some(this) = cause {
+            if let Some(io) = this.downcast_ref::<io::Error>()
+                && io.kind() == io::ErrorKind::PermissionDenied
+            {
+                return Self::NotPermitted;
+            }
+            cause = this.source();
+        }
+        Self::Failed
+    }
 }

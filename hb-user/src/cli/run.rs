@@ -31,12 +31,11 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<(), Failure> {
     let host = Host::this().context("cannot read this host's name and addresses")?;
     let loaded = Cluster::load(&args.config_dir, &host)?;
-    logging::start(&loaded.cluster.logging).map_err(|error| Failure::new(Exit::Failed, error))?;
+    let _flush = logging::start(&loaded.cluster.logging).map_err(|error| Failure::new(Exit::of(&error), error))?;
     for warning in &loaded.warnings {
         tracing::warn!(origin = %warning.origin, "{}", warning.message);
     }
     let places = Places {
-        config: args.config_dir.clone(),
         state: args.state_dir.clone(),
         run: args.run_dir.clone(),
     };
@@ -47,19 +46,19 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         .map_err(|error| Failure::new(exit(&error), error))
 }
 
+/// Some lacks of permission have a message of their own; any other shows in the causes.
 fn exit(error: &StartError) -> Exit {
     match error {
         StartError::Datapath(DatapathError::NotPermitted(_))
         | StartError::Sockets(SocketError::NotPermitted { .. }) => Exit::NotPermitted,
         StartError::AlreadyRunning { .. }
         | StartError::Directory { .. }
-        | StartError::TooManyLinks { .. }
         | StartError::Incarnation(_)
         | StartError::Datapath(_)
         | StartError::Sockets(_)
         | StartError::Pulse(_)
         | StartError::Control(_)
         | StartError::Io(_)
-        | StartError::Stuck { .. } => Exit::Failed,
+        | StartError::Stuck { .. } => Exit::of(error),
     }
 }

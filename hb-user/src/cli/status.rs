@@ -26,11 +26,10 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     };
     if args.json {
         let json = serde_json::to_string_pretty(&*status).map_err(|error| Failure::new(Exit::Failed, error))?;
-        println!("{json}");
+        super::print(&format!("{json}\n"))
     } else {
-        print!("{}", render(&status));
+        super::print(&render(&status))
     }
-    Ok(())
 }
 
 fn failure(error: ClientError) -> Failure {

@@ -23,7 +23,7 @@ impl Difference {
 }
 
 /// All of them, but for directives that are refused: whoever meets one is told.
-pub const DIFFERENCES: [Difference; 12] = [
+pub const DIFFERENCES: [Difference; 15] = [
     Difference {
         topic: "keepalive, deadtime",
         heartbeat: "1 s and 30 s where ha.cf does not set them",
@@ -89,6 +89,25 @@ pub const DIFFERENCES: [Difference; 12] = [
         topic: "shutdown",
         heartbeat: "calls stop for every group of haresources",
         here: "calls stop for those that run here",
+        applies: |loaded| !loaded.cluster.groups.is_empty(),
+    },
+    Difference {
+        topic: "a start that fails",
+        heartbeat: "the group runs nowhere",
+        here: "the other node takes it",
+        applies: |loaded| !loaded.cluster.groups.is_empty(),
+    },
+    Difference {
+        topic: "a stop that fails",
+        heartbeat: "after 10 more tries the machine is rebooted",
+        here: "after 10 more tries the group is held as stuck, and nobody else takes it",
+        applies: |loaded| !loaded.cluster.groups.is_empty(),
+    },
+    Difference {
+        topic: "scripts",
+        heartbeat: "find HA_FIFO, HA_OSTATUS and the fields of messages in their environment, run in a directory of \
+                    Heartbeat's, and are asked once more for the status of a node's own groups",
+        here: "do not, and run in /",
         applies: |loaded| !loaded.cluster.groups.is_empty(),
     },
     Difference {

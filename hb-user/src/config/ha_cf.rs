@@ -10,6 +10,8 @@ use std::path::PathBuf;
 
 pub use facility::Facility;
 
+use hb_ebpf::tables::MAX_LINKS;
+
 use super::error::{Fault, Quoted};
 use super::timers::{self, Timers};
 use super::{AutoFailback, Host, Link, Logging, Setting, Warning, node_id, text};
@@ -208,14 +210,17 @@ impl Draft {
         if host.owns(address) {
             return Ok(());
         }
-        if let Some(twin) = self
-            .links
-            .iter()
-            .find(|link| link.interface == interface && link.peer == address)
-        {
+        if let Some(twin) = self.links.iter().find(|link| link.peer == address) {
+            if twin.interface != interface {
+                // A beat shows which link it came by only by where it comes from.
+                return Err(line.refuse(peer, "expected another address than on the other interfaces"));
+            }
             let message = format!("the same link as in line {}: ignored", twin.line);
             self.warnings.push(warning(line.number, message));
             return Ok(());
+        }
+        if self.links.len() == MAX_LINKS {
+            return Err(line.refuse(peer, "expected at most 8 links"));
         }
         self.links.push(Link {
             interface: interface.to_owned(),

@@ -12,11 +12,14 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::{Reply, Request, socket_path};
+use crate::clock;
 
 /// How many may ask at a time; others wait in the socket's backlog.
 const CONNECTIONS: usize = 16;
 /// How long one may take, to ask and to read.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// Between two attempts to accept a connection.
+const PAUSE: Duration = Duration::from_millis(100);
 /// A question is shorter than this, in bytes.
 const LONGEST: u64 = 4096;
 
@@ -92,7 +95,7 @@ async fn accept(listener: UnixListener, questions: mpsc::Sender<Asked>) {
     while let Ok(place) = places.clone().acquire_owned().await {
         let Ok((stream, _)) = listener.accept().await else {
             // Out of descriptors, most likely. The connections that we have end soon.
-            tokio::task::yield_now().await;
+            clock::sleep(PAUSE).await;
             continue;
         };
         let questions = questions.clone();

@@ -178,3 +178,6 @@ pub struct StepStatus {
     /// How.
     pub outcome: String,
 }
+
+#[cfg(test)]
+mod tests;

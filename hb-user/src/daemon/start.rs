@@ -26,8 +26,6 @@ pub enum StartError {
     AlreadyRunning { pid: String },
     #[error("cannot use the directory {}", path.display())]
     Directory { path: PathBuf, source: io::Error },
-    #[error("{count} links to one node are more than the {max} that hb can watch", max = tables::MAX_LINKS)]
-    TooManyLinks { count: usize },
     #[error(transparent)]
     Incarnation(#[from] IncarnationError),
     #[error(transparent)]
@@ -47,7 +45,7 @@ pub enum StartError {
 impl Daemon {
     pub(super) fn start(cluster: Cluster, places: &Places) -> Result<Self, StartError> {
         let lock = Lock::take(&places.run)?;
-        let (nodes, peers) = peers(&cluster)?;
+        let (nodes, peers) = peers(&cluster);
         let links: Vec<_> = peers.iter().map(|peer| peer.links.clone()).collect();
         let sockets = Sockets::open(
             cluster.udp_port,
@@ -158,13 +156,8 @@ impl Lock {
 /// The peers: their indices among the nodes, and what the pulse needs to know of them.
 ///
 /// ha.cf does not say which node is at which address; with two nodes all addresses but our own are the other's.
-fn peers(cluster: &Cluster) -> Result<(Vec<usize>, Vec<Peer>), StartError> {
+fn peers(cluster: &Cluster) -> (Vec<usize>, Vec<Peer>) {
     let nodes: Vec<usize> = (0..cluster.nodes.len()).filter(|node| *node != cluster.me).collect();
-    if cluster.links.len() > tables::MAX_LINKS {
-        return Err(StartError::TooManyLinks {
-            count: cluster.links.len(),
-        });
-    }
     let mut slots = 0..;
     let peers = nodes.iter().map(|node| Peer {
         node: NodeId(node_id(&cluster.nodes[*node])),
@@ -180,7 +173,7 @@ fn peers(cluster: &Cluster) -> Result<(Vec<usize>, Vec<Peer>), StartError> {
             .collect(),
     });
     let peers = peers.collect();
-    Ok((nodes, peers))
+    (nodes, peers)
 }
 
 fn tables(cluster: &Cluster, peers: &[Peer]) -> Tables {

@@ -111,6 +111,12 @@ impl Pulse {
         self.news.pop().ok()
     }
 
+    /// Whether the thread has ended, so that no more news will come.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.news.is_abandoned()
+    }
+
     /// Tells the peers, now.
     pub fn advertise(&mut self, advert: Advert) {
         self.orders.send(Order::Advertise(advert));

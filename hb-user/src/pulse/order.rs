@@ -38,6 +38,11 @@ pub enum News {
         /// How late.
         late: Nanos,
     },
+    /// The kernel began to refuse beats, or takes them again.
+    Sending {
+        /// Why it refuses them.
+        error: Option<nix::errno::Errno>,
+    },
     /// The farewell is over and the thread has ended.
     Gone,
 }
@@ -61,10 +66,16 @@ pub struct OrderSender {
 }
 
 impl OrderSender {
-    /// Sends an order. The thread reads faster than a controller can decide; should it be gone, nobody listens.
+    /// Sends an order. Should the queue be full, the thread, which is of a higher class, empties it at once; should the
+    /// thread be gone, nobody listens.
     pub(super) fn send(&mut self, order: Order) {
-        if self.queue.push(order).is_ok() {
+        while self.queue.push(order).is_err() {
+            if self.queue.is_abandoned() {
+                return;
+            }
             self.bell.ring();
+            std::thread::yield_now();
         }
+        self.bell.ring();
     }
 }

@@ -7,6 +7,7 @@ use std::sync::mpsc;
 
 use hb_ebpf::beat::{Beat, Status};
 use hb_ebpf::{Nanos, Sequence};
+use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::socket::Route;
@@ -38,6 +39,8 @@ pub(super) fn start(settings: Settings, means: Means) -> Result<Pulse, PulseErro
     let thread = std::thread::Builder::new().name("hb-pulse".into()).spawn(move || {
         // The one who waits for it cannot be gone.
         let _ = granted_in.send(Realtime::ask());
+        // Rings when the thread ends, also by a panic: the controller must not go on without it.
+        let _last = LastRing(mailbox.news_bell.clone());
         run(beating, mailbox);
     })?;
     let realtime = granted
@@ -55,6 +58,14 @@ pub(super) fn start(settings: Settings, means: Means) -> Result<Pulse, PulseErro
         realtime,
         thread: Some(thread),
     })
+}
+
+struct LastRing(Bell);
+
+impl Drop for LastRing {
+    fn drop(&mut self) {
+        self.0.ring();
+    }
 }
 
 /// The thread's ends of the queues.
@@ -135,6 +146,9 @@ struct Beating {
     sequence: Sequence,
     next_beat: Nanos,
     farewell: Option<Farewell>,
+    /// Why the kernel refuses beats, and what the controller was told of it.
+    refusal: Option<Errno>,
+    told_refusal: Option<Errno>,
 }
 
 impl Beating {
@@ -167,6 +181,8 @@ impl Beating {
             sequence: Sequence(0),
             next_beat: now,
             farewell: None,
+            refusal: None,
+            told_refusal: None,
         })
     }
 
@@ -225,6 +241,9 @@ impl Beating {
 
     /// Asks every detector what it makes of its links.
     fn look(&mut self, wake: Wake, mailbox: &mut Mailbox) {
+        if self.refusal != self.told_refusal && mailbox.tell(News::Sending { error: self.refusal }) {
+            self.told_refusal = self.refusal;
+        }
         let liveness = &self.means.liveness;
         for (index, peer) in self.peers.iter_mut().enumerate() {
             let links = peer.slots.iter().filter_map(|slot| liveness.get(*slot)?.heard());
@@ -254,6 +273,7 @@ impl Beating {
     /// Sends one beat over each link, and plans the next.
     fn send(&mut self, now: Nanos) {
         self.sequence.0 += 1;
+        self.refusal = None;
         for (peer, watched) in self.settings.peers.iter().zip(&self.peers) {
             let beat = Beat {
                 key: self.settings.key,
@@ -273,7 +293,10 @@ impl Beating {
             for route in &watched.routes {
                 match self.means.sockets.send(route, &bytes) {
                     Ok(()) => self.stats.count_sent(),
-                    Err(errno) => self.stats.count_send_error(errno),
+                    Err(errno) => {
+                        self.refusal = Some(errno);
+                        self.stats.count_send_error(errno);
+                    }
                 }
             }
         }

@@ -178,7 +178,7 @@ impl fmt::Display for Outcome {
                 Ok(signal) => write!(f, "killed by {signal}"),
                 Err(_) => write!(f, "killed by signal {signal}"),
             },
-            Self::TimedOut => f.write_str("killed at its time limit"),
+            Self::TimedOut => f.write_str("killed at its time limit ([scripts] timeout in hb.toml)"),
             Self::NotStarted(reason) => write!(f, "not started: {reason}"),
         }
     }

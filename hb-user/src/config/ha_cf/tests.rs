@@ -330,7 +330,7 @@ fn a_name_is_resolved_to_its_ipv4_address() {
 #[test]
 fn warns_of_a_link_given_twice_and_of_a_lone_node() {
     let ha_cf =
-        read("node primary\nucast eth0 192.0.2.9\nucast eth1 192.0.2.9\nucast eth0 192.0.2.9").expect("accepted");
+        read("node primary\nucast eth0 192.0.2.9\nucast eth1 192.0.2.8\nucast eth0 192.0.2.9").expect("accepted");
     assert_eq!(ha_cf.links.len(), 2);
     let warnings: Vec<String> = ha_cf.warnings.iter().map(ToString::to_string).collect();
     assert_eq!(
@@ -339,6 +339,20 @@ fn warns_of_a_link_given_twice_and_of_a_lone_node() {
             "ha.cf:4: the same link as in line 2: ignored",
             "ha.cf: this host is the only node: nobody can take over from it",
         ]
+    );
+}
+
+#[test]
+fn refuses_links_that_cannot_be_told_apart_or_are_too_many() {
+    let twice = read("node primary\nucast eth0 192.0.2.9\nucast eth1 192.0.2.9").expect_err("one address, two links");
+    assert!(twice.message.contains("expected another address"), "{twice:?}");
+
+    let lines: Vec<_> = (20..29).map(|last| format!("ucast eth0 192.0.2.{last}")).collect();
+    let nine = read(&format!("node primary\n{}", lines.join("\n"))).expect_err("nine links");
+    assert_eq!(
+        (nine.line, nine.message.contains("at most 8 links")),
+        (Some(10), true),
+        "{nine:?}"
     );
 }
 

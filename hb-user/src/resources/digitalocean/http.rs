@@ -3,6 +3,7 @@
 use std::error::Error as _;
 use std::time::Duration;
 
+use bytes::{Bytes, BytesMut};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Method, Response, StatusCode};
 use serde::Deserialize;
@@ -190,15 +191,15 @@ fn retry_after(response: &Response) -> Option<Duration> {
     Some(Duration::from_secs(seconds.into()).max(Duration::from_millis(200)))
 }
 
-async fn body_of(mut response: Response) -> Result<Vec<u8>, String> {
-    let mut body = Vec::new();
+async fn body_of(mut response: Response) -> Result<Bytes, String> {
+    let mut body = BytesMut::new();
     while let Some(chunk) = response.chunk().await.map_err(|error| chain(&error.without_url()))? {
         body.extend_from_slice(&chunk);
         if body.len() > REPLY {
             return Err(format!("the reply is longer than {REPLY} bytes"));
         }
     }
-    Ok(body)
+    Ok(body.freeze())
 }
 
 /// An error and its causes in one line: reqwest's own message says only that something failed.
