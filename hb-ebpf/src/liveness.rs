@@ -121,7 +121,8 @@ impl Liveness {
             gap: heard.seen.since(before.seen),
         };
         if difference.incarnation == 0 {
-            self.lost += heard.sequence.0 - before.sequence.0 - 1;
+            // Not below zero, should two queues judge beats of one link at the same time.
+            self.lost += heard.sequence.0.saturating_sub(before.sequence.0 + 1);
         }
         let accepted = self.accepted + 1;
         self.heard[(accepted & 1) as usize] = *heard;

@@ -31,8 +31,8 @@ impl From<core::net::IpAddr> for Address {
         match address {
             core::net::IpAddr::V4(v4) => Self::v4(v4.to_bits()),
             core::net::IpAddr::V6(v6) => {
-                let [a, b, c, d, e, f, g, h] = v6.segments().map(u32::from);
-                Self([(a << 16) | b, (c << 16) | d, (e << 16) | f, (g << 16) | h])
+                let halves = v6.segments().map(u32::from);
+                Self([0, 2, 4, 6].map(|index| (halves[index] << 16) | halves[index + 1]))
             }
         }
     }
