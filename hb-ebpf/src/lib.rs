@@ -13,7 +13,7 @@ pub mod admit;
 pub mod beat;
 pub mod frame;
 pub mod hmac;
-#[cfg(not(target_arch = "bpf"))]
+#[cfg(not(feature = "xdp"))]
 pub mod host;
 pub mod liveness;
 pub mod sha1;

@@ -2,6 +2,14 @@
 #![no_std]
 #![no_main]
 #![expect(missing_docs, reason = "the attribute macros copy no documentation")]
+#![expect(
+    clippy::inline_always,
+    reason = "see the library: LLVM makes a BPF function of what is not inlined"
+)]
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "the attribute macro passes the context by value"
+)]
 
 use core::ptr;
 
@@ -166,6 +174,10 @@ impl World for Kernel {
 /// Such a function takes pointers that may be null and returns an integer.
 #[unsafe(no_mangle)]
 #[inline(never)]
+#[expect(
+    clippy::not_unsafe_ptr_arg_deref,
+    reason = "the caller is the verifier's charge, not the compiler's"
+)]
 pub extern "C" fn hb_judge(received: *const Received, key: *const Midstates, peer: *const Peer) -> u32 {
     // SAFETY: the verifier holds callers to a null pointer or a whole value, and so for the others.
     let received = unsafe { received.as_ref() };
@@ -182,6 +194,10 @@ pub extern "C" fn hb_judge(received: *const Received, key: *const Midstates, pee
 /// [`sha1::compress`] as a global BPF function: it is called twice.
 #[unsafe(no_mangle)]
 #[inline(never)]
+#[expect(
+    clippy::not_unsafe_ptr_arg_deref,
+    reason = "the caller is the verifier's charge, not the compiler's"
+)]
 pub extern "C" fn hb_compress(work: *mut Work) -> u32 {
     // SAFETY: the verifier holds callers to a null pointer or a whole `Work`.
     match unsafe { work.as_mut() } {
