@@ -57,13 +57,12 @@ pub fn compress(work: &mut Work) {
     }
     macro_rules! round {
         ($a:ident $b:ident $c:ident $d:ident $e:ident, $f:ident, $k:literal, $how:ident $i:expr) => {
-            // `a >> 27` is to the left by 5.
-            let sum = ($e as u32)
-                .wrapping_add(($a >> 27) as u32)
+            let rest = ($e as u32)
                 .wrapping_add($f($b as u32, $c as u32, $d as u32))
                 .wrapping_add($k)
                 .wrapping_add(word!($how $i));
-            $e = double(sum);
+            // `a >> 27` is to the left by 5.
+            $e = double(add_last(rest, ($a >> 27) as u32));
             // To the left by 30. What is left in the upper half is of no use any more, nor is it used.
             $b >>= 2;
         };
@@ -130,6 +129,30 @@ fn double(word: u32) -> u64 {
         );
     }
     twice
+}
+
+/// `rest + newest`. All of `rest` is known a round before `newest` is, which the next round waits for.
+#[cfg(not(target_arch = "bpf"))]
+#[inline(always)]
+fn add_last(rest: u32, newest: u32) -> u32 {
+    rest.wrapping_add(newest)
+}
+
+/// As the other, out of LLVM's sight, which would add in an order of its own.
+#[cfg(target_arch = "bpf")]
+#[inline(always)]
+fn add_last(rest: u32, newest: u32) -> u32 {
+    let sum;
+    // SAFETY: arithmetic in registers.
+    unsafe {
+        core::arch::asm!(
+            "{sum} += {newest}",
+            newest = in(wreg) newest,
+            sum = inout(wreg) rest => sum,
+            options(nomem, nostack, preserves_flags)
+        );
+    }
+    sum
 }
 
 #[inline(always)]
