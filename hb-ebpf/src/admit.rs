@@ -2,7 +2,7 @@
 
 use core::mem::MaybeUninit;
 
-use crate::beat::{self, Status, Tag, Words};
+use crate::beat::{self, Message, Status, Tag, Words};
 use crate::frame::{self, Datagram, Frame, Window};
 use crate::hmac::Midstates;
 use crate::liveness::{Event, Heard};
@@ -28,31 +28,29 @@ pub trait World {
     fn now(&self) -> Nanos;
     /// [`crate::sha1::compress`].
     fn compress(&self, work: &mut Work);
-    /// [`judge`] with this world.
-    fn judge(&self, received: &Received, key: &Midstates, peer: &Peer) -> Verdict;
+    /// [`authenticate`] with this world.
+    fn authenticate(&self, received: &Received, key: &Midstates, liveness: &mut Liveness, slot: u32) -> Verdict;
     /// Counts a verdict by [`Verdict::counter`].
     fn count(&self, counter: u32);
     /// Tells userspace about a change. May fail in silence: the map has the level.
     fn announce(&self, event: &Event);
 }
 
-/// A datagram that looks like a beat to us, read whole.
+/// A beat that is worth a hash, read whole.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct Received {
     message: Words,
     tag: Tag,
-    source: Address,
 }
 
 impl Received {
-    /// Reads a beat into `space`, word by word: to fill it with zeros first would take longer than to judge an old beat.
+    /// Reads a beat into `space`, word by word: LLVM would fill it with zeros first, byte by byte.
     #[inline(always)]
-    fn read<'a>(payload: &Window<'_, { beat::LEN }>, source: Address, space: &'a mut MaybeUninit<Self>) -> &'a Self {
+    fn read<'a>(payload: &Window<'_, { beat::LEN }>, space: &'a mut MaybeUninit<Self>) -> &'a Self {
         let place = space.as_mut_ptr();
         // SAFETY: the place is valid for writes, and every field of it is written before it counts as initialised.
         unsafe {
-            (&raw mut (*place).source).write(source);
             let message = (&raw mut (*place).message.0).cast::<u32>();
             for index in 0..14 {
                 message.add(index).write_volatile(payload.word(4 * index));
@@ -69,19 +67,32 @@ impl Received {
 
 /// Judges a frame, and does what the verdict entails: records the beat, announces what changed, counts.
 ///
-/// This half needs no more than the frame and two look-ups. The other, [`judge`], is behind [`World`] so that the
-/// verifier, which follows each way through the headers, follows them no further than this.
+/// This half reads of the beat what it needs, where it lies, so that most of what is refused costs little. The other,
+/// [`authenticate`], is behind [`World`] so that the verifier, which follows each way through the headers, follows them
+/// no further than this.
 #[inline(always)]
 pub fn admit<F: Frame, W: World>(frame: &F, world: &W) -> Verdict {
-    match recognise(frame, world) {
-        Ok((payload, source, key, peer)) => {
+    let refuse = |verdict: Verdict, slot| {
+        world.count(verdict.counter(slot));
+        verdict
+    };
+    let (payload, source, key, peer) = match recognise(frame, world) {
+        Ok(recognised) => recognised,
+        Err(verdict) => return refuse(verdict, None),
+    };
+    let Some(slot) = peer.slot(&source) else {
+        return refuse(Verdict::Source, None);
+    };
+    let Some(liveness) = world.liveness(slot) else {
+        return refuse(Verdict::Source, Some(slot));
+    };
+    match check_fields(&payload).and_then(|()| check_freshness(world, liveness, &payload)) {
+        Ok(()) => {
             let mut space = MaybeUninit::uninit();
-            world.judge(Received::read(&payload, source, &mut space), key, peer)
+            world.authenticate(Received::read(&payload, &mut space), key, liveness, slot)
         }
-        Err(verdict) => {
-            world.count(verdict.counter(None));
-            verdict
-        }
+        Err(Verdict::Duplicate) => Verdict::Duplicate,
+        Err(verdict) => refuse(verdict, Some(slot)),
     }
 }
 
@@ -139,31 +150,19 @@ fn other_length<F: Frame>(frame: &F, datagram: &Datagram) -> Verdict {
     }
 }
 
-/// The other half: the link, what it heard before, and the tag.
+/// The other half: the tag, and what follows from a beat whose tag is right.
 #[inline(always)]
-pub fn judge<W: World>(world: &W, received: &Received, key: &Midstates, peer: &Peer) -> Verdict {
-    let Some(slot) = peer.slot(&received.source) else {
-        world.count(Verdict::Source.counter(None));
-        return Verdict::Source;
-    };
-    match judge_link(world, received, key, slot) {
-        Ok(()) => Verdict::Accepted,
-        Err(Verdict::Duplicate) => Verdict::Duplicate,
-        Err(verdict) => {
-            world.count(verdict.counter(Some(slot)));
-            verdict
-        }
-    }
-}
-
-#[inline(always)]
-fn judge_link<W: World>(world: &W, received: &Received, key: &Midstates, slot: u32) -> Result<(), Verdict> {
-    let message = &received.message;
-    let liveness = world.liveness(slot).ok_or(Verdict::Source)?;
-    check_fields(message)?;
-    check_freshness(world, liveness, message)?;
-    if !key.tag(message, |work| world.compress(work)).matches(&received.tag) {
-        return Err(Verdict::Tag);
+pub fn authenticate<W: World>(
+    world: &W,
+    received: &Received,
+    key: &Midstates,
+    liveness: &mut Liveness,
+    slot: u32,
+) -> Verdict {
+    let tag = key.tag(&received.message, |work| world.compress(work));
+    if !tag.matches(&received.tag) {
+        world.count(Verdict::Tag.counter(Some(slot)));
+        return Verdict::Tag;
     }
     let seen = world.now();
     // Read the message again: kept from before the hashing, it would fill half of the stack.
@@ -179,11 +178,11 @@ fn judge_link<W: World>(world: &W, received: &Received, key: &Midstates, slot: u
     if let Some(gap) = difference.gap() {
         liveness.tally(gap);
     }
-    Ok(())
+    Verdict::Accepted
 }
 
 #[inline(always)]
-fn check_fields(message: &Words) -> Result<(), Verdict> {
+fn check_fields<M: Message>(message: &M) -> Result<(), Verdict> {
     let in_range = message.incarnation() != Incarnation(0)
         && message.sequence() != Sequence(0)
         && message.promise_us() != 0
@@ -194,7 +193,7 @@ fn check_fields(message: &Words) -> Result<(), Verdict> {
 /// Newer than what the link heard last? A claim of a new incarnation costs a hash, so it has a budget; the incarnation
 /// that is known never touches it.
 #[inline(always)]
-fn check_freshness<W: World>(world: &W, liveness: &mut Liveness, message: &Words) -> Result<(), Verdict> {
+fn check_freshness<W: World, M: Message>(world: &W, liveness: &mut Liveness, message: &M) -> Result<(), Verdict> {
     let newest = liveness.newest();
     if message.incarnation() < newest.incarnation {
         return Err(Verdict::OldIncarnation);

@@ -3,6 +3,7 @@
 //! All fields lie so that none but the sequence and the group states crosses a 32-bit word, because the kernel reads
 //! a beat as the words that SHA-1 wants anyway.
 
+use crate::frame::Window;
 use crate::{Incarnation, KeyId, NodeId, Sequence};
 
 /// The first two bytes of a beat, `hb`.
@@ -147,79 +148,98 @@ impl Tag {
 #[repr(C)]
 pub struct Words(pub [u32; 14]);
 
-/// The field accessors say where each field lies; [`Beat::encode`] is their inverse.
+/// The fields of a message, wherever its words are: each lies where its accessor says. [`Beat::encode`] is the inverse.
 #[expect(missing_docs, reason = "the fields are documented at `Beat`")]
-#[expect(clippy::must_use_candidate, reason = "plain accessors")]
 #[expect(clippy::cast_possible_truncation, reason = "fields are cut out of words")]
-impl Words {
+pub trait Message {
+    /// The big-endian word of this index, below 14.
+    fn at(&self, index: usize) -> u32;
+
     #[inline(always)]
-    pub fn magic(&self) -> u16 {
-        (self.0[0] >> 16) as u16
+    fn magic(&self) -> u16 {
+        (self.at(0) >> 16) as u16
     }
 
     #[inline(always)]
-    pub fn version(&self) -> u8 {
-        (self.0[0] >> 8) as u8
+    fn version(&self) -> u8 {
+        (self.at(0) >> 8) as u8
     }
 
     #[inline(always)]
-    pub fn key(&self) -> KeyId {
-        KeyId(self.0[0] as u8)
+    fn key(&self) -> KeyId {
+        KeyId(self.at(0) as u8)
     }
 
     #[inline(always)]
-    pub fn source(&self) -> NodeId {
-        NodeId(self.0[1])
+    fn source(&self) -> NodeId {
+        NodeId(self.at(1))
     }
 
     #[inline(always)]
-    pub fn destination(&self) -> NodeId {
-        NodeId(self.0[2])
+    fn destination(&self) -> NodeId {
+        NodeId(self.at(2))
     }
 
     #[inline(always)]
-    pub fn incarnation(&self) -> Incarnation {
-        Incarnation((u64::from(self.0[3]) << 32) | u64::from(self.0[4]))
+    fn incarnation(&self) -> Incarnation {
+        Incarnation((u64::from(self.at(3)) << 32) | u64::from(self.at(4)))
     }
 
     #[inline(always)]
-    pub fn digest(&self) -> u32 {
-        self.0[5]
+    fn digest(&self) -> u32 {
+        self.at(5)
     }
 
     #[inline(always)]
-    pub fn promise_us(&self) -> u32 {
-        self.0[6]
+    fn promise_us(&self) -> u32 {
+        self.at(6)
     }
 
     #[inline(always)]
-    pub fn echo(&self) -> Echo {
+    fn echo(&self) -> Echo {
         Echo {
-            incarnation: self.0[7],
-            sequence: self.0[8],
+            incarnation: self.at(7),
+            sequence: self.at(8),
         }
     }
 
     #[inline(always)]
-    pub fn sequence(&self) -> Sequence {
-        Sequence((u64::from(self.0[9]) << 16) | u64::from(self.0[10] >> 16))
+    fn sequence(&self) -> Sequence {
+        Sequence((u64::from(self.at(9)) << 16) | u64::from(self.at(10) >> 16))
     }
 
     /// The number of the status, which may be none of [`Status`].
     #[inline(always)]
-    pub fn status(&self) -> u8 {
-        (self.0[10] >> 8) as u8
+    fn status(&self) -> u8 {
+        (self.at(10) >> 8) as u8
     }
 
     #[inline(always)]
-    pub fn groups(&self) -> Groups {
+    fn groups(&self) -> Groups {
         Groups([
-            (self.0[10] << 24) | (self.0[11] >> 8),
-            (self.0[11] << 24) | (self.0[12] >> 8),
-            (self.0[12] << 24) | (self.0[13] >> 8),
+            (self.at(10) << 24) | (self.at(11) >> 8),
+            (self.at(11) << 24) | (self.at(12) >> 8),
+            (self.at(12) << 24) | (self.at(13) >> 8),
         ])
     }
+}
 
+impl Message for Words {
+    #[inline(always)]
+    fn at(&self, index: usize) -> u32 {
+        self.0[index]
+    }
+}
+
+/// A beat that is still in its frame.
+impl Message for Window<'_, LEN> {
+    #[inline(always)]
+    fn at(&self, index: usize) -> u32 {
+        self.word(4 * index)
+    }
+}
+
+impl Words {
     /// The words of a whole message.
     #[must_use]
     pub fn of_message(message: &[u8; MESSAGE_LEN]) -> Self {

@@ -115,8 +115,8 @@ impl World for Memory {
         sha1::compress(work);
     }
 
-    fn judge(&self, received: &Received, key: &Midstates, peer: &Peer) -> Verdict {
-        admit::judge(self, received, key, peer)
+    fn authenticate(&self, received: &Received, key: &Midstates, liveness: &mut Liveness, slot: u32) -> Verdict {
+        admit::authenticate(self, received, key, liveness, slot)
     }
 
     fn count(&self, counter: u32) {

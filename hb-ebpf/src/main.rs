@@ -150,8 +150,8 @@ impl World for Kernel {
     }
 
     #[inline(always)]
-    fn judge(&self, received: &Received, key: &Midstates, peer: &Peer) -> Verdict {
-        Verdict::from_u32(hb_judge(received, key, peer))
+    fn authenticate(&self, received: &Received, key: &Midstates, liveness: &mut Liveness, slot: u32) -> Verdict {
+        Verdict::from_u32(hb_authenticate(received, key, liveness, slot))
     }
 
     #[inline(always)]
@@ -169,7 +169,7 @@ impl World for Kernel {
     }
 }
 
-/// [`admit::judge`] as a global BPF function: the verifier looks at it once, and not on each way that leads here.
+/// [`admit::authenticate`] as a global BPF function: the verifier looks at it once, and not on each way that leads here.
 ///
 /// Such a function takes pointers that may be null and returns an integer.
 #[unsafe(no_mangle)]
@@ -178,17 +178,22 @@ impl World for Kernel {
     clippy::not_unsafe_ptr_arg_deref,
     reason = "the caller is the verifier's charge, not the compiler's"
 )]
-pub extern "C" fn hb_judge(received: *const Received, key: *const Midstates, peer: *const Peer) -> u32 {
+pub extern "C" fn hb_authenticate(
+    received: *const Received,
+    key: *const Midstates,
+    liveness: *mut Liveness,
+    slot: u32,
+) -> u32 {
     // SAFETY: the verifier holds callers to a null pointer or a whole value, and so for the others.
     let received = unsafe { received.as_ref() };
     // SAFETY: as above.
     let key = unsafe { key.as_ref() };
-    // SAFETY: as above.
-    let peer = unsafe { peer.as_ref() };
-    let (Some(received), Some(key), Some(peer)) = (received, key, peer) else {
-        return Verdict::Source as u32;
+    // SAFETY: as above, and the caller's reference is the only one.
+    let liveness = unsafe { liveness.as_mut() };
+    let (Some(received), Some(key), Some(liveness)) = (received, key, liveness) else {
+        return Verdict::Tag as u32;
     };
-    admit::judge(&Kernel, received, key, peer) as u32
+    admit::authenticate(&Kernel, received, key, liveness, slot) as u32
 }
 
 /// [`sha1::compress`] as a global BPF function: it is called twice.

@@ -206,8 +206,7 @@ fn claims_of_a_new_incarnation_have_a_budget() {
 
 #[test]
 fn layouts_are_pinned() {
-    assert_eq!(size_of::<Received>(), 92);
+    assert_eq!(size_of::<Received>(), 76);
     assert_eq!(offset_of!(Received, message), 0);
     assert_eq!(offset_of!(Received, tag), 56);
-    assert_eq!(offset_of!(Received, source), 76);
 }
