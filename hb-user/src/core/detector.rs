@@ -3,8 +3,8 @@
 //! The peer is up while its beats come and echo our incarnation; it is dead when none came for the deadtime. The
 //! detector is asked when its deadline is reached, not when a beat arrives.
 
-use hb_ebpf::beat::Status;
-use hb_ebpf::{Heard, Incarnation, Nanos};
+use hb_ebpf::beat::{Echo, Status};
+use hb_ebpf::{Heard, Incarnation, Nanos, Sequence};
 
 /// How long a silence means what.
 #[derive(Clone, Copy, Debug)]
@@ -87,6 +87,11 @@ pub struct Detector {
     newest: Option<Heard>,
     /// What the peer echoed last, and when that was new.
     echo: (u32, Nanos),
+    /// The last beat that was told as a change, and the last that was taken in; while the peer is up.
+    told: Option<Heard>,
+    taken: Option<Heard>,
+    /// What we echo.
+    echoed: Echo,
     /// After a death the peer has to echo a later beat than this one: what it heard before says nothing of now.
     forget: Option<u32>,
     /// Whether our beats reached the peer, as last reported.
@@ -106,6 +111,9 @@ impl Detector {
             deadline: now.saturating_add(timing.initdead),
             newest: None,
             echo: (0, Nanos(0)),
+            told: None,
+            taken: None,
+            echoed: Echo::default(),
             forget: None,
             heard_us: false,
             graced: false,
@@ -127,10 +135,31 @@ impl Detector {
         self.phase == Phase::Up
     }
 
-    /// The newest beat of the peer, and so what we echo.
+    /// The newest beat of the peer.
     #[must_use]
     pub fn newest(&self) -> Option<&Heard> {
         self.newest.as_ref()
+    }
+
+    /// What our beats to the peer echo: the newest of its beats that was heard and, while the peer is up, taken in.
+    ///
+    /// A beat that says nothing new is taken in by being heard. One with news waits until [`Detector::take_in`]: its echo
+    /// tells the peer that we decide nothing any more without knowing them.
+    #[must_use]
+    pub fn echo(&self) -> Echo {
+        self.echoed
+    }
+
+    /// Whoever decides knows the news of the peer's beat `sequence` now. True if they are news: the peer is waiting for
+    /// an answer.
+    pub fn take_in(&mut self, sequence: Sequence) -> bool {
+        let Some(told) = self.told.filter(|told| told.sequence == sequence) else {
+            return false;
+        };
+        let is_news = self.taken.replace(told).is_none_or(|before| says_other(&before, &told));
+        self.echoed = echo_of(&told);
+        self.advance_echo();
+        is_news
     }
 
     /// Whether our own beats reached the peer lately, by what it echoes.
@@ -143,6 +172,12 @@ impl Detector {
     #[must_use]
     pub fn has_confirmed(&self, sequence: u32) -> bool {
         self.echoes_us() && !is_later(sequence, self.echo.0)
+    }
+
+    /// The newest of our beats that the peer has echoed, by its low 32 bits.
+    #[must_use]
+    pub fn confirmed(&self) -> Option<u32> {
+        self.echoes_us().then_some(self.echo.0)
     }
 
     /// Looks at what each link heard last.
@@ -162,7 +197,28 @@ impl Detector {
             self.heard_us = !self.heard_us;
             findings.change = Some(Change::Up(newest));
         }
+        if let Some(Change::Up(heard)) = findings.change {
+            self.told = Some(heard);
+        }
+        self.advance_echo();
         findings
+    }
+
+    /// Tells the peer's newest beat once more, although it says nothing new.
+    pub fn tell_again(&mut self) -> Option<Heard> {
+        self.told = self.newest.filter(|_| self.phase == Phase::Up);
+        self.told
+    }
+
+    fn advance_echo(&mut self) {
+        let Some(newest) = self.newest else { return };
+        let is_taken_in = match self.phase {
+            Phase::Unmet | Phase::Dead => true,
+            Phase::Up => self.taken.is_some_and(|taken| !says_other(&taken, &newest)),
+        };
+        if is_taken_in {
+            self.echoed = echo_of(&newest);
+        }
     }
 
     fn take(&mut self, heard: &Heard, wake: Wake, findings: &mut Findings) {
@@ -239,6 +295,8 @@ impl Detector {
         self.forget = Some(wake.sent);
         self.heard_us = false;
         self.graced = false;
+        self.told = None;
+        self.taken = None;
     }
 
     /// What we have forgotten long ago stays comparable: 32 bits put only half their range in order.
@@ -275,6 +333,13 @@ fn newer(a: Heard, b: Heard) -> Heard {
 /// Whether sequence `a` comes after `b`, of both the low 32 bits.
 fn is_later(a: u32, b: u32) -> bool {
     a != b && a.wrapping_sub(b) < 1 << 31
+}
+
+fn echo_of(heard: &Heard) -> Echo {
+    Echo {
+        incarnation: heard.incarnation.low(),
+        sequence: heard.sequence.low(),
+    }
 }
 
 /// Whether two beats differ in what ownership depends on.

@@ -1,4 +1,4 @@
-//! What a node does with a resource group: three bits of a beat.
+//! What a node does with a resource group: four bits of a beat.
 
 /// What a node does with a resource group.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
@@ -7,33 +7,42 @@ pub enum GroupState {
     /// It has nothing to do with it.
     #[default]
     Released = 0,
+    /// It would start it, and waits for the word of the others.
+    Wanting = 1,
+    /// It asks the node that has it to let go.
+    Asking = 2,
     /// Its scripts are starting.
-    Acquiring = 1,
+    Acquiring = 3,
     /// It runs here.
-    Running = 2,
-    /// Its scripts are stopping.
-    Releasing = 3,
-    /// It could not be started here, and was stopped.
-    Failed = 4,
-    /// It could not be stopped here.
-    Stuck = 5,
+    Running = 4,
     /// It runs here, taken over from a node that is presumed dead and was not heard since.
-    Claimed = 6,
+    Claimed = 5,
+    /// Its scripts are stopping.
+    Releasing = 6,
+    /// It could not be stopped here.
+    Stuck = 7,
+    /// It could not be started here, and was stopped.
+    Failed = 8,
+    /// It was moved away from here, or failed here some time ago: it comes back only when nobody else can have it.
+    Declined = 9,
 }
 
 impl GroupState {
     /// All states, by number.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 10] = [
         Self::Released,
+        Self::Wanting,
+        Self::Asking,
         Self::Acquiring,
         Self::Running,
-        Self::Releasing,
-        Self::Failed,
-        Self::Stuck,
         Self::Claimed,
+        Self::Releasing,
+        Self::Stuck,
+        Self::Failed,
+        Self::Declined,
     ];
 
-    /// The state of three bits of a beat. 7 is reserved and read as [`GroupState::Stuck`]: better no owner than two.
+    /// The state of four bits of a beat. Reserved numbers are read as [`GroupState::Stuck`]: better no owner than two.
     #[must_use]
     pub fn from_bits(bits: u8) -> Self {
         Self::ALL.get(usize::from(bits)).copied().unwrap_or(Self::Stuck)
@@ -43,17 +52,55 @@ impl GroupState {
     #[must_use]
     pub fn is_held(self) -> bool {
         match self {
-            Self::Acquiring | Self::Running | Self::Releasing | Self::Stuck | Self::Claimed => true,
-            Self::Released | Self::Failed => false,
+            Self::Acquiring | Self::Running | Self::Claimed | Self::Releasing | Self::Stuck => true,
+            Self::Released | Self::Wanting | Self::Asking | Self::Failed | Self::Declined => false,
         }
     }
 
-    /// Whether the node means to have the group.
+    /// Whether the node means to have the group, and has begun to.
     #[must_use]
     pub fn is_owned(self) -> bool {
         match self {
             Self::Acquiring | Self::Running | Self::Claimed => true,
-            Self::Released | Self::Releasing | Self::Failed | Self::Stuck => false,
+            Self::Released
+            | Self::Wanting
+            | Self::Asking
+            | Self::Releasing
+            | Self::Stuck
+            | Self::Failed
+            | Self::Declined => false,
+        }
+    }
+
+    /// Whether it runs.
+    #[must_use]
+    pub fn runs(self) -> bool {
+        match self {
+            Self::Running | Self::Claimed => true,
+            Self::Released
+            | Self::Wanting
+            | Self::Asking
+            | Self::Acquiring
+            | Self::Releasing
+            | Self::Stuck
+            | Self::Failed
+            | Self::Declined => false,
+        }
+    }
+
+    /// Whether the node waits to start it.
+    #[must_use]
+    pub fn is_wanted(self) -> bool {
+        match self {
+            Self::Wanting | Self::Asking => true,
+            Self::Released
+            | Self::Acquiring
+            | Self::Running
+            | Self::Claimed
+            | Self::Releasing
+            | Self::Stuck
+            | Self::Failed
+            | Self::Declined => false,
         }
     }
 
@@ -64,7 +111,13 @@ impl GroupState {
             // During a partition, from one who may have had it all along.
             Self::Claimed => 1,
             Self::Acquiring => 2,
-            Self::Released | Self::Releasing | Self::Failed | Self::Stuck => 3,
+            Self::Released
+            | Self::Wanting
+            | Self::Asking
+            | Self::Releasing
+            | Self::Stuck
+            | Self::Failed
+            | Self::Declined => 3,
         }
     }
 
@@ -73,12 +126,15 @@ impl GroupState {
     pub fn name(self) -> &'static str {
         match self {
             Self::Released => "released",
+            Self::Wanting => "wanting",
+            Self::Asking => "asking",
             Self::Acquiring => "acquiring",
             Self::Running => "running",
-            Self::Releasing => "releasing",
-            Self::Failed => "failed",
-            Self::Stuck => "stuck",
             Self::Claimed => "claimed",
+            Self::Releasing => "releasing",
+            Self::Stuck => "stuck",
+            Self::Failed => "failed",
+            Self::Declined => "declined",
         }
     }
 }

@@ -2,15 +2,22 @@
 //! argument. State machines take events and answer with actions.
 
 mod detector;
+mod event;
 mod group;
+mod lease;
 mod node;
+mod outbox;
 mod peer;
-#[cfg(test)]
-mod simulation;
 #[cfg(test)]
 mod testing;
 
 pub use detector::{Change, Detector, Findings, Silence, Timing, Wake, status_of};
+pub use event::{
+    Action, Advert, Carry, Cause, Command, Event, Failback, GroupSettings, Outcome, Quorum, Reconfiguration, Settings,
+    StuckPolicy, Which,
+};
 pub use group::GroupState;
-pub use node::{Action, Advert, Cause, Event, Failback, GroupSettings, GroupView, Node, Outcome, Settings};
-pub use peer::{Contact, PeerView};
+pub use lease::Lease;
+pub use outbox::Outbox;
+pub use node::{GroupView, Node, Progress, Refusal, Waiting};
+pub use peer::{Contact, Differs, Fencing, PeerView, Sight};

@@ -1,153 +1,21 @@
 //! Who should own what: one node's part of the cluster.
 //!
 //! Level-triggered: after every event each group is looked at anew, and what should change follows from what is known
-//! of all nodes now, not from the order in which it became known.
+//! of all nodes now, not from the order in which it became known. docs/OWNERSHIP.md tells the rules.
+
+mod command;
+mod consent;
+mod decide;
+mod reconfigure;
 
 use hb_ebpf::Nanos;
 use hb_ebpf::beat::{Groups, Status};
 
-use super::{Contact, GroupState, PeerView};
+pub use command::{Progress, Refusal};
+pub use consent::Waiting;
 
-/// Whether a group returns to its preferred node when that comes back.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Failback {
-    /// It does.
-    Return,
-    /// It stays where it is.
-    Stay,
-}
-
-/// What the configuration says of a group.
-#[derive(Clone, Copy, Debug)]
-pub struct GroupSettings {
-    /// The index of the node that should have it.
-    pub preferred: usize,
-}
-
-/// What the configuration says.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// How many nodes there are. Their order is that of ha.cf, the same on all.
-    pub nodes: usize,
-    /// Which one we are.
-    pub me: usize,
-    /// The groups, in the order of haresources.
-    pub groups: Vec<GroupSettings>,
-    /// Whether groups return.
-    pub failback: Failback,
-}
-
-/// Something that happened.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Event {
-    /// The node begins. Alone in its cluster it has nobody to wait for.
-    Begin,
-    /// A peer is up, or says something new.
-    PeerUp {
-        /// Which.
-        node: usize,
-        /// Where it is in its life.
-        status: Status,
-        /// What it does with the groups.
-        groups: Groups,
-        /// Whether our beats reach it.
-        hears_us: bool,
-    },
-    /// A peer fell silent.
-    PeerDead {
-        /// Which.
-        node: usize,
-    },
-    /// The work on a group that an action asked for has ended.
-    Finished {
-        /// Which.
-        group: usize,
-        /// How.
-        outcome: Outcome,
-    },
-    /// Stop in good order.
-    Leave,
-}
-
-/// How the work on a group ended.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Outcome {
-    /// As asked.
-    Done,
-    /// It could not be started, and was stopped.
-    Failed,
-    /// It could not be stopped.
-    Stuck,
-}
-
-/// Something to do.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Action {
-    /// Tell the peers, now.
-    Advertise(Advert),
-    /// Start the resources of a group.
-    Acquire {
-        /// Which.
-        group: usize,
-        /// Why.
-        cause: Cause,
-        /// It runs here already, but another node had it too: start it once more without asking for its status.
-        reassert: bool,
-    },
-    /// Stop the resources of a group.
-    Release {
-        /// Which.
-        group: usize,
-        /// Why.
-        cause: Cause,
-    },
-    /// Nothing is held any more: the node may go.
-    Left,
-}
-
-/// Why a group moves.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Cause {
-    /// The nodes have met, and nobody had it.
-    Start,
-    /// This node fell silent.
-    PeerDied(usize),
-    /// This node left in good order.
-    PeerLeft(usize),
-    /// This node could not start it.
-    PeerFailed(usize),
-    /// It belongs to this node, which is back.
-    FailBack(usize),
-    /// This node had it too.
-    Conflict(usize),
-    /// We are leaving.
-    Leave,
-}
-
-impl Cause {
-    /// The name in `hb status` and in logs.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Start => "start",
-            Self::PeerDied(_) => "peer_died",
-            Self::PeerLeft(_) => "peer_left",
-            Self::PeerFailed(_) => "peer_failed",
-            Self::FailBack(_) => "fail_back",
-            Self::Conflict(_) => "conflict",
-            Self::Leave => "leave",
-        }
-    }
-}
-
-/// What our beats say of us.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Advert {
-    /// Where we are in our life.
-    pub status: Status,
-    /// What we do with the groups.
-    pub groups: Groups,
-}
+use super::peer::Fencing;
+use super::{Action, Advert, Cause, Contact, Event, GroupState, Outcome, PeerView, Settings, Sight, StuckPolicy};
 
 /// A group, as the status shows it.
 #[derive(Clone, Copy, Debug)]
@@ -158,16 +26,79 @@ pub struct GroupView {
     pub since: Nanos,
     /// The node that owns it, as far as we know.
     pub owner: Option<usize>,
+    /// Why we do not start it, if it falls to us.
+    pub waiting: Option<Waiting>,
+    /// When a start that failed may be tried here again.
+    pub retry: Option<Nanos>,
+}
+
+/// What a node keeps in mind of a group that it does not have.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Memory {
+    Nothing,
+    /// It was moved away from here, or failed here some time ago.
+    Declined,
+    /// It could not be started here, and is not to be tried before this time.
+    Failed(Nanos),
+}
+
+/// What comes after a release.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum After {
+    Idle(Memory),
+    /// It is started again here.
+    Restart,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Group {
     state: GroupState,
     since: Nanos,
+    /// The number of the work under way, or of the last.
+    work: u32,
     /// Once acquired, it counts as claimed from a node that is presumed dead.
     claim: bool,
     /// Another node has it too; when that has let go we start it once more.
     contested: Option<usize>,
+    /// The first edition of our advert that says that we want it.
+    wanted: u32,
+    /// An operator wants it here.
+    asked: bool,
+    memory: Memory,
+    after: After,
+    /// When it was last restarted because it was sick.
+    restarted: Option<Nanos>,
+}
+
+impl Group {
+    fn new(now: Nanos) -> Self {
+        Self {
+            state: GroupState::Released,
+            since: now,
+            work: 0,
+            claim: false,
+            contested: None,
+            wanted: 0,
+            asked: false,
+            memory: Memory::Nothing,
+            after: After::Idle(Memory::Nothing),
+            restarted: None,
+        }
+    }
+
+    /// The state of a group that we neither have nor want.
+    fn idle(&self) -> GroupState {
+        match self.memory {
+            Memory::Nothing => GroupState::Released,
+            Memory::Declined => GroupState::Declined,
+            Memory::Failed(_) => GroupState::Failed,
+        }
+    }
+
+    fn set(&mut self, state: GroupState, now: Nanos) {
+        self.state = state;
+        self.since = now;
+    }
 }
 
 /// The state of one node.
@@ -177,87 +108,125 @@ pub struct Node {
     status: Status,
     peers: Vec<PeerView>,
     groups: Vec<Group>,
+    works: u32,
+    lease: bool,
+    pings: u8,
+    maintenance: bool,
+    /// Whose last word about maintenance no longer counts.
+    overridden: u16,
+    /// Until when we know nothing, having been frozen.
+    doubt: Option<Nanos>,
     advertised: Advert,
     left: bool,
+    /// The time of the last event.
+    now: Nanos,
 }
 
 impl Node {
     /// A node that starts now: it holds nothing, and takes nothing before it has met its peers or knows them dead.
     #[must_use]
     pub fn new(settings: Settings, now: Nanos) -> Self {
-        let group = Group {
-            state: GroupState::Released,
-            since: now,
-            claim: false,
-            contested: None,
-        };
-        Self {
+        let mut node = Self {
             status: Status::Init,
             peers: vec![PeerView::default(); settings.nodes],
-            groups: vec![group; settings.groups.len()],
+            groups: vec![Group::new(now); settings.groups.len()],
+            works: 0,
+            lease: !settings.is_leased(),
+            pings: 0,
+            maintenance: false,
+            overridden: 0,
+            doubt: None,
             advertised: Advert {
+                edition: 0,
                 status: Status::Init,
+                maintenance: false,
+                pings: 0,
+                present: 0,
+                up: 0,
                 groups: Groups::default(),
             },
             left: false,
+            now,
             settings,
-        }
+        };
+        node.advertised = node.advert();
+        node
     }
 
     /// Takes an event and says what to do about it, in this order.
-    pub fn handle(&mut self, event: Event, now: Nanos) -> Vec<Action> {
+    pub fn handle(&mut self, event: &Event, now: Nanos) -> Vec<Action> {
+        self.now = now;
+        let mut work = Vec::new();
         match event {
-            Event::Begin => {}
-            Event::PeerUp {
-                node,
-                status,
-                groups,
-                hears_us,
-            } => {
-                self.set_peer(
-                    node,
-                    PeerView {
-                        contact: Contact::Up,
-                        status,
-                        groups,
-                        hears_us,
-                    },
-                );
-            }
-            Event::PeerDead { node } => self.bury(node),
-            Event::Finished { group, outcome } => self.finish(group, outcome, now),
+            Event::Begin | Event::Tick => {}
+            Event::Peer { node, sight } => self.meet(*node, *sight),
+            Event::Silent { node } => self.bury(*node),
+            Event::Lease { held } => self.lease = *held || !self.settings.is_leased(),
+            Event::Pings { reached } => self.pings = *reached,
+            Event::Woke => self.doubt = Some(now.saturating_add(self.settings.deadtime)),
+            Event::Finished { work: number, outcome } => work.extend(self.finish(*number, *outcome)),
+            Event::Sick { group } => work.extend(self.nurse(*group)),
+            Event::Fenced { node, done } => self.fenced(*node, *done),
+            Event::Command(command) => work.extend(self.obey(*command)),
+            Event::Reconfigure(new) => work.extend(self.reconfigure(new)),
             Event::Leave => self.status = Status::Leaving,
         }
         self.settle();
-
-        let mut work = Vec::new();
         for index in 0..self.groups.len() {
-            work.extend(self.decide(index, now));
+            work.extend(self.decide(index));
         }
+        work.extend(self.fences());
         // The peers learn first: what they do with it takes longer than our beat.
         let mut actions = Vec::with_capacity(work.len() + 2);
         let advert = self.advert();
         if advert != self.advertised {
-            self.advertised = advert;
-            actions.push(Action::Advertise(advert));
+            self.advertised = Advert {
+                edition: self.next_edition(),
+                ..advert
+            };
+            actions.push(Action::Advertise(self.advertised));
         }
         actions.extend(work);
-        if self.status == Status::Leaving && !self.left && !self.is_working_or_owning() {
+        if self.status == Status::Leaving && !self.left && (self.in_maintenance() || !self.is_working_or_owning()) {
             self.left = true;
             actions.push(Action::Left);
         }
         actions
     }
 
+    /// When to look again, with [`Event::Tick`], if nothing happens before.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Nanos> {
+        let retries = self.groups.iter().filter_map(|group| match group.memory {
+            Memory::Failed(until) => Some(until),
+            Memory::Nothing | Memory::Declined => None,
+        });
+        let peers = self.peers.iter().filter(|peer| peer.contact == Contact::Dead);
+        let delays = peers.clone().map(|peer| peer.silent_since.saturating_add(self.settings.takeover_delay));
+        let fences = peers.filter_map(|peer| match peer.fencing {
+            Fencing::Failed(until) => Some(until),
+            Fencing::None | Fencing::Running | Fencing::Done => None,
+        });
+        let all = retries.chain(delays).chain(fences).chain(self.doubt);
+        all.filter(|time| *time > self.now).min()
+    }
+
     /// What our beats should say.
     #[must_use]
     pub fn advert(&self) -> Advert {
         let groups = self.groups.iter().enumerate();
+        let nodes = 0..self.settings.nodes;
+        let mask = |is_in: &dyn Fn(usize) -> bool| {
+            nodes.clone().filter(|node| is_in(*node)).fold(0, |mask, node| mask | 1 << node)
+        };
         Advert {
+            edition: self.advertised.edition,
             status: self.status,
-            groups: groups.fold(Groups::default(), |bits, (index, group)| {
-                bits.with(index, group.state as u8)
-            }),
+            maintenance: self.maintenance,
+            pings: self.pings,
+            present: mask(&|node| node == self.settings.me || !self.is_gone_for_us(node)),
+            up: mask(&|node| node == self.settings.me || self.peers[node].is_up()),
+            groups: groups.fold(Groups::default(), |bits, (index, group)| bits.with(index, group.state as u8)),
         }
     }
 
@@ -274,17 +243,53 @@ impl Node {
         let owner = if group.state.is_owned() {
             Some(self.settings.me)
         } else {
-            (0..self.settings.nodes).find(|node| self.is_owner(*node, index))
+            self.others().find(|node| {
+                let peer = &self.peers[*node];
+                peer.holds(index) && peer.group(index).is_owned()
+            })
         };
         Some(GroupView {
             state: group.state,
             since: group.since,
             owner,
+            waiting: self.waiting(index),
+            retry: match group.memory {
+                Memory::Failed(until) => Some(until),
+                Memory::Nothing | Memory::Declined => None,
+            },
         })
     }
 
-    fn is_owner(&self, node: usize, index: usize) -> bool {
-        self.peers[node].contact == Contact::Up && self.peers[node].group(index).is_owned()
+    /// The settings in force.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Whether we may own anything: always, where nobody could take it away.
+    #[must_use]
+    pub fn has_lease(&self) -> bool {
+        self.lease
+    }
+
+    /// Whether nothing is to be touched, by our own word or by a peer's.
+    #[must_use]
+    pub fn in_maintenance(&self) -> bool {
+        self.maintenance || self.others().any(|node| self.asks_for_maintenance(node))
+    }
+
+    fn asks_for_maintenance(&self, node: usize) -> bool {
+        self.overridden & (1 << node) == 0 && self.peers[node].sight.maintenance
+    }
+
+    fn others(&self) -> impl Iterator<Item = usize> + Clone + use<> {
+        let me = self.settings.me;
+        (0..self.settings.nodes).filter(move |node| *node != me)
+    }
+
+    /// The edition of the advert that this event leads to.
+    fn next_edition(&self) -> u32 {
+        self.advertised.edition.wrapping_add(1)
     }
 
     /// Nobody is a peer of itself.
@@ -293,9 +298,25 @@ impl Node {
         self.peers.get_mut(node).filter(|_| node != me)
     }
 
-    fn set_peer(&mut self, node: usize, view: PeerView) {
+    fn meet(&mut self, node: usize, sight: Sight) {
         let Some(peer) = self.peer_mut(node) else { return };
-        *peer = view;
+        let before = std::mem::replace(
+            peer,
+            PeerView {
+                contact: Contact::Up,
+                sight,
+                ..PeerView::default()
+            },
+        );
+        self.overridden &= !(1 << node);
+        let peer = self.peers[node];
+        for (index, group) in self.groups.iter_mut().enumerate() {
+            // It lets go of what we let go of before: now it is for us again.
+            let is_handed_back = before.holds(index) && peer.group(index) == GroupState::Declined;
+            if is_handed_back && group.memory == Memory::Declined {
+                group.memory = Memory::Nothing;
+            }
+        }
         if self.peers.iter().any(|peer| peer.contact == Contact::Dead) {
             return;
         }
@@ -312,183 +333,157 @@ impl Node {
 
     /// A node that said farewell has left; any other that falls silent is dead.
     fn bury(&mut self, node: usize) {
-        let groups = self.groups.len();
+        let (groups, now) = (self.groups.len(), self.now);
         let Some(peer) = self.peer_mut(node) else { return };
         peer.contact = if peer.has_said_farewell(groups) {
             Contact::Left
         } else {
             Contact::Dead
         };
-        peer.hears_us = false;
+        peer.sight.hears_us = false;
+        peer.silent_since = now;
     }
 
-    fn finish(&mut self, index: usize, outcome: Outcome, now: Nanos) {
-        let Some(group) = self.groups.get_mut(index) else {
-            return;
-        };
-        let state = match (group.state, outcome) {
-            (GroupState::Acquiring, Outcome::Done) if group.claim => GroupState::Claimed,
-            (GroupState::Acquiring, Outcome::Done) => GroupState::Running,
-            (GroupState::Acquiring, Outcome::Failed) => GroupState::Failed,
-            (GroupState::Releasing, Outcome::Done | Outcome::Failed) => GroupState::Released,
-            (GroupState::Acquiring | GroupState::Releasing, Outcome::Stuck) => GroupState::Stuck,
+    fn fenced(&mut self, node: usize, done: bool) {
+        let retry = self.now.saturating_add(self.settings.fence_retry);
+        let Some(peer) = self.peer_mut(node) else { return };
+        if peer.fencing == Fencing::Running {
+            peer.fencing = if done { Fencing::Done } else { Fencing::Failed(retry) };
+        }
+    }
+
+    fn finish(&mut self, work: u32, outcome: Outcome) -> Option<Action> {
+        let now = self.now;
+        let retry = now.saturating_add(self.settings.start_retry);
+        let is_restarting = self.status == Status::Up && self.may_act();
+        let index = self.groups.iter().position(|group| group.work == work)?;
+        let group = &mut self.groups[index];
+        match (group.state, outcome) {
+            (GroupState::Acquiring, Outcome::Done) => {
+                group.memory = Memory::Nothing;
+                let state = if group.claim { GroupState::Claimed } else { GroupState::Running };
+                group.set(state, now);
+            }
+            (GroupState::Acquiring, Outcome::Failed) => {
+                group.memory = Memory::Failed(retry);
+                group.set(GroupState::Failed, now);
+            }
+            (GroupState::Releasing, Outcome::Done | Outcome::Failed) => match group.after {
+                After::Restart if is_restarting => return Some(self.acquire(index, Cause::Sick, false)),
+                After::Restart => group.set(group.idle(), now),
+                After::Idle(memory) => {
+                    group.memory = memory;
+                    group.set(group.idle(), now);
+                }
+            },
+            (GroupState::Acquiring | GroupState::Releasing, Outcome::Stuck) => {
+                group.set(GroupState::Stuck, now);
+                return match self.settings.stuck {
+                    StuckPolicy::Reboot => Some(Action::Reboot { group: index }),
+                    StuckPolicy::Hold => None,
+                };
+            }
             // Nobody asked for any work.
             (
                 GroupState::Released
+                | GroupState::Wanting
+                | GroupState::Asking
                 | GroupState::Running
-                | GroupState::Failed
+                | GroupState::Claimed
                 | GroupState::Stuck
-                | GroupState::Claimed,
+                | GroupState::Failed
+                | GroupState::Declined,
                 _,
-            ) => return,
+            ) => {}
+        }
+        None
+    }
+
+    /// A group that is sick is restarted; if that was tried a short while ago, it is moved.
+    fn nurse(&mut self, index: usize) -> Option<Action> {
+        let group = self.groups.get(index)?;
+        if !group.state.runs() || self.status != Status::Up || !self.may_act() {
+            return None;
+        }
+        let retry = self.now.saturating_add(self.settings.start_retry);
+        let is_relapse = group
+            .restarted
+            .is_some_and(|restarted| self.now < restarted.saturating_add(self.settings.start_retry));
+        let after = if is_relapse {
+            After::Idle(Memory::Failed(retry))
+        } else {
+            After::Restart
         };
-        group.state = state;
-        group.since = now;
+        self.groups[index].restarted = Some(self.now).filter(|_| !is_relapse);
+        Some(self.release(index, Cause::Sick, after))
     }
 
     /// The node takes part as soon as it knows of every peer whether it is there.
     fn settle(&mut self) {
-        let me = self.settings.me;
-        let met = |(node, peer): (usize, &PeerView)| node == me || peer.contact != Contact::Unknown;
-        if self.status == Status::Init && self.peers.iter().enumerate().all(met) {
+        self.doubt = self.doubt.filter(|until| *until > self.now);
+        let has_met = |node: usize| self.peers[node].contact != Contact::Unknown;
+        if self.status == Status::Init && self.others().all(has_met) {
             self.status = Status::Up;
         }
+        for group in &mut self.groups {
+            if let Memory::Failed(until) = group.memory
+                && until <= self.now
+            {
+                group.memory = Memory::Declined;
+                if group.state == GroupState::Failed {
+                    group.set(GroupState::Declined, self.now);
+                }
+            }
+        }
+    }
+
+    /// Whether this node may touch anything now.
+    fn may_act(&self) -> bool {
+        self.lease && self.doubt.is_none() && !self.in_maintenance()
     }
 
     fn is_working_or_owning(&self) -> bool {
-        self.groups
-            .iter()
-            .any(|group| group.state.is_owned() || group.state == GroupState::Releasing)
+        let mut states = self.groups.iter().map(|group| group.state);
+        states.any(|state| state.is_owned() || state == GroupState::Releasing)
     }
 
-    fn decide(&mut self, index: usize, now: Nanos) -> Option<Action> {
-        match (self.status, self.groups[index].state) {
-            // Before we know our peers, and while scripts run, nothing is decided. What could not be stopped, or not
-            // started, waits for a person.
-            (Status::Init, _)
-            | (_, GroupState::Acquiring | GroupState::Releasing | GroupState::Failed | GroupState::Stuck)
-            | (Status::Leaving, GroupState::Released) => None,
-            (Status::Leaving, GroupState::Running | GroupState::Claimed) => {
-                Some(self.release(index, Cause::Leave, now))
-            }
-            (Status::Up, GroupState::Running | GroupState::Claimed) => self.decide_owned(index, now),
-            (Status::Up, GroupState::Released) => self.decide_released(index, now),
-        }
+    fn next_work(&mut self) -> u32 {
+        self.works = self.works.wrapping_add(1);
+        self.works
     }
 
-    fn decide_owned(&mut self, index: usize, now: Nanos) -> Option<Action> {
-        let winner = self.holders(index).find(|other| self.yields_to(*other, index));
-        if let Some(other) = winner {
-            return Some(self.release(index, Cause::Conflict(other), now));
-        }
-        let loser = self.holders(index).next();
-        if let Some(other) = loser {
-            self.groups[index].contested = Some(other);
-            return None;
-        }
-        if let Some(other) = self.groups[index].contested.take() {
-            return Some(self.acquire(index, Cause::Conflict(other), true, now));
-        }
-        let preferred = self.settings.groups[index].preferred;
-        let peer = self.peer(preferred);
-        let is_back = preferred != self.settings.me && peer.is_candidate(index) && peer.status == Status::Up;
-        match self.settings.failback {
-            Failback::Return if is_back => Some(self.release(index, Cause::FailBack(preferred), now)),
-            Failback::Return | Failback::Stay => None,
-        }
-    }
-
-    fn decide_released(&mut self, index: usize, now: Nanos) -> Option<Action> {
-        if self.holders(index).next().is_some() || self.responsible(index) != Some(self.settings.me) {
-            return None;
-        }
-        Some(self.acquire(index, self.cause(index), false, now))
-    }
-
-    /// The peers that have the group, or may have it.
-    fn holders(&self, index: usize) -> impl Iterator<Item = usize> {
-        let peers = self.peers.iter().enumerate();
-        peers.filter(move |(_, peer)| peer.holds(index)).map(|(node, _)| node)
-    }
-
-    /// Who of those that are there should have a group that nobody has: the preferred node, then ha.cf's order.
-    fn responsible(&self, index: usize) -> Option<usize> {
-        let preferred = self.settings.groups[index].preferred;
-        let candidate = |node: &usize| *node == self.settings.me || self.peer(*node).is_candidate(index);
-        std::iter::once(preferred).chain(0..self.settings.nodes).find(candidate)
-    }
-
-    /// Two nodes have the group: is it us who let go?
-    fn yields_to(&self, other: usize, index: usize) -> bool {
-        let peer = &self.peers[other];
-        match (peer.group(index), peer.status) {
-            // It cannot let go, and better no owner than two.
-            (GroupState::Stuck, _) => return true,
-            // It is letting go, or will: if we did so too, nobody would be left.
-            (GroupState::Releasing | GroupState::Released | GroupState::Failed, _)
-            | (GroupState::Acquiring | GroupState::Running | GroupState::Claimed, Status::Leaving) => return false,
-            (GroupState::Acquiring | GroupState::Running | GroupState::Claimed, Status::Init | Status::Up) => {}
-        }
-        if !peer.hears_us {
-            // It cannot know of us, so it will not let go.
-            return true;
-        }
-        let preferred = self.settings.groups[index].preferred;
-        let rank = |node: usize| (node != preferred, node);
-        let (theirs, ours) = (rank(other), rank(self.settings.me));
-        match self.settings.failback {
-            Failback::Return => theirs < ours,
-            Failback::Stay => {
-                let (their_youth, our_youth) = (peer.group(index).youth(), self.groups[index].state.youth());
-                (their_youth, theirs) < (our_youth, ours)
-            }
-        }
-    }
-
-    /// Why a group that nobody has falls to us.
-    fn cause(&self, index: usize) -> Cause {
-        let me = self.settings.me;
-        let others = || {
-            (0..self.settings.nodes)
-                .filter(|node| *node != me)
-                .map(|node| (node, &self.peers[node]))
-        };
-        if let Some((node, _)) = others().find(|(_, peer)| peer.contact == Contact::Dead) {
-            return Cause::PeerDied(node);
-        }
-        if let Some((node, _)) =
-            others().find(|(_, peer)| peer.contact == Contact::Left || peer.status == Status::Leaving)
-        {
-            return Cause::PeerLeft(node);
-        }
-        if let Some((node, _)) = others().find(|(_, peer)| peer.group(index) == GroupState::Failed) {
-            return Cause::PeerFailed(node);
-        }
-        Cause::Start
-    }
-
-    fn acquire(&mut self, index: usize, cause: Cause, reassert: bool, now: Nanos) -> Action {
-        let anybody_dead = self.peers.iter().any(|peer| peer.contact == Contact::Dead);
+    fn acquire(&mut self, index: usize, cause: Cause, reassert: bool) -> Action {
+        let is_any_dead = self.peers.iter().any(|peer| peer.contact == Contact::Dead);
+        let (work, now) = (self.next_work(), self.now);
         let group = &mut self.groups[index];
         if !reassert {
-            group.claim = anybody_dead;
+            group.claim = is_any_dead;
         }
-        group.state = GroupState::Acquiring;
-        group.since = now;
+        group.asked = false;
+        group.work = work;
+        group.set(GroupState::Acquiring, now);
         Action::Acquire {
             group: index,
+            work,
             cause,
             reassert,
         }
     }
 
-    fn release(&mut self, index: usize, cause: Cause, now: Nanos) -> Action {
+    fn release(&mut self, index: usize, cause: Cause, after: After) -> Action {
+        let (work, now) = (self.next_work(), self.now);
         let group = &mut self.groups[index];
         group.contested = None;
         group.claim = false;
-        group.state = GroupState::Releasing;
-        group.since = now;
-        Action::Release { group: index, cause }
+        group.asked = false;
+        group.after = after;
+        group.work = work;
+        group.set(GroupState::Releasing, now);
+        Action::Release {
+            group: index,
+            work,
+            cause,
+        }
     }
 }
 

@@ -1,6 +1,8 @@
-//! What a node knows of another.
+//! A peer, as a node sees it.
 
+use hb_ebpf::Nanos;
 use hb_ebpf::beat::{Groups, Status};
+use serde::{Deserialize, Serialize};
 
 use super::GroupState;
 
@@ -12,13 +14,16 @@ pub enum Contact {
     Unknown,
     /// It hears us and we hear it.
     Up,
-    /// It left in good order, and holds nothing.
+    /// It left in good order.
     Left,
     /// It fell silent.
     Dead,
 }
 
 impl Contact {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Unknown, Self::Up, Self::Left, Self::Dead];
+
     /// The name in `hb status`.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -31,62 +36,132 @@ impl Contact {
     }
 }
 
-/// A peer, as of its newest beat.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct PeerView {
-    /// How we stand with it.
-    pub contact: Contact,
+/// In what a peer's configuration differs from ours.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Differs {
+    /// haresources: what its beats say of groups is not about ours.
+    pub groups: bool,
+    /// The list of nodes: what its beats say of nodes is not about ours.
+    pub nodes: bool,
+    /// The timers and rules: its deadline is not ours.
+    pub settings: bool,
+}
+
+/// What the newest beat of a peer says, and what it tells of ours.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Sight {
     /// Where it is in its life.
     pub status: Status,
+    /// Whether it wants nothing touched.
+    pub maintenance: bool,
+    /// How many ping nodes it reaches.
+    pub pings: u8,
+    /// Bit i: node i is not gone for it. Our own bit: we are up for it.
+    pub present: u16,
     /// What it does with the groups.
     pub groups: Groups,
     /// Whether our beats reach it.
     pub hears_us: bool,
+    /// The newest edition of our advert that it has taken in.
+    pub confirmed: u32,
+    /// When we sent the newest of our beats that it has heard.
+    pub heard_us: Nanos,
+    /// In what its configuration differs from ours.
+    pub differs: Differs,
 }
 
-impl Default for PeerView {
+impl Default for Sight {
     fn default() -> Self {
         Self {
-            contact: Contact::Unknown,
             status: Status::Init,
+            maintenance: false,
+            pings: 0,
+            present: u16::MAX,
             groups: Groups::default(),
             hears_us: false,
+            confirmed: 0,
+            heard_us: Nanos(0),
+            differs: Differs::default(),
         }
     }
+}
+
+/// A peer, as of its newest beat.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct PeerView {
+    /// How we stand with it.
+    pub contact: Contact,
+    /// Its newest beat.
+    pub sight: Sight,
+    /// Since when it is silent, once it is.
+    pub silent_since: Nanos,
+    /// Whether it was fenced since it fell silent.
+    pub fencing: Fencing,
+}
+
+/// How far the fencing of a silent node is.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Fencing {
+    /// Not asked for.
+    #[default]
+    None,
+    /// Under way.
+    Running,
+    /// It failed, and is tried again at this time.
+    Failed(Nanos),
+    /// The node was reset.
+    Done,
 }
 
 impl PeerView {
     /// What it does with a group, by its newest beat.
     #[must_use]
     pub fn group(&self, index: usize) -> GroupState {
-        GroupState::from_bits(self.groups.get(index))
+        GroupState::from_bits(self.sight.groups.get(index))
     }
 
-    /// Whether it has said farewell, so that it has left when it falls silent now, and is not dead.
+    /// Whether it has said farewell, so that it has left when it falls silent now, and is not dead. In maintenance a node
+    /// leaves without touching what it holds.
     #[must_use]
     pub fn has_said_farewell(&self, groups: usize) -> bool {
-        self.contact == Contact::Up && self.status == Status::Leaving && self.holds_nothing(groups)
+        let empty = (0..groups).all(|index| !self.group(index).is_held());
+        self.contact == Contact::Up && self.sight.status == Status::Leaving && (empty || self.sight.maintenance)
+    }
+
+    pub(super) fn is_up(&self) -> bool {
+        self.contact == Contact::Up
+    }
+
+    /// Whether what it says of groups is about ours.
+    pub(super) fn is_readable(&self) -> bool {
+        !self.sight.differs.groups && !self.sight.differs.nodes
+    }
+
+    /// Whether its deadlines and its view of nodes are such as ours.
+    pub(super) fn keeps_our_time(&self) -> bool {
+        !self.sight.differs.settings && !self.sight.differs.nodes
+    }
+
+    /// Whether it counts node `node` as present; of ourselves: as up.
+    pub(super) fn counts(&self, node: usize) -> bool {
+        self.sight.present & (1 << node) != 0
     }
 
     /// Whether it is alive and has the group, or may have it.
     pub(super) fn holds(&self, index: usize) -> bool {
-        self.contact == Contact::Up && self.group(index).is_held()
+        self.is_up() && self.is_readable() && self.group(index).is_held()
+    }
+
+    /// Whether it is alive, and stays.
+    pub(super) fn stays(&self) -> bool {
+        match self.sight.status {
+            Status::Init | Status::Up => self.is_up(),
+            Status::Leaving => false,
+        }
     }
 
     /// Whether it is alive and able to have the group.
     pub(super) fn is_candidate(&self, index: usize) -> bool {
-        let stays = match self.status {
-            Status::Init | Status::Up => true,
-            Status::Leaving => false,
-        };
-        self.contact == Contact::Up && stays && self.group(index) != GroupState::Failed
-    }
-
-    /// Whether it holds no group at all.
-    fn holds_nothing(&self, groups: usize) -> bool {
-        (0..groups).all(|index| !self.group(index).is_held())
+        self.stays() && self.group(index) != GroupState::Failed
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,0 +1,102 @@
+//! Ownership as a lease: until when may we own anything, given who has heard us?
+//!
+//! Others declare us dead no earlier than a deadtime after they *received* a beat of ours, so no earlier than a deadtime
+//! after we *sent* it; they echo what they received. We may own until a deadtime less one interval after we sent the
+//! newest beat that enough others have heard. That is before anybody's deadline for us, on no clock but our own
+//! (C. Gray, D. Cheriton: Leases, 1989).
+
+use hb_ebpf::Nanos;
+
+use super::{Quorum, Settings};
+
+/// What one peer does for our lease.
+#[derive(Clone, Copy, Debug, Default)]
+struct Supporter {
+    /// When we sent the newest beat that it has heard.
+    heard: Nanos,
+    /// From when on that counts; `None` while the peer counts us as gone.
+    counts_from: Option<Nanos>,
+}
+
+/// Our lease.
+#[derive(Clone, Debug)]
+pub struct Lease {
+    quorum: Quorum,
+    /// How many others have to have heard us.
+    needed: usize,
+    span: Nanos,
+    deadtime: Nanos,
+    peers: Vec<Supporter>,
+    pinged: Option<Nanos>,
+}
+
+impl Lease {
+    /// A lease that nobody supports yet.
+    #[must_use]
+    pub fn new(settings: &Settings) -> Self {
+        Self {
+            quorum: settings.quorum,
+            needed: match settings.quorum {
+                Quorum::None => 0,
+                Quorum::Pings => 1,
+                Quorum::Majority => settings.majority() - 1,
+            },
+            span: settings.lease(),
+            deadtime: settings.deadtime,
+            peers: vec![Supporter::default(); settings.nodes],
+            pinged: None,
+        }
+    }
+
+    /// The newest beat of node `node` says that it has heard what we sent at `heard`, and whether it counts us as up.
+    /// `is_idle`: we own nothing and want nothing. Does not allocate.
+    ///
+    /// A node that counted us as gone may have said so to somebody who takes over from us. That word is good for less
+    /// than a deadtime. So its support counts only after one, unless we have nothing that could be taken over.
+    pub fn hear(&mut self, node: usize, heard: Option<Nanos>, supports: bool, is_idle: bool, now: Nanos) {
+        let Some(peer) = self.peers.get_mut(node) else { return };
+        // While its support was not over it cannot have counted us as gone, even if we did not hear it.
+        let is_over = now > peer.heard.saturating_add(self.span);
+        let wait = if is_idle { Nanos(0) } else { self.deadtime };
+        peer.counts_from = match (supports, peer.counts_from) {
+            (false, _) => None,
+            (true, Some(from)) if !is_over => Some(from),
+            (true, Some(_) | None) => Some(now.saturating_add(wait)),
+        };
+        peer.heard = heard.unwrap_or_default().max(peer.heard);
+    }
+
+    /// Ping nodes, as many as it takes, have answered what we sent at this time.
+    pub fn ping(&mut self, sent: Option<Nanos>) {
+        self.pinged = sent;
+    }
+
+    /// When the lease ends, by what is known now.
+    #[must_use]
+    pub fn until(&self, now: Nanos) -> Nanos {
+        let counts = |peer: &&Supporter| peer.counts_from.is_some_and(|from| from <= now);
+        let heard = self.peers.iter().filter(counts).map(|peer| peer.heard);
+        let newest = match self.quorum {
+            Quorum::None => return Nanos::MAX,
+            Quorum::Pings => heard.chain(self.pinged).max(),
+            Quorum::Majority => nth_newest(heard, self.needed),
+        };
+        newest.map_or(Nanos(0), |sent| sent.saturating_add(self.span))
+    }
+}
+
+/// The `n`th greatest of at most 16 times, counted from 1, without allocating.
+fn nth_newest(times: impl Iterator<Item = Nanos>, n: usize) -> Option<Nanos> {
+    let mut newest = [Nanos(0); 16];
+    let mut count = 0;
+    for time in times.take(newest.len()) {
+        let place = newest[..count].partition_point(|other| *other > time);
+        newest[place..=count].rotate_right(1);
+        newest[place] = time;
+        count += 1;
+    }
+    newest[..count].get(n.checked_sub(1)?).copied()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,57 @@
+use super::*;
+use crate::core::testing::{ms, settings};
+
+fn lease(nodes: usize, quorum: Quorum) -> Lease {
+    Lease::new(&Settings { quorum, ..settings(nodes, 0, 1) })
+}
+
+#[test]
+fn nobody_can_take_away_what_two_nodes_without_a_witness_own() {
+    assert_eq!(lease(2, Quorum::None).until(ms(5)), Nanos::MAX);
+}
+
+#[test]
+fn it_ends_a_deadtime_less_one_interval_after_the_beat_that_enough_others_heard_was_sent() {
+    let mut lease = lease(5, Quorum::Majority);
+    assert_eq!(lease.until(ms(1000)), Nanos(0));
+    lease.hear(1, Some(ms(990)), true, true, ms(1000));
+    assert_eq!(lease.until(ms(1000)), Nanos(0), "two of five are no majority");
+    lease.hear(2, Some(ms(950)), true, true, ms(1000));
+    assert_eq!(lease.until(ms(1000)), ms(950 + 400));
+    lease.hear(3, Some(ms(970)), true, true, ms(1000));
+    assert_eq!(lease.until(ms(1000)), ms(970 + 400), "the second newest of the others counts");
+}
+
+#[test]
+fn whoever_counted_us_as_gone_supports_us_again_a_deadtime_later() {
+    let mut lease = lease(3, Quorum::Majority);
+    lease.hear(1, Some(ms(1000)), true, true, ms(1010));
+    assert_eq!(lease.until(ms(1010)), ms(1400));
+    lease.hear(1, Some(ms(1000)), false, false, ms(1300));
+    assert_eq!(lease.until(ms(1300)), Nanos(0));
+    lease.hear(1, Some(ms(1320)), true, false, ms(1330));
+    assert_eq!(lease.until(ms(1829)), Nanos(0));
+    lease.hear(1, Some(ms(1800)), true, false, ms(1810));
+    assert_eq!(lease.until(ms(1830)), ms(2200));
+}
+
+#[test]
+fn a_silence_in_which_it_may_have_counted_us_as_gone_is_such_a_case() {
+    let mut lease = lease(3, Quorum::Majority);
+    lease.hear(1, Some(ms(1000)), true, true, ms(1010));
+    lease.hear(1, Some(ms(1399)), true, false, ms(1400));
+    assert_eq!(lease.until(ms(1400)), ms(1799), "it could not have");
+    lease.hear(1, Some(ms(1850)), true, false, ms(1860));
+    assert_eq!(lease.until(ms(1860)), Nanos(0), "now it could");
+}
+
+#[test]
+fn an_answered_ping_counts_as_one_that_heard() {
+    let mut lease = lease(2, Quorum::Pings);
+    lease.ping(Some(ms(700)));
+    assert_eq!(lease.until(ms(800)), ms(1100));
+    lease.hear(1, Some(ms(750)), true, true, ms(800));
+    assert_eq!(lease.until(ms(800)), ms(1150));
+    lease.ping(None);
+    assert_eq!(lease.until(ms(800)), ms(1150));
+}
