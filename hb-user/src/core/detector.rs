@@ -291,10 +291,7 @@ fn says_other(a: &Heard, b: &Heard) -> bool {
 /// Admission lets no other number pass.
 #[must_use]
 pub fn status_of(heard: &Heard) -> Status {
-    u8::try_from(heard.status)
-        .ok()
-        .and_then(Status::from_u8)
-        .unwrap_or(Status::Init)
+    heard.status()
 }
 
 #[cfg(test)]
