@@ -18,7 +18,7 @@ pub use start::StartError;
 use crate::clock;
 use crate::config::Cluster;
 use crate::control::{Asked, Reply, Request, Server};
-use crate::core::{Action, Cause, Event, GroupState, Node, status_of};
+use crate::core::{Action, Cause, Contact, Differs, Event, GroupState, Node, Sight};
 use crate::datapath::{Attached, Counters, LivenessMap};
 use crate::pulse::{News, Pulse};
 use takeover::Record;
@@ -88,7 +88,7 @@ impl Daemon {
                 finished = self.works.next() => self.finish(finished),
                 () = any(&mut terminate, &mut interrupt) => {
                     tracing::info!("leaving");
-                    self.feed(Event::Leave, clock::now());
+                    self.feed(Event::Leave);
                 }
                 _ = hangup.recv() => tracing::warn!("reloading on SIGHUP is not supported yet; restart hb instead"),
                 Some(asked) = self.server.next() => self.answer(asked),
@@ -117,30 +117,7 @@ impl Daemon {
     fn hear(&mut self) -> std::io::Result<bool> {
         while let Some(news) = self.pulse.read() {
             match news {
-                News::Up { peer, heard, hears_us } => {
-                    let node = self.peers[peer];
-                    let status = status_of(&heard);
-                    let name = &self.cluster.nodes[node];
-                    tracing::info!(
-                        peer = %name,
-                        ?status,
-                        hears_us,
-                        incarnation = format_args!("{:016x}", heard.incarnation.0),
-                        "peer is up"
-                    );
-                    if heard.digest != self.cluster.digest() {
-                        tracing::warn!(peer = %name, "ha.cf or haresources differ between this node and its peer");
-                    }
-                    self.feed(
-                        Event::PeerUp {
-                            node,
-                            status,
-                            groups: heard.groups,
-                            hears_us,
-                        },
-                        clock::now(),
-                    );
-                }
+                News::Up { peer, heard, echoed } => self.meet(peer, &heard, echoed),
                 News::Dead { peer, silence } => {
                     let node = self.peers[peer];
                     let name = &self.cluster.nodes[node];
@@ -155,7 +132,7 @@ impl Daemon {
                         );
                     }
                     self.silences[node] = Some(silence);
-                    self.feed(Event::PeerDead { node }, clock::now());
+                    self.feed(Event::Silent { node });
                 }
                 News::LateBeat { peer, gap } => tracing::warn!(
                     peer = %self.cluster.nodes[self.peers[peer]],
@@ -167,6 +144,21 @@ impl Daemon {
                     late_us = late.as_micros(),
                     "this node was late itself; the peer gets one deadtime more"
                 ),
+                News::Lease { held } => {
+                    if held {
+                        tracing::info!("enough others hear us: this node may own groups");
+                    } else {
+                        tracing::warn!("too few others hear us: this node gives up what it owns");
+                    }
+                    self.feed(Event::Lease { held });
+                }
+                News::Woke { late } => {
+                    tracing::warn!(
+                        late_us = late.as_micros(),
+                        "this node was frozen; it listens before it does anything"
+                    );
+                    self.feed(Event::Woke);
+                }
                 News::Sending { error: Some(error) } => tracing::warn!(%error, "the kernel refuses to send beats"),
                 News::Sending { error: None } => tracing::info!("beats are sent again"),
                 News::Gone => return Ok(true),
@@ -179,27 +171,54 @@ impl Daemon {
         Ok(false)
     }
 
-    fn feed(&mut self, event: Event, now: Nanos) {
-        for action in self.node.handle(event, now) {
+    /// A peer is up, or says something new.
+    fn meet(&mut self, peer: usize, heard: &hb_ebpf::Heard, echoed: crate::core::Echoed) {
+        let node = self.peers[peer];
+        let differs = Differs::between(self.cluster.digest(), heard.digest);
+        let (before, sight) = (self.node.peer(node), Sight::of(heard, echoed, differs));
+        let name = &self.cluster.nodes[node];
+        if before.contact != Contact::Up || before.sight.status != sight.status {
+            let incarnation = format_args!("{:016x}", heard.incarnation.0);
+            tracing::info!(peer = %name, status = ?sight.status, incarnation, "peer is up");
+        }
+        if before.contact == Contact::Up && before.sight.hears_us != sight.hears_us {
+            tracing::warn!(peer = %name, hears_us = sight.hears_us, "whether our beats reach the peer");
+        }
+        if differs.is_any() && before.sight.differs != differs {
+            tracing::warn!(peer = %name, ?differs, "the configuration differs between this node and its peer");
+        }
+        self.feed(Event::Peer { node, sight });
+        self.pulse.take_in(peer, heard.sequence);
+    }
+
+    fn feed(&mut self, event: Event) {
+        let now = clock::now();
+        for action in self.node.handle(&event, now) {
             match action {
                 Action::Advertise(advert) => self.pulse.advertise(advert),
-                Action::Acquire { group, cause, reassert } => {
+                Action::Acquire {
+                    group,
+                    work,
+                    cause,
+                    reassert,
+                } => {
                     self.record(group, cause, now);
-                    self.begin(group, Task::Acquire { reassert }, cause);
+                    self.begin(group, work, Task::Acquire { reassert }, cause);
                 }
-                Action::Release { group, cause } => self.begin(group, Task::Release, cause),
+                Action::Release { group, work, cause } => self.begin(group, work, Task::Release, cause),
+                Action::Drop { .. } | Action::Fence { .. } | Action::Reboot { .. } => {}
                 Action::Left => self.pulse.farewell(),
             }
         }
     }
 
-    fn begin(&mut self, group: usize, task: Task, cause: Cause) {
+    fn begin(&mut self, group: usize, work: u32, task: Task, cause: Cause) {
         tracing::info!(group = %self.cluster.groups[group].name(), cause = cause.name(), "{}", task.name());
         let alone = !self
             .peers
             .iter()
-            .any(|node| self.node.peer(*node).contact == crate::core::Contact::Up);
-        self.works.begin(group, task, alone);
+            .any(|node| self.node.peer(*node).contact == Contact::Up);
+        self.works.begin(group, work, task, alone);
     }
 
     fn record(&mut self, group: usize, cause: Cause, now: Nanos) {
@@ -208,7 +227,12 @@ impl Daemon {
     }
 
     fn finish(&mut self, finished: Finished) {
-        let Finished { group, task, report } = finished;
+        let Finished {
+            group,
+            work,
+            task,
+            report,
+        } = finished;
         let name = self.cluster.groups[group].name();
         let (outcome, problem) = work::outcome(&report.result);
         match &problem {
@@ -219,7 +243,7 @@ impl Daemon {
         if let (Task::Acquire { .. }, Some(record)) = (task, &mut self.records[group]) {
             record.finish(&report);
         }
-        self.feed(Event::Finished { group, outcome }, clock::now());
+        self.feed(Event::Finished { work, outcome });
     }
 
     fn answer(&self, asked: Asked) {

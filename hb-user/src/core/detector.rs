@@ -3,7 +3,7 @@
 //! The peer is up while its beats come and echo our incarnation; it is dead when none came for the deadtime. The
 //! detector is asked when its deadline is reached, not when a beat arrives.
 
-use hb_ebpf::beat::{Echo, Status};
+use hb_ebpf::beat::Echo;
 use hb_ebpf::{Heard, Incarnation, Nanos, Sequence};
 
 /// How long a silence means what.
@@ -33,6 +33,12 @@ impl Wake {
     #[must_use]
     pub fn lateness(&self) -> Nanos {
         self.now.since(self.planned)
+    }
+
+    /// Whether we were stopped for so long that others may have declared us dead meanwhile.
+    #[must_use]
+    pub fn was_frozen(&self, deadtime: Nanos) -> bool {
+        self.lateness() > deadtime
     }
 }
 
@@ -344,22 +350,13 @@ fn echo_of(heard: &Heard) -> Echo {
 
 /// Whether two beats differ in what ownership depends on.
 fn says_other(a: &Heard, b: &Heard) -> bool {
+    let said = |heard: &Heard| (heard.status(), heard.maintenance(), heard.pings());
     a.incarnation != b.incarnation
-        || a.status != b.status
+        || said(a) != said(b)
         || a.groups != b.groups
+        || a.present != b.present
         || a.digest != b.digest
         || a.echo.incarnation != b.echo.incarnation
-}
-
-/// The status of an admitted beat.
-///
-/// Admission lets no other number pass.
-#[must_use]
-pub fn status_of(heard: &Heard) -> Status {
-    u8::try_from(heard.status)
-        .ok()
-        .and_then(Status::from_u8)
-        .unwrap_or(Status::Init)
 }
 
 #[cfg(test)]

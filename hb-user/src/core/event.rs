@@ -1,10 +1,10 @@
 //! What goes into a [`Node`](super::Node) and what comes out.
 
 use hb_ebpf::Nanos;
-use hb_ebpf::beat::{Groups, Status};
+use hb_ebpf::beat::{Groups, MAX_GROUPS, Status};
 use serde::{Deserialize, Serialize};
 
-use super::Sight;
+use super::{GroupState, Sight};
 
 /// Whether a group returns to its preferred node when that comes back.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -360,6 +360,24 @@ pub struct Advert {
 }
 
 impl Advert {
+    /// Whether we wait for the others' word on any group.
+    #[must_use]
+    pub fn wants(&self) -> bool {
+        self.states().any(GroupState::is_wanted)
+    }
+
+    /// Whether we neither own nor want anything that could be taken over.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        !self
+            .states()
+            .any(|state| state.is_wanted() || state.is_held() && state != GroupState::Stuck)
+    }
+
+    fn states(&self) -> impl Iterator<Item = GroupState> {
+        (0..MAX_GROUPS).map(|index| GroupState::from_bits(self.groups.get(index)))
+    }
+
     /// What a beat to `node` says of who is present.
     #[must_use]
     pub fn present_for(&self, node: usize) -> u16 {

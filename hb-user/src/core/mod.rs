@@ -11,13 +11,13 @@ mod peer;
 #[cfg(test)]
 mod testing;
 
-pub use detector::{Change, Detector, Findings, Silence, Timing, Wake, status_of};
+pub use detector::{Change, Detector, Findings, Silence, Timing, Wake};
 pub use event::{
     Action, Advert, Carry, Cause, Command, Event, Failback, GroupSettings, Outcome, Quorum, Reconfiguration, Settings,
     StuckPolicy, Which,
 };
 pub use group::GroupState;
 pub use lease::Lease;
-pub use outbox::Outbox;
 pub use node::{GroupView, Node, Progress, Refusal, Waiting};
-pub use peer::{Contact, Differs, Fencing, PeerView, Sight};
+pub use outbox::Outbox;
+pub use peer::{Contact, Differs, Echoed, Fencing, PeerView, Sight};

@@ -202,7 +202,9 @@ impl Node {
             Memory::Nothing | Memory::Declined => None,
         });
         let peers = self.peers.iter().filter(|peer| peer.contact == Contact::Dead);
-        let delays = peers.clone().map(|peer| peer.silent_since.saturating_add(self.settings.takeover_delay));
+        let delays = peers
+            .clone()
+            .map(|peer| peer.silent_since.saturating_add(self.settings.takeover_delay));
         let fences = peers.filter_map(|peer| match peer.fencing {
             Fencing::Failed(until) => Some(until),
             Fencing::None | Fencing::Running | Fencing::Done => None,
@@ -217,7 +219,10 @@ impl Node {
         let groups = self.groups.iter().enumerate();
         let nodes = 0..self.settings.nodes;
         let mask = |is_in: &dyn Fn(usize) -> bool| {
-            nodes.clone().filter(|node| is_in(*node)).fold(0, |mask, node| mask | 1 << node)
+            nodes
+                .clone()
+                .filter(|node| is_in(*node))
+                .fold(0, |mask, node| mask | 1 << node)
         };
         Advert {
             edition: self.advertised.edition,
@@ -226,7 +231,9 @@ impl Node {
             pings: self.pings,
             present: mask(&|node| node == self.settings.me || !self.is_gone_for_us(node)),
             up: mask(&|node| node == self.settings.me || self.peers[node].is_up()),
-            groups: groups.fold(Groups::default(), |bits, (index, group)| bits.with(index, group.state as u8)),
+            groups: groups.fold(Groups::default(), |bits, (index, group)| {
+                bits.with(index, group.state as u8)
+            }),
         }
     }
 
@@ -361,7 +368,11 @@ impl Node {
         match (group.state, outcome) {
             (GroupState::Acquiring, Outcome::Done) => {
                 group.memory = Memory::Nothing;
-                let state = if group.claim { GroupState::Claimed } else { GroupState::Running };
+                let state = if group.claim {
+                    GroupState::Claimed
+                } else {
+                    GroupState::Running
+                };
                 group.set(state, now);
             }
             (GroupState::Acquiring, Outcome::Failed) => {
@@ -486,6 +497,3 @@ impl Node {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

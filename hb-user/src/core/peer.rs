@@ -1,7 +1,7 @@
 //! A peer, as a node sees it.
 
-use hb_ebpf::Nanos;
 use hb_ebpf::beat::{Groups, Status};
+use hb_ebpf::{Heard, Nanos};
 use serde::{Deserialize, Serialize};
 
 use super::GroupState;
@@ -47,6 +47,31 @@ pub struct Differs {
     pub settings: bool,
 }
 
+impl Differs {
+    /// By the digests of two configurations: 12 bits for haresources, 10 for the nodes, 10 for timers and rules.
+    #[must_use]
+    pub fn between(ours: u32, theirs: u32) -> Self {
+        let difference = ours ^ theirs;
+        Self {
+            groups: difference >> 20 != 0,
+            nodes: (difference >> 10) & 0x3ff != 0,
+            settings: difference & 0x3ff != 0,
+        }
+    }
+
+    /// Whether there is any.
+    #[must_use]
+    pub fn is_any(self) -> bool {
+        self.groups || self.nodes || self.settings
+    }
+
+    /// Whether the other's deadlines, and what it says of nodes, are good for our lease.
+    #[must_use]
+    pub fn keeps_our_time(self) -> bool {
+        !self.settings && !self.nodes
+    }
+}
+
 /// What the newest beat of a peer says, and what it tells of ours.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Sight {
@@ -68,6 +93,35 @@ pub struct Sight {
     pub heard_us: Nanos,
     /// In what its configuration differs from ours.
     pub differs: Differs,
+}
+
+impl Sight {
+    /// What a beat says; `confirmed` and `heard_us` are what its echo tells.
+    #[must_use]
+    pub fn of(heard: &Heard, echo: Echoed, differs: Differs) -> Self {
+        Self {
+            status: heard.status(),
+            maintenance: heard.maintenance(),
+            pings: heard.pings(),
+            present: heard.present,
+            groups: heard.groups,
+            hears_us: echo.hears_us,
+            confirmed: echo.confirmed,
+            heard_us: echo.heard_us,
+            differs,
+        }
+    }
+}
+
+/// What a peer's echo tells of our own beats.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Echoed {
+    /// Whether our beats reach it.
+    pub hears_us: bool,
+    /// The newest edition of our advert that it has taken in.
+    pub confirmed: u32,
+    /// When we sent the newest of our beats that it has heard.
+    pub heard_us: Nanos,
 }
 
 impl Default for Sight {
@@ -139,7 +193,7 @@ impl PeerView {
 
     /// Whether its deadlines and its view of nodes are such as ours.
     pub(super) fn keeps_our_time(&self) -> bool {
-        !self.sight.differs.settings && !self.sight.differs.nodes
+        self.sight.differs.keeps_our_time()
     }
 
     /// Whether it counts node `node` as present; of ourselves: as up.

@@ -3,7 +3,7 @@
 use hb_ebpf::beat::{Echo, Groups, Status};
 use hb_ebpf::{Heard, Incarnation, Nanos, Sequence};
 
-use super::GroupState;
+use super::{Failback, GroupSettings, GroupState, Quorum, Settings, StuckPolicy};
 
 /// The span `millis`, in milliseconds.
 pub(super) const fn ms(millis: u64) -> Nanos {
@@ -16,7 +16,7 @@ pub(super) fn beat(seen: Nanos, incarnation: u64, sequence: u64) -> Heard {
         seen,
         incarnation: Incarnation(incarnation),
         sequence: Sequence(sequence),
-        status: Status::Up as u32,
+        flags: Status::Up as u32,
         ..Heard::default()
     }
 }
@@ -28,6 +28,24 @@ pub(super) fn echoing(beat: Heard, incarnation: Incarnation, sequence: u32) -> H
         sequence,
     };
     Heard { echo, ..beat }
+}
+
+/// The settings of node `me` of so many nodes: groups that prefer the first node, beats every 100 ms, deadtime 500 ms.
+pub(super) fn settings(nodes: usize, me: usize, groups: usize) -> Settings {
+    Settings {
+        nodes,
+        me,
+        groups: vec![GroupSettings { preferred: 0 }; groups],
+        failback: Failback::Return,
+        quorum: if nodes > 2 { Quorum::Majority } else { Quorum::None },
+        deadtime: ms(500),
+        interval: ms(100),
+        takeover_delay: ms(0),
+        start_retry: ms(60_000),
+        stuck: StuckPolicy::Reboot,
+        fenced: vec![false; nodes],
+        fence_retry: ms(10_000),
+    }
 }
 
 /// The states of the first groups.

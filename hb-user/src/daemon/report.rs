@@ -64,7 +64,7 @@ impl Daemon {
         PeerStatus {
             name: self.cluster.nodes[node].clone(),
             state: contact(&view).into(),
-            hears_us: view.hears_us,
+            hears_us: view.sight.hears_us,
             config_matches: newest.map(|heard| heard.digest == self.cluster.digest()),
             links: self.links[peer]
                 .iter()
@@ -134,7 +134,7 @@ fn report_datapath(attached: &crate::datapath::Attached) -> DatapathStatus {
 
 /// A peer that is about to leave still counts as up, and to people that would look as if nothing had happened.
 fn contact(peer: &PeerView) -> &'static str {
-    match (peer.contact, peer.status) {
+    match (peer.contact, peer.sight.status) {
         (Contact::Up, Life::Leaving) => life(Life::Leaving),
         (Contact::Up, Life::Init | Life::Up) | (Contact::Unknown | Contact::Left | Contact::Dead, _) => {
             peer.contact.name()

@@ -13,7 +13,7 @@ use super::{Daemon, Places};
 use crate::clock;
 use crate::config::{AutoFailback, Cluster, node_id};
 use crate::control::{Server, ServerError};
-use crate::core::{self, Event, Failback, GroupSettings, Node, Timing};
+use crate::core::{self, Event, Failback, GroupSettings, Lease, Node, Quorum, StuckPolicy, Timing};
 use crate::datapath::{DatapathError, Mode, Program, Tables};
 use crate::incarnation::{self, IncarnationError};
 use crate::pulse::{Link, Means, Peer, Pulse, PulseError, Realtime, Settings, Signer, SocketError, Sockets, midstates};
@@ -61,7 +61,9 @@ impl Daemon {
         let incarnation = incarnation::next(&places.state, clock::unix_seconds())?;
 
         let now = clock::now();
-        let node = Node::new(ownership(&cluster), now);
+        let settings = ownership(&cluster);
+        let lease = Lease::new(&settings);
+        let node = Node::new(settings, now);
         let signing = cluster.keys.all.iter().find(|key| key.id == cluster.keys.signing);
         let pulse = Pulse::start(
             Settings {
@@ -75,6 +77,8 @@ impl Daemon {
                 signer: Signer::new(signing.map_or(&[], |key| key.secret.reveal())),
                 peers,
                 advert: node.advert(),
+                lease,
+                index: cluster.me,
             },
             Means {
                 liveness: program.liveness()?,
@@ -111,7 +115,7 @@ impl Daemon {
             _program: program,
             _lock: lock,
         };
-        daemon.feed(Event::Begin, now);
+        daemon.feed(Event::Begin);
         Ok(daemon)
     }
 }
@@ -160,6 +164,7 @@ fn peers(cluster: &Cluster) -> (Vec<usize>, Vec<Peer>) {
     let nodes: Vec<usize> = (0..cluster.nodes.len()).filter(|node| *node != cluster.me).collect();
     let mut slots = 0..;
     let peers = nodes.iter().map(|node| Peer {
+        index: *node,
         node: NodeId(node_id(&cluster.nodes[*node])),
         links: cluster
             .links
@@ -261,6 +266,18 @@ fn ownership(cluster: &Cluster) -> core::Settings {
             AutoFailback::On | AutoFailback::Legacy => Failback::Return,
             AutoFailback::Off => Failback::Stay,
         },
+        quorum: if cluster.nodes.len() > 2 {
+            Quorum::Majority
+        } else {
+            Quorum::None
+        },
+        deadtime: nanos(cluster.timers.deadtime),
+        interval: nanos(cluster.timers.keepalive),
+        takeover_delay: Nanos(0),
+        start_retry: Nanos::from_millis(60_000),
+        stuck: StuckPolicy::Hold,
+        fenced: vec![false; cluster.nodes.len()],
+        fence_retry: Nanos::from_millis(10_000),
     }
 }
 

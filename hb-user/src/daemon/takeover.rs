@@ -24,8 +24,16 @@ impl Record {
             Cause::Start
             | Cause::PeerLeft(_)
             | Cause::PeerFailed(_)
+            | Cause::PeerDeclined(_)
             | Cause::FailBack(_)
+            | Cause::Takeover(_)
+            | Cause::Standby
             | Cause::Conflict(_)
+            | Cause::Lease
+            | Cause::Sick
+            | Cause::Retry
+            | Cause::Cleanup
+            | Cause::Reload
             | Cause::Leave => None,
         };
         Self {
@@ -55,7 +63,7 @@ impl Record {
         Takeover {
             origin_monotonic_us: origin.as_micros(),
             group,
-            peer: peer(self.cause).and_then(|node| nodes.get(node).cloned()),
+            peer: self.cause.peer().and_then(|node| nodes.get(node).cloned()),
             cause: self.cause.name().into(),
             last_beat_us: last_beat.map(micros),
             deadline_us: self.silence.map(|silence| micros(silence.deadline)),
@@ -81,17 +89,6 @@ fn signed_micros(time: Nanos, origin: Nanos) -> i64 {
     let later = i64::try_from(time.since(origin).as_micros()).unwrap_or(i64::MAX);
     let earlier = i64::try_from(origin.since(time).as_micros()).unwrap_or(i64::MAX);
     later - earlier
-}
-
-fn peer(cause: Cause) -> Option<usize> {
-    match cause {
-        Cause::PeerDied(node)
-        | Cause::PeerLeft(node)
-        | Cause::PeerFailed(node)
-        | Cause::FailBack(node)
-        | Cause::Conflict(node) => Some(node),
-        Cause::Start | Cause::Leave => None,
-    }
 }
 
 #[cfg(test)]

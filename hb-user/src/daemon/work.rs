@@ -34,6 +34,7 @@ impl Task {
 #[derive(Debug)]
 pub(super) struct Finished {
     pub(super) group: usize,
+    pub(super) work: u32,
     pub(super) task: Task,
     pub(super) report: GroupReport,
 }
@@ -61,7 +62,7 @@ impl Works {
     }
 
     /// Begins a task. The core asks for the next of a group only when the last has ended.
-    pub(super) fn begin(&mut self, group: usize, task: Task, alone: bool) {
+    pub(super) fn begin(&mut self, group: usize, work: u32, task: Task, alone: bool) {
         let scripts = self.groups[group].clone();
         let context = if alone {
             self.alone.clone()
@@ -73,7 +74,12 @@ impl Works {
                 Task::Acquire { reassert } => group::acquire(&scripts, &context, reassert).await,
                 Task::Release => group::release(&scripts, &context).await,
             };
-            Finished { group, task, report }
+            Finished {
+                group,
+                work,
+                task,
+                report,
+            }
         });
     }
 

@@ -14,7 +14,7 @@ mod wake;
 use std::net::IpAddr;
 
 use aya::maps::{MapData, RingBuf};
-use hb_ebpf::{Heard, Incarnation, KeyId, Nanos, NodeId};
+use hb_ebpf::{Incarnation, KeyId, Nanos, NodeId, Sequence};
 
 pub use order::{News, Order, OrderSender};
 pub use realtime::Realtime;
@@ -23,8 +23,11 @@ pub use socket::{SocketError, Sockets};
 pub use stats::Stats;
 pub use wake::Doorbell;
 
-use crate::core::{Advert, Timing};
+use crate::core::{Advert, Lease, Timing};
 use crate::datapath::LivenessMap;
+
+/// A thread of the real-time class that is later than this was stopped.
+const OVERDUE: Nanos = Nanos::from_millis(5);
 
 /// What the thread needs to know.
 #[derive(Debug)]
@@ -33,6 +36,8 @@ pub struct Settings {
     pub me: NodeId,
     /// Our own life.
     pub incarnation: Incarnation,
+    /// Our index among the nodes of the cluster.
+    pub index: usize,
     /// The digest of our configuration.
     pub digest: u32,
     /// How long silences mean what.
@@ -47,11 +52,15 @@ pub struct Settings {
     pub peers: Vec<Peer>,
     /// What to say before the controller says otherwise.
     pub advert: Advert,
+    /// What our lease depends on.
+    pub lease: Lease,
 }
 
 /// One peer.
 #[derive(Clone, Debug)]
 pub struct Peer {
+    /// Its index among the nodes of the cluster.
+    pub index: usize,
     /// Its name in beats.
     pub node: NodeId,
     /// The ways to it.
@@ -122,6 +131,18 @@ impl Pulse {
         self.orders.send(Order::Advertise(advert));
     }
 
+    /// The news of a peer's beat have been taken in, and what follows from them was advertised.
+    pub fn take_in(&mut self, peer: usize, sequence: Sequence) {
+        self.orders.send(Order::TakenIn { peer, sequence });
+    }
+
+    /// Whether the thread should have woken a while ago, so that what we know may be old. It is of a higher class and
+    /// catches up at once.
+    #[must_use]
+    pub fn is_overdue(&self, now: Nanos) -> bool {
+        now > self.stats.planned().saturating_add(OVERDUE)
+    }
+
     /// Says what we said last until the peers have confirmed it, at most for a deadtime, and ends with [`News::Gone`].
     pub fn farewell(&mut self) {
         self.orders.send(Order::Farewell);
@@ -148,12 +169,4 @@ impl Drop for Pulse {
             let _ = thread.join();
         }
     }
-}
-
-/// The sequence and incarnation that a beat to a peer echoes.
-fn echo(heard: Option<&Heard>) -> hb_ebpf::beat::Echo {
-    heard.map_or_else(hb_ebpf::beat::Echo::default, |heard| hb_ebpf::beat::Echo {
-        incarnation: heard.incarnation.low(),
-        sequence: heard.sequence.low(),
-    })
 }

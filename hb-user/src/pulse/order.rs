@@ -1,9 +1,9 @@
 //! What the thread and the controller say to each other.
 
-use hb_ebpf::{Heard, Nanos};
+use hb_ebpf::{Heard, Nanos, Sequence};
 
 use super::wake::Bell;
-use crate::core::{Advert, Silence};
+use crate::core::{Advert, Echoed, Silence};
 
 /// From the thread to the controller.
 #[derive(Clone, Copy, Debug)]
@@ -14,8 +14,8 @@ pub enum News {
         peer: usize,
         /// Its newest beat.
         heard: Heard,
-        /// Whether our beats reach it.
-        hears_us: bool,
+        /// What it tells of ours.
+        echoed: Echoed,
     },
     /// A peer fell silent.
     Dead {
@@ -38,6 +38,16 @@ pub enum News {
         /// How late.
         late: Nanos,
     },
+    /// Our lease has ended, or begun. It has ended even if it began again at once.
+    Lease {
+        /// Which of the two.
+        held: bool,
+    },
+    /// This thread was stopped for longer than a deadtime, and is silent for one now.
+    Woke {
+        /// How late it woke.
+        late: Nanos,
+    },
     /// The kernel began to refuse beats, or takes them again.
     Sending {
         /// Why it refuses them.
@@ -52,6 +62,13 @@ pub enum News {
 pub enum Order {
     /// Say this from now on, and at once.
     Advertise(Advert),
+    /// The news of a peer's beat are known to whoever decides: say so, at once if they are any.
+    TakenIn {
+        /// Its index in the settings.
+        peer: usize,
+        /// The beat.
+        sequence: Sequence,
+    },
     /// Repeat what was said last until it is confirmed, then end.
     Farewell,
     /// End now.

@@ -12,6 +12,7 @@ pub struct Stats {
     last_send_error: AtomicI32,
     wakes: AtomicU64,
     latest_wake: AtomicU64,
+    planned: AtomicU64,
 }
 
 impl Stats {
@@ -46,6 +47,15 @@ impl Stats {
     #[must_use]
     pub fn worst_lateness(&self) -> Nanos {
         Nanos(self.latest_wake.load(Ordering::Relaxed))
+    }
+
+    /// When it means to wake next.
+    pub(super) fn planned(&self) -> Nanos {
+        Nanos(self.planned.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn plan(&self, wake: Nanos) {
+        self.planned.store(wake.0, Ordering::Relaxed);
     }
 
     pub(super) fn count_sent(&self) {

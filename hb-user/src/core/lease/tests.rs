@@ -2,7 +2,10 @@ use super::*;
 use crate::core::testing::{ms, settings};
 
 fn lease(nodes: usize, quorum: Quorum) -> Lease {
-    Lease::new(&Settings { quorum, ..settings(nodes, 0, 1) })
+    Lease::new(&Settings {
+        quorum,
+        ..settings(nodes, 0, 1)
+    })
 }
 
 #[test]
@@ -19,7 +22,11 @@ fn it_ends_a_deadtime_less_one_interval_after_the_beat_that_enough_others_heard_
     lease.hear(2, Some(ms(950)), true, true, ms(1000));
     assert_eq!(lease.until(ms(1000)), ms(950 + 400));
     lease.hear(3, Some(ms(970)), true, true, ms(1000));
-    assert_eq!(lease.until(ms(1000)), ms(970 + 400), "the second newest of the others counts");
+    assert_eq!(
+        lease.until(ms(1000)),
+        ms(970 + 400),
+        "the second newest of the others counts"
+    );
 }
 
 #[test]

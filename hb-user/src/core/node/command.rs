@@ -77,7 +77,10 @@ impl Node {
         match command {
             Command::Standby(_) => {
                 let after = After::Idle(Memory::Declined);
-                groups.into_iter().map(|index| self.release(index, Cause::Standby, after)).collect()
+                groups
+                    .into_iter()
+                    .map(|index| self.release(index, Cause::Standby, after))
+                    .collect()
             }
             Command::Takeover(_) => {
                 for index in groups {
@@ -95,7 +98,10 @@ impl Node {
                 self.maintenance = on;
                 if !on {
                     // What those said who are gone: nobody else can take it back.
-                    self.overridden = self.others().filter(|node| !self.peers[*node].is_up()).fold(0, |mask, node| mask | 1 << node);
+                    self.overridden = self
+                        .others()
+                        .filter(|node| !self.peers[*node].is_up())
+                        .fold(0, |mask, node| mask | 1 << node);
                 }
                 Vec::new()
             }

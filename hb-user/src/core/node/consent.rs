@@ -205,7 +205,10 @@ impl Node {
             if self.status != Status::Up || !self.groups[index].state.is_wanted() {
                 continue;
             }
-            let verdicts: Vec<_> = self.others().filter_map(|node| self.consent_of(node, index).err()).collect();
+            let verdicts: Vec<_> = self
+                .others()
+                .filter_map(|node| self.consent_of(node, index).err())
+                .collect();
             if !verdicts.iter().all(|waiting| matches!(waiting, Waiting::Fence(_))) {
                 continue;
             }
@@ -249,7 +252,9 @@ impl Node {
         if matches!(group.memory, Memory::Failed(_)) {
             return Some(Waiting::Retry);
         }
-        let other = self.others().find(|node| self.peers[*node].is_up() && !self.peers[*node].is_readable());
+        let other = self
+            .others()
+            .find(|node| self.peers[*node].is_up() && !self.peers[*node].is_readable());
         if let Some(node) = other {
             return Some(Waiting::Differs(node));
         }

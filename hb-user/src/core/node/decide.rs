@@ -65,7 +65,9 @@ impl Node {
         }
         if self.doubt.is_some() {
             // Whoever has it took it while we were frozen.
-            let owner = self.holders(index).find(|node| self.peers[*node].group(index).is_owned());
+            let owner = self
+                .holders(index)
+                .find(|node| self.peers[*node].group(index).is_owned());
             return owner.map(|owner| self.release(index, Cause::Conflict(owner), idle));
         }
         let winner = self.holders(index).find(|other| self.yields_to(*other, index));
@@ -139,7 +141,9 @@ impl Node {
 
     fn wished(&self, index: usize) -> Wish {
         let (group, me) = (&self.groups[index], self.settings.me);
-        let is_blind = self.others().any(|node| self.peers[node].is_up() && !self.peers[node].is_readable());
+        let is_blind = self
+            .others()
+            .any(|node| self.peers[node].is_up() && !self.peers[node].is_readable());
         if !self.may_act() || is_blind {
             return Wish::Nothing;
         }
@@ -238,9 +242,8 @@ impl Node {
         if group.state == GroupState::Asking {
             return Cause::FailBack(self.settings.me);
         }
-        let find = |is_it: &dyn Fn(&crate::core::PeerView) -> bool| {
-            self.others().find(|node| is_it(&self.peers[*node]))
-        };
+        let find =
+            |is_it: &dyn Fn(&crate::core::PeerView) -> bool| self.others().find(|node| is_it(&self.peers[*node]));
         let is_dead = |peer: &crate::core::PeerView| peer.contact == Contact::Dead;
         if let Some(node) = find(&|peer| is_dead(peer) && peer.group(index).is_held()) {
             return Cause::PeerDied(node);

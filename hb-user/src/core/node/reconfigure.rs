@@ -11,7 +11,10 @@ impl Node {
             // The lease that we are told of next counts; until then we go on as we were.
             self.lease = self.lease || !self.settings.is_leased();
         }
-        let peers = new.nodes.iter().map(|from| from.and_then(|from| self.peers.get(from).copied()));
+        let peers = new
+            .nodes
+            .iter()
+            .map(|from| from.and_then(|from| self.peers.get(from).copied()));
         self.peers = peers.map(|peer| peer.unwrap_or_else(PeerView::default)).collect();
         self.peers.resize(self.settings.nodes, PeerView::default());
         self.overridden = 0;
@@ -37,7 +40,11 @@ impl Node {
             self.groups.push(group.unwrap_or_else(|| Group::new(self.now)));
         }
         self.groups.resize(self.settings.groups.len(), Group::new(self.now));
-        let changed = new.groups.iter().enumerate().filter(|(_, carry)| matches!(carry, Carry::Changed(_)));
+        let changed = new
+            .groups
+            .iter()
+            .enumerate()
+            .filter(|(_, carry)| matches!(carry, Carry::Changed(_)));
         for (index, _) in changed {
             if self.groups.get(index).is_some_and(|group| group.state.is_owned()) {
                 actions.push(self.release(index, Cause::Reload, After::Idle(Memory::Nothing)));
