@@ -2,7 +2,7 @@
 
 use core::mem::MaybeUninit;
 
-use crate::beat::{self, Message, Status, Tag, Words};
+use crate::beat::{self, Flags, Message, Status, Tag, Words};
 use crate::frame::{self, Datagram, Frame, Window};
 use crate::hmac::Midstates;
 use crate::liveness::{Event, Heard};
@@ -111,7 +111,7 @@ fn recognise<'f, 'w, F: Frame, W: World>(
     if NodeId(payload.word(8)) != own.node {
         return Err(Verdict::Elsewhere);
     }
-    let key = world.key(KeyId(payload.byte(3))).ok_or(Verdict::UnknownKey)?;
+    let key = world.key(payload.key()).ok_or(Verdict::UnknownKey)?;
     if key.valid == 0 {
         return Err(Verdict::UnknownKey);
     }
@@ -129,7 +129,7 @@ fn recognise_start(first_word: u32) -> Result<(), Verdict> {
     if first_word >> 16 != u32::from(beat::MAGIC) {
         return Err(Verdict::Foreign);
     }
-    if (first_word >> 8) & 0xff != u32::from(beat::VERSION) {
+    if (first_word >> 12) & 0xf != u32::from(beat::VERSION) {
         return Err(Verdict::Version);
     }
     Ok(())
@@ -185,8 +185,8 @@ pub fn authenticate<W: World>(
 fn check_fields<M: Message>(message: &M) -> Result<(), Verdict> {
     let in_range = message.incarnation() != Incarnation(0)
         && message.sequence() != Sequence(0)
-        && message.promise_us() != 0
-        && message.status() <= Status::Leaving as u8;
+        && message.promise_ms() != 0
+        && message.flags() & Flags::STATUS <= Status::Leaving as u8;
     if in_range { Ok(()) } else { Err(Verdict::Field) }
 }
 
@@ -219,10 +219,11 @@ fn heard(message: &Words, seen: Nanos) -> Heard {
         incarnation: message.incarnation(),
         sequence: message.sequence(),
         digest: message.digest(),
-        promise_us: message.promise_us(),
+        promise_ms: message.promise_ms(),
+        present: message.present(),
         echo: message.echo(),
         groups: message.groups(),
-        status: u32::from(message.status()),
+        flags: u32::from(message.flags()),
     }
 }
 

@@ -1,15 +1,15 @@
 //! The layout of a beat: docs/PROTOCOL.md, byte by byte.
 //!
-//! All fields lie so that none but the sequence and the group states crosses a 32-bit word, because the kernel reads
-//! a beat as the words that SHA-1 wants anyway.
+//! All fields lie so that none but the incarnation and the sequence crosses a 32-bit word, because the kernel reads a
+//! beat as the words that SHA-1 wants anyway.
 
 use crate::frame::Window;
-use crate::{Incarnation, KeyId, NodeId, Sequence};
+use crate::{Incarnation, KeyId, Nanos, NodeId, Sequence};
 
 /// The first two bytes of a beat, `hb`.
 pub const MAGIC: u16 = 0x6862;
 /// The version that this code speaks.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 /// What the tag authenticates, in bytes. 55 is the most that fits one SHA-1 block with its padding.
 pub const MESSAGE_LEN: usize = 55;
 /// An HMAC-SHA1, in bytes.
@@ -18,6 +18,8 @@ pub const TAG_LEN: usize = 20;
 pub const LEN: usize = MESSAGE_LEN + TAG_LEN;
 /// How many resource groups a beat can speak of.
 pub const MAX_GROUPS: usize = 32;
+/// How many nodes a beat can speak of.
+pub const MAX_NODES: usize = 16;
 
 /// The first four bytes of Linux-HA's netstring packets.
 pub const LINUX_HA_NETSTRING: u32 = 0x2323_230a;
@@ -37,16 +39,18 @@ pub struct Beat {
     pub incarnation: Incarnation,
     /// A digest of the cluster's configuration, which must be alike on all nodes.
     pub digest: u32,
-    /// The next beat comes within this many microseconds. Never 0.
-    pub promise_us: u32,
+    /// The next beat comes within this many milliseconds. Never 0.
+    pub promise_ms: u16,
     /// What the sender last heard from the destination.
     pub echo: Echo,
     /// Which beat of this life. Never 0.
     pub sequence: Sequence,
-    /// Where the sender is in its life.
-    pub status: Status,
+    /// Where the sender is in its life, and what else it says in a bit or four.
+    pub flags: Flags,
     /// What it does with each resource group.
     pub groups: Groups,
+    /// Whom it counts as present: bit i is for node i in ha.cf's order, its own among them.
+    pub present: u16,
 }
 
 /// What a node last heard from the node that it talks to; all zero if nothing.
@@ -84,42 +88,96 @@ impl Status {
     }
 }
 
-/// The states of up to [`MAX_GROUPS`] resource groups, three bits each: group 0 in the most significant bits.
+/// What a beat says in its byte of flags.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Flags {
+    /// Where the sender is in its life.
+    pub status: Status,
+    /// Whether its operator asked it to touch nothing.
+    pub maintenance: bool,
+    /// Flips when the sender answers news out of turn: a change that means nothing, so that the receiver is woken.
+    pub answer: bool,
+    /// How many ping nodes and groups of them it reaches, up to [`Flags::MAX_PINGS`].
+    pub pings: u8,
+}
+
+impl Flags {
+    /// The greatest number of pings that a beat tells.
+    pub const MAX_PINGS: u8 = 15;
+
+    /// Where in the byte the status is.
+    pub(crate) const STATUS: u8 = 0b11;
+    const MAINTENANCE: u8 = 1 << 2;
+    const ANSWER: u8 = 1 << 3;
+    const PINGS: u32 = 4;
+
+    /// A status, and nothing else.
+    #[must_use]
+    pub const fn of(status: Status) -> Self {
+        Self {
+            status,
+            maintenance: false,
+            answer: false,
+            pings: 0,
+        }
+    }
+
+    /// What the byte says; `None` if its status is none.
+    #[must_use]
+    pub const fn decode(byte: u8) -> Option<Self> {
+        let Some(status) = Status::from_u8(byte & Self::STATUS) else {
+            return None;
+        };
+        Some(Self {
+            status,
+            maintenance: byte & Self::MAINTENANCE != 0,
+            answer: byte & Self::ANSWER != 0,
+            pings: byte >> Self::PINGS,
+        })
+    }
+
+    /// The byte. More pings than it can tell are as many as it can.
+    #[must_use]
+    pub const fn encode(self) -> u8 {
+        let pings = if self.pings > Self::MAX_PINGS {
+            Self::MAX_PINGS
+        } else {
+            self.pings
+        };
+        let maintenance = if self.maintenance { Self::MAINTENANCE } else { 0 };
+        let answer = if self.answer { Self::ANSWER } else { 0 };
+        self.status as u8 | maintenance | answer | (pings << Self::PINGS)
+    }
+}
+
+/// The states of up to [`MAX_GROUPS`] resource groups, four bits each: group 0 in the most significant bits.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[repr(C)]
-pub struct Groups(pub [u32; 3]);
+pub struct Groups(pub [u32; 4]);
 
 impl Groups {
-    /// The three bits of group `index`; 0 for an index out of range.
+    /// The four bits of group `index`; 0 for an index out of range.
     #[must_use]
     pub const fn get(self, index: usize) -> u8 {
         if index >= MAX_GROUPS {
             return 0;
         }
-        ((self.bits() >> Self::shift(index)) & 0b111) as u8
+        ((self.0[index / 8] >> Self::shift(index)) & 0xf) as u8
     }
 
-    /// These, with the three low bits of `state` for group `index`. An index out of range changes nothing.
+    /// These, with the four low bits of `state` for group `index`. An index out of range changes nothing.
     #[must_use]
-    pub const fn with(self, index: usize, state: u8) -> Self {
+    pub const fn with(mut self, index: usize, state: u8) -> Self {
         if index >= MAX_GROUPS {
             return self;
         }
-        let cleared = self.bits() & !(0b111 << Self::shift(index));
-        Self::from_bits(cleared | ((state as u128 & 0b111) << Self::shift(index)))
+        let cleared = self.0[index / 8] & !(0xf << Self::shift(index));
+        self.0[index / 8] = cleared | ((state as u32 & 0xf) << Self::shift(index));
+        self
     }
 
     const fn shift(index: usize) -> usize {
-        93 - 3 * index
-    }
-
-    const fn bits(self) -> u128 {
-        ((self.0[0] as u128) << 64) | ((self.0[1] as u128) << 32) | self.0[2] as u128
-    }
-
-    #[expect(clippy::cast_possible_truncation, reason = "the low word of what is left is wanted")]
-    const fn from_bits(bits: u128) -> Self {
-        Self([(bits >> 64) as u32, (bits >> 32) as u32, bits as u32])
+        28 - 4 * (index % 8)
     }
 }
 
@@ -160,14 +218,21 @@ pub trait Message {
         (self.at(0) >> 16) as u16
     }
 
+    /// The high half of the byte that it shares with the key.
     #[inline(always)]
     fn version(&self) -> u8 {
-        (self.at(0) >> 8) as u8
+        (self.at(0) >> 12) as u8 & 0xf
     }
 
     #[inline(always)]
     fn key(&self) -> KeyId {
-        KeyId(self.at(0) as u8)
+        KeyId((self.at(0) >> 8) as u8 & 0xf)
+    }
+
+    /// [`Flags::encode`]; the bits of the status may be none of [`Status`].
+    #[inline(always)]
+    fn flags(&self) -> u8 {
+        self.at(0) as u8
     }
 
     #[inline(always)]
@@ -182,7 +247,12 @@ pub trait Message {
 
     #[inline(always)]
     fn incarnation(&self) -> Incarnation {
-        Incarnation((u64::from(self.at(3)) << 32) | u64::from(self.at(4)))
+        Incarnation((u64::from(self.at(3)) << 16) | u64::from(self.at(4) >> 16))
+    }
+
+    #[inline(always)]
+    fn promise_ms(&self) -> u16 {
+        self.at(4) as u16
     }
 
     #[inline(always)]
@@ -191,36 +261,26 @@ pub trait Message {
     }
 
     #[inline(always)]
-    fn promise_us(&self) -> u32 {
-        self.at(6)
-    }
-
-    #[inline(always)]
     fn echo(&self) -> Echo {
         Echo {
-            incarnation: self.at(7),
-            sequence: self.at(8),
+            incarnation: self.at(6),
+            sequence: self.at(7),
         }
     }
 
     #[inline(always)]
-    fn sequence(&self) -> Sequence {
-        Sequence((u64::from(self.at(9)) << 16) | u64::from(self.at(10) >> 16))
-    }
-
-    /// The number of the status, which may be none of [`Status`].
-    #[inline(always)]
-    fn status(&self) -> u8 {
-        (self.at(10) >> 8) as u8
-    }
-
-    #[inline(always)]
     fn groups(&self) -> Groups {
-        Groups([
-            (self.at(10) << 24) | (self.at(11) >> 8),
-            (self.at(11) << 24) | (self.at(12) >> 8),
-            (self.at(12) << 24) | (self.at(13) >> 8),
-        ])
+        Groups([self.at(8), self.at(9), self.at(10), self.at(11)])
+    }
+
+    #[inline(always)]
+    fn sequence(&self) -> Sequence {
+        Sequence((u64::from(self.at(12)) << 8) | u64::from(self.at(13) >> 24))
+    }
+
+    #[inline(always)]
+    fn present(&self) -> u16 {
+        (self.at(13) >> 8) as u16
     }
 }
 
@@ -254,25 +314,32 @@ impl Words {
 }
 
 impl Beat {
+    /// An interval as a beat promises it: rounded up, not 0, and no more than the field can say.
+    #[must_use]
+    pub fn promise_ms(interval: Nanos) -> u16 {
+        let millis = interval.0.div_ceil(Nanos::from_millis(1).0);
+        u16::try_from(millis).unwrap_or(u16::MAX).max(1)
+    }
+
     /// The message, without the tag.
     #[must_use]
     pub fn encode(&self) -> [u8; MESSAGE_LEN] {
         let mut message = [0; MESSAGE_LEN];
         message[0..2].copy_from_slice(&MAGIC.to_be_bytes());
-        message[2] = VERSION;
-        message[3] = self.key.0;
+        message[2] = (VERSION << 4) | (self.key.0 & 0xf);
+        message[3] = self.flags.encode();
         message[4..8].copy_from_slice(&self.source.0.to_be_bytes());
         message[8..12].copy_from_slice(&self.destination.0.to_be_bytes());
-        message[12..20].copy_from_slice(&self.incarnation.0.to_be_bytes());
+        message[12..18].copy_from_slice(&self.incarnation.0.to_be_bytes()[2..]);
+        message[18..20].copy_from_slice(&self.promise_ms.to_be_bytes());
         message[20..24].copy_from_slice(&self.digest.to_be_bytes());
-        message[24..28].copy_from_slice(&self.promise_us.to_be_bytes());
-        message[28..32].copy_from_slice(&self.echo.incarnation.to_be_bytes());
-        message[32..36].copy_from_slice(&self.echo.sequence.to_be_bytes());
-        message[36..42].copy_from_slice(&self.sequence.0.to_be_bytes()[2..]);
-        message[42] = self.status as u8;
-        for (bytes, word) in message[43..55].chunks_exact_mut(4).zip(self.groups.0) {
+        message[24..28].copy_from_slice(&self.echo.incarnation.to_be_bytes());
+        message[28..32].copy_from_slice(&self.echo.sequence.to_be_bytes());
+        for (bytes, word) in message[32..48].chunks_exact_mut(4).zip(self.groups.0) {
             bytes.copy_from_slice(&word.to_be_bytes());
         }
+        message[48..53].copy_from_slice(&self.sequence.0.to_be_bytes()[3..]);
+        message[53..55].copy_from_slice(&self.present.to_be_bytes());
         message
     }
 }

@@ -2,7 +2,7 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use crate::beat::{Echo, Groups};
+use crate::beat::{Echo, Flags, Groups, Status};
 use crate::{Incarnation, Nanos, Sequence};
 
 /// The newest admitted beat of a link.
@@ -17,14 +17,48 @@ pub struct Heard {
     pub sequence: Sequence,
     /// The sender's digest of the configuration.
     pub digest: u32,
-    /// The sender's promise for the next beat, in microseconds.
-    pub promise_us: u32,
+    /// The sender's promise for the next beat, in milliseconds.
+    pub promise_ms: u16,
+    /// Whom the sender counts as present, by bits.
+    pub present: u16,
     /// What the sender had heard from us.
     pub echo: Echo,
     /// What the sender does with each resource group.
     pub groups: Groups,
-    /// The number of a [`crate::beat::Status`].
-    pub status: u32,
+    /// A byte of [`Flags`]. Four bytes that nobody reads follow.
+    pub flags: u32,
+}
+
+/// What the flags say. Admission lets none pass that say nothing; to be sure, such a sender is one that has started.
+impl Heard {
+    /// Where the sender is in its life.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.said().status
+    }
+
+    /// Whether its operator asked it to touch nothing.
+    #[must_use]
+    pub fn maintenance(&self) -> bool {
+        self.said().maintenance
+    }
+
+    /// What flips when the sender answers news out of turn.
+    #[must_use]
+    pub fn answer(&self) -> bool {
+        self.said().answer
+    }
+
+    /// How many ping nodes and groups of them it reaches.
+    #[must_use]
+    pub fn pings(&self) -> u8 {
+        self.said().pings
+    }
+
+    fn said(&self) -> Flags {
+        let byte = u8::try_from(self.flags).ok();
+        byte.and_then(Flags::decode).unwrap_or(Flags::of(Status::Init))
+    }
 }
 
 /// How many buckets the histogram of inter-arrival times has.
@@ -62,7 +96,7 @@ pub const HASH_BURST: u64 = 8;
 pub mod change {
     /// Another incarnation than before; the first beat ever included.
     pub const INCARNATION: u32 = 1;
-    /// The sender's status; [`crate::beat::Status::Leaving`] is one.
+    /// The sender's flags; [`crate::beat::Status::Leaving`] is in them.
     pub const STATUS: u32 = 2;
     /// The state of a resource group.
     pub const GROUPS: u32 = 4;
@@ -70,6 +104,8 @@ pub mod change {
     pub const DIGEST: u32 = 8;
     /// Which of our incarnations the sender hears.
     pub const ECHO: u32 = 16;
+    /// Whom the sender counts as present.
+    pub const PRESENT: u32 = 32;
 }
 
 /// What the ring buffer carries: an edge. The level is in the map.
@@ -112,12 +148,14 @@ impl Liveness {
         let before = self.newest();
         let difference = Difference {
             incarnation: heard.incarnation.0 ^ before.incarnation.0,
-            status: heard.status ^ before.status,
+            flags: heard.flags ^ before.flags,
             groups: (heard.groups.0[0] ^ before.groups.0[0])
                 | (heard.groups.0[1] ^ before.groups.0[1])
-                | (heard.groups.0[2] ^ before.groups.0[2]),
+                | (heard.groups.0[2] ^ before.groups.0[2])
+                | (heard.groups.0[3] ^ before.groups.0[3]),
             digest: heard.digest ^ before.digest,
             echo: heard.echo.incarnation ^ before.echo.incarnation,
+            present: u32::from(heard.present ^ before.present),
             gap: heard.seen.since(before.seen),
         };
         if difference.incarnation == 0 {
@@ -146,10 +184,11 @@ impl Liveness {
 #[derive(Clone, Copy, Debug)]
 pub struct Difference {
     incarnation: u64,
-    status: u32,
+    flags: u32,
     groups: u32,
     digest: u32,
     echo: u32,
+    present: u32,
     gap: Nanos,
 }
 
@@ -158,7 +197,7 @@ impl Difference {
     #[must_use]
     #[inline(always)]
     pub fn is_any(&self) -> bool {
-        self.incarnation | u64::from(self.status | self.groups | self.digest | self.echo) != 0
+        self.incarnation | u64::from(self.flags | self.groups | self.digest | self.echo | self.present) != 0
     }
 
     /// As bits of [`change`].
@@ -168,10 +207,11 @@ impl Difference {
         let bit = |difference: u32, bit| if difference == 0 { 0 } else { bit };
         let incarnation = if self.incarnation == 0 { 0 } else { change::INCARNATION };
         incarnation
-            | bit(self.status, change::STATUS)
+            | bit(self.flags, change::STATUS)
             | bit(self.groups, change::GROUPS)
             | bit(self.digest, change::DIGEST)
             | bit(self.echo, change::ECHO)
+            | bit(self.present, change::PRESENT)
     }
 
     /// The time between the two beats; `None` if they are not of one incarnation.

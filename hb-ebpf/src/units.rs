@@ -40,12 +40,16 @@ impl Nanos {
     }
 }
 
-/// One life of a daemon: greater for every start of a node, and unpredictable in its low 32 bits. 0 is nobody's.
+/// One life of a daemon, in 48 bits: greater for every start of a node, unpredictable in its low 16 bits, which are not
+/// all 0. 0 is nobody's.
 #[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
 #[repr(transparent)]
 pub struct Incarnation(pub u64);
 
 impl Incarnation {
+    /// The greatest incarnation that fits a beat.
+    pub const MAX: Self = Self((1 << 48) - 1);
+
     /// The low 32 bits, as a beat echoes them.
     #[must_use]
     #[expect(clippy::cast_possible_truncation, reason = "the low half is what is wanted")]
@@ -54,14 +58,14 @@ impl Incarnation {
     }
 }
 
-/// The number of a beat within its incarnation: from 1, 48 bits (at 1 kHz that lasts 8,900 years).
+/// The number of a beat within its incarnation: from 1, 40 bits (at 1 kHz that lasts 34 years).
 #[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
 #[repr(transparent)]
 pub struct Sequence(pub u64);
 
 impl Sequence {
     /// The greatest sequence that fits a beat.
-    pub const MAX: Self = Self((1 << 48) - 1);
+    pub const MAX: Self = Self((1 << 40) - 1);
 
     /// The low 32 bits, as a beat echoes them.
     #[must_use]

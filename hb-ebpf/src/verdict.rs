@@ -23,7 +23,7 @@ pub enum Verdict {
     UnknownNode = 7,
     /// From a known node, but not from an address of one of its links.
     Source = 8,
-    /// A field out of its range: an incarnation, a sequence or a promise of zero, or an unknown status.
+    /// A field out of its range: an incarnation, a sequence or a promise of zero, or a status that is none.
     Field = 9,
     /// From an earlier life of the sender.
     OldIncarnation = 10,

@@ -1,8 +1,8 @@
 //! The incarnation of this daemon: greater than all before it, on this host, across restarts, reboots and a clock that
 //! was set back; and not to be guessed.
 //!
-//! The high 32 bits are the Unix time in seconds, or one more than last time if that is greater; they are on disk
-//! before the first beat leaves. The low 32 bits are random.
+//! The high 32 of 48 bits are the Unix time in seconds, or one more than last time if that is greater; they are on disk
+//! before the first beat leaves. The low 16 bits are random.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -46,9 +46,14 @@ pub fn next(directory: &Path, unix_seconds: u64) -> Result<Incarnation, Incarnat
         found: last.unwrap_or_default().to_string(),
     })?;
     write(directory, &path, high)?;
-    // 0 in an echo means that nobody was heard.
-    let low = getrandom::u32().map_err(IncarnationError::Random)?.max(1);
-    Ok(Incarnation((u64::from(high) << 32) | u64::from(low)))
+    Ok(Incarnation((u64::from(high) << 16) | u64::from(random()?)))
+}
+
+/// A random number, but not 0: an echo of 0, in its low 32 bits, means that nobody was heard.
+fn random() -> Result<u16, IncarnationError> {
+    let mut bytes = [0; 2];
+    getrandom::fill(&mut bytes).map_err(IncarnationError::Random)?;
+    Ok(u16::from_ne_bytes(bytes).max(1))
 }
 
 /// The time, or what comes after `last`. A clock beyond 2106 is no better than one that stands still.

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use hb_ebpf::beat::{Beat, Echo, Groups, MAGIC, Status};
+use hb_ebpf::beat::{Beat, Echo, Flags, Groups, MAGIC, Status};
 use hb_ebpf::{Incarnation, KeyId, NodeId, Sequence};
 use hb_user::pulse::Signer;
 
@@ -161,16 +161,17 @@ pub fn beat(from: NodeId, to: NodeId) -> Beat {
         key: KeyId(1),
         source: from,
         destination: to,
-        incarnation: Incarnation(0x6920_f000_89ab_cdef),
+        incarnation: Incarnation(0x6920_f000_cdef),
         digest: 0xfeed_beef,
-        promise_us: 100_000,
+        promise_ms: 100,
         echo: Echo {
             incarnation: 0x0123_4567,
             sequence: 41,
         },
         sequence: Sequence(42),
-        status: Status::Up,
-        groups: Groups::default().with(0, 2),
+        flags: Flags::of(Status::Up),
+        groups: Groups::default().with(0, 4),
+        present: 0b11,
     }
 }
 

@@ -1,7 +1,7 @@
 //! docs/PROTOCOL.md says what the code does.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use hb_ebpf::beat::{Beat, Echo, Groups, LEN, Status};
+use hb_ebpf::beat::{Beat, Echo, Flags, Groups, LEN, Status};
 use hb_ebpf::{Incarnation, KeyId, NodeId, Sequence, Verdict};
 use hb_tests::frames::{KEY, signed};
 use hb_user::config::node_id;
@@ -13,16 +13,20 @@ fn example() -> Beat {
         key: KeyId(1),
         source: NodeId(node_id("primary")),
         destination: NodeId(node_id("secondary")),
-        incarnation: Incarnation(0x6920_f000_89ab_cdef),
+        incarnation: Incarnation(0x6920_f000_cdef),
         digest: 0x40a2_cb06,
-        promise_us: 100_000,
+        promise_ms: 100,
         echo: Echo {
-            incarnation: 0x0123_4567,
+            incarnation: 0xef9c_4567,
             sequence: 41,
         },
         sequence: Sequence(42),
-        status: Status::Up,
-        groups: Groups::default().with(0, 2),
+        flags: Flags {
+            pings: 2,
+            ..Flags::of(Status::Up)
+        },
+        groups: Groups::default().with(0, 4).with(2, 9),
+        present: 0b11,
     }
 }
 

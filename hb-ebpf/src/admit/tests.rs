@@ -38,11 +38,12 @@ fn beat(sequence: u64) -> Beat {
         destination: US,
         incarnation: Incarnation(77),
         digest: 5,
-        promise_us: 100_000,
+        promise_ms: 100,
         echo: Echo::default(),
         sequence: Sequence(sequence),
-        status: Status::Up,
+        flags: Flags::of(Status::Up),
         groups: Groups::default(),
+        present: 0b11,
     }
 }
 
@@ -90,16 +91,17 @@ fn a_good_beat_is_recorded_and_announced() {
         incarnation: Incarnation(77),
         sequence: Sequence(9),
         digest: 5,
-        promise_us: 100_000,
+        promise_ms: 100,
+        present: 0b11,
         echo: Echo::default(),
         groups: Groups::default(),
-        status: 1,
+        flags: 1,
     };
     assert_eq!(world.link(0).heard(), Some(expected));
     let first = Event {
         seen: Nanos(1_000),
         slot: 0,
-        changes: change::INCARNATION | change::STATUS | change::DIGEST,
+        changes: change::INCARNATION | change::STATUS | change::DIGEST | change::PRESENT,
     };
     assert_eq!(world.take_events(), [first]);
 
@@ -123,16 +125,20 @@ fn verdicts_come_from_cheap_to_expensive() {
         (Verdict::Foreign, frame(b"")),
         (Verdict::Foreign, with_byte(0, b'H')),
         (Verdict::Foreign, with_byte(1, b'B')),
-        (Verdict::Version, with_byte(2, 0)),
-        (Verdict::Version, with_byte(2, 2)),
-        (Verdict::Length, frame(b"hb\x01\x01")),
+        (Verdict::Version, with_byte(2, 0x01)),
+        (Verdict::Version, with_byte(2, 0x11)),
+        (Verdict::Version, with_byte(2, 0x31)),
+        (Verdict::Version, with_byte(2, 0xf1)),
+        (Verdict::Version, frame(b"hb\x11\x01")),
+        (Verdict::Length, frame(b"hb\x21\x01")),
         (Verdict::Elsewhere, with_byte(11, 3)),
-        (Verdict::UnknownKey, with_byte(3, 0)),
-        (Verdict::UnknownKey, with_byte(3, 2)),
-        (Verdict::UnknownKey, with_byte(3, 255)),
+        (Verdict::UnknownKey, with_byte(2, 0x20)),
+        (Verdict::UnknownKey, with_byte(2, 0x22)),
+        (Verdict::UnknownKey, with_byte(2, 0x2f)),
         (Verdict::UnknownNode, with_byte(7, 9)),
         (Verdict::Source, stranger),
-        (Verdict::Field, with_byte(42, 3)),
+        (Verdict::Field, with_byte(3, 3)),
+        (Verdict::Field, with_byte(3, 0xff)),
         (
             Verdict::Field,
             good(&Beat {
@@ -144,7 +150,7 @@ fn verdicts_come_from_cheap_to_expensive() {
         (
             Verdict::Field,
             good(&Beat {
-                promise_us: 0,
+                promise_ms: 0,
                 ..beat(1)
             }),
         ),

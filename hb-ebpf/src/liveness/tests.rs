@@ -10,17 +10,18 @@ use super::*;
 
 #[test]
 fn layouts_are_pinned() {
-    assert_eq!(size_of::<Heard>(), 56);
+    assert_eq!(size_of::<Heard>(), 64);
     assert_eq!(offset_of!(Heard, seen), 0);
     assert_eq!(offset_of!(Heard, incarnation), 8);
     assert_eq!(offset_of!(Heard, sequence), 16);
     assert_eq!(offset_of!(Heard, digest), 24);
-    assert_eq!(offset_of!(Heard, promise_us), 28);
+    assert_eq!(offset_of!(Heard, promise_ms), 28);
+    assert_eq!(offset_of!(Heard, present), 30);
     assert_eq!(offset_of!(Heard, echo), 32);
     assert_eq!(offset_of!(Heard, groups), 40);
-    assert_eq!(offset_of!(Heard, status), 52);
+    assert_eq!(offset_of!(Heard, flags), 56);
 
-    assert_eq!(size_of::<Liveness>(), 408);
+    assert_eq!(size_of::<Liveness>(), 424);
     assert_eq!(
         size_of::<Liveness>() % 8,
         0,
@@ -28,12 +29,12 @@ fn layouts_are_pinned() {
     );
     assert_eq!(align_of::<Liveness>(), 8);
     assert_eq!(offset_of!(Liveness, heard), 0);
-    assert_eq!(offset_of!(Liveness, accepted), 112);
-    assert_eq!(offset_of!(Liveness, lost), 120);
-    assert_eq!(offset_of!(Liveness, duplicates), 128);
-    assert_eq!(offset_of!(Liveness, longest_gap), 136);
-    assert_eq!(offset_of!(Liveness, budget), 144);
-    assert_eq!(offset_of!(Liveness, gaps), 152);
+    assert_eq!(offset_of!(Liveness, accepted), 128);
+    assert_eq!(offset_of!(Liveness, lost), 136);
+    assert_eq!(offset_of!(Liveness, duplicates), 144);
+    assert_eq!(offset_of!(Liveness, longest_gap), 152);
+    assert_eq!(offset_of!(Liveness, budget), 160);
+    assert_eq!(offset_of!(Liveness, gaps), 168);
 
     assert_eq!(size_of::<Event>(), 16);
     assert_eq!(offset_of!(Event, seen), 0);
@@ -44,19 +45,44 @@ fn layouts_are_pinned() {
 /// A beat whose every field tells its number, so that a mix of two shows.
 fn numbered(number: u64) -> Heard {
     let low = u32::try_from(number & 0xffff_ffff).expect("masked");
+    let lowest = u16::try_from(number & 0xffff).expect("masked");
     Heard {
         seen: Nanos(number),
         incarnation: Incarnation(7),
         sequence: Sequence(number),
         digest: low,
-        promise_us: low,
+        promise_ms: lowest,
+        present: lowest,
         echo: Echo {
             incarnation: low,
             sequence: low,
         },
-        groups: Groups([low; 3]),
-        status: low,
+        groups: Groups([low; 4]),
+        flags: low,
     }
+}
+
+#[test]
+fn flags_are_told_apart() {
+    let flags = Flags {
+        status: Status::Leaving,
+        maintenance: true,
+        answer: false,
+        pings: 9,
+    };
+    let heard = Heard {
+        flags: flags.encode().into(),
+        ..numbered(1)
+    };
+    let said = (heard.status(), heard.maintenance(), heard.answer(), heard.pings());
+    assert_eq!(said, (Status::Leaving, true, false, 9));
+    let other = Heard { flags: 0b1001, ..heard };
+    assert_eq!(
+        (other.status(), other.maintenance(), other.answer()),
+        (Status::Up, false, true)
+    );
+    assert_eq!(Heard { flags: 3, ..heard }.status(), Status::Init, "is never admitted");
+    assert_eq!(Heard { flags: 256, ..heard }.status(), Status::Init);
 }
 
 #[test]
@@ -98,7 +124,7 @@ fn gaps_in_the_sequence_are_lost_beats() {
 #[test]
 fn each_field_that_matters_is_a_change() {
     let steady = numbered(5);
-    let changes: [(u32, Heard); 8] = [
+    let changes: [(u32, Heard); 11] = [
         (
             change::INCARNATION,
             Heard {
@@ -113,25 +139,40 @@ fn each_field_that_matters_is_a_change() {
                 ..steady
             },
         ),
-        (change::STATUS, Heard { status: 4, ..steady }),
+        (change::STATUS, Heard { flags: 4, ..steady }),
         (
             change::GROUPS,
             Heard {
-                groups: Groups([4, 5, 5]),
+                groups: Groups([4, 5, 5, 5]),
                 ..steady
             },
         ),
         (
             change::GROUPS,
             Heard {
-                groups: Groups([5, 4, 5]),
+                groups: Groups([5, 4, 5, 5]),
                 ..steady
             },
         ),
         (
             change::GROUPS,
             Heard {
-                groups: Groups([5, 5, 4]),
+                groups: Groups([5, 5, 4, 5]),
+                ..steady
+            },
+        ),
+        (
+            change::GROUPS,
+            Heard {
+                groups: Groups([5, 5, 5, 4]),
+                ..steady
+            },
+        ),
+        (change::PRESENT, Heard { present: 4, ..steady }),
+        (
+            change::PRESENT,
+            Heard {
+                present: 5 | 1 << 15,
                 ..steady
             },
         ),
@@ -166,7 +207,7 @@ fn what_changes_with_every_beat_is_no_change() {
     let difference = liveness.record(&Heard {
         seen: Nanos(99),
         sequence: Sequence(9),
-        promise_us: 9,
+        promise_ms: 9,
         echo: Echo {
             sequence: 9,
             ..numbered(5).echo

@@ -280,7 +280,7 @@ fn is_later(a: u32, b: u32) -> bool {
 /// Whether two beats differ in what ownership depends on.
 fn says_other(a: &Heard, b: &Heard) -> bool {
     a.incarnation != b.incarnation
-        || a.status != b.status
+        || a.flags != b.flags
         || a.groups != b.groups
         || a.digest != b.digest
         || a.echo.incarnation != b.echo.incarnation
@@ -291,10 +291,7 @@ fn says_other(a: &Heard, b: &Heard) -> bool {
 /// Admission lets no other number pass.
 #[must_use]
 pub fn status_of(heard: &Heard) -> Status {
-    u8::try_from(heard.status)
-        .ok()
-        .and_then(Status::from_u8)
-        .unwrap_or(Status::Init)
+    heard.status()
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What a node does with a resource group: three bits of a beat.
+//! What a node does with a resource group: four bits of a beat.
 
 /// What a node does with a resource group.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
@@ -33,7 +33,8 @@ impl GroupState {
         Self::Claimed,
     ];
 
-    /// The state of three bits of a beat. 7 is reserved and read as [`GroupState::Stuck`]: better no owner than two.
+    /// The state of four bits of a beat. The others are reserved and read as [`GroupState::Stuck`]: better no owner than
+    /// two.
     #[must_use]
     pub fn from_bits(bits: u8) -> Self {
         Self::ALL.get(usize::from(bits)).copied().unwrap_or(Self::Stuck)

@@ -16,7 +16,7 @@ pub(super) fn beat(seen: Nanos, incarnation: u64, sequence: u64) -> Heard {
         seen,
         incarnation: Incarnation(incarnation),
         sequence: Sequence(sequence),
-        status: Status::Up as u32,
+        flags: Status::Up as u32,
         ..Heard::default()
     }
 }

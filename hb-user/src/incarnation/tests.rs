@@ -1,7 +1,7 @@
 use super::*;
 
 fn high(incarnation: Incarnation) -> u64 {
-    incarnation.0 >> 32
+    incarnation.0 >> 16
 }
 
 #[test]
@@ -21,13 +21,14 @@ fn follows_the_clock_and_never_goes_back() {
 #[test]
 fn has_low_bits_that_differ() {
     let directory = tempfile::tempdir().expect("a directory");
-    let lows: std::collections::HashSet<u32> = (0..20)
-        .map(|_| next(directory.path(), 1).expect("an incarnation").low())
+    let lows: std::collections::HashSet<u64> = (0..20)
+        .map(|_| next(directory.path(), 1).expect("an incarnation").0 & 0xffff)
         .collect();
     assert!(
         lows.len() > 15,
-        "20 random numbers of 32 bits hardly ever meet: {lows:?}"
+        "20 random numbers of 16 bits hardly ever meet: {lows:?}"
     );
+    assert!(!lows.contains(&0), "an echo of 0 would mean nobody");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::mpsc;
 
-use hb_ebpf::beat::{Beat, Status};
+use hb_ebpf::beat::{Beat, Flags, Status};
 use hb_ebpf::{Nanos, Sequence};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -281,13 +281,12 @@ impl Beating {
                 destination: peer.node,
                 incarnation: self.settings.incarnation,
                 digest: self.settings.digest,
-                promise_us: u32::try_from(self.settings.interval.as_micros())
-                    .unwrap_or(u32::MAX)
-                    .max(1),
+                promise_ms: Beat::promise_ms(self.settings.interval),
                 echo: echo(watched.detector.newest()),
                 sequence: self.sequence,
-                status: self.advert.status,
+                flags: Flags::of(self.advert.status),
                 groups: self.advert.groups,
+                present: u16::MAX,
             };
             let bytes = self.settings.signer.sign(&beat.encode());
             for route in &watched.routes {

@@ -1,6 +1,6 @@
 //! What is accepted, and what is recorded of it.
 
-use hb_ebpf::beat::{Beat, Echo, Groups, Status};
+use hb_ebpf::beat::{Beat, Echo, Flags, Groups, Status};
 use hb_ebpf::{Heard, Incarnation, Nanos, Sequence, Verdict};
 use hb_tests::frames::{KEY, signed};
 use hb_user::clock;
@@ -13,16 +13,22 @@ use crate::rig::{
 fn a_good_beat_is_recorded_in_every_field() {
     let mut rig = Rig::new();
     let beat = Beat {
-        incarnation: Incarnation(0x3132_3334_3536_3738),
+        incarnation: Incarnation(0x3132_3334_3536),
         digest: 0x4142_4344,
-        promise_us: 0x5152_5354,
+        promise_ms: 0x5152,
         echo: Echo {
             incarnation: 0x6162_6364,
             sequence: 0x7172_7374,
         },
-        status: Status::Leaving,
-        groups: Groups([0x9192_9394, 0xa1a2_a3a4, 0xb1b2_b3b4]),
-        ..numbered(0x8182_8384_8586)
+        flags: Flags {
+            status: Status::Leaving,
+            maintenance: true,
+            answer: false,
+            pings: 13,
+        },
+        groups: Groups([0x9192_9394, 0xa1a2_a3a4, 0xb1b2_b3b4, 0xc1c2_c3c4]),
+        present: 0xd1d2,
+        ..numbered(0x81_8283_8485)
     };
     let before = clock::now();
     rig.expect(&frame(&beat), Verdict::Accepted, 0);
@@ -38,10 +44,11 @@ fn a_good_beat_is_recorded_in_every_field() {
         incarnation: beat.incarnation,
         sequence: beat.sequence,
         digest: beat.digest,
-        promise_us: beat.promise_us,
+        promise_ms: beat.promise_ms,
+        present: beat.present,
         echo: beat.echo,
         groups: beat.groups,
-        status: 2,
+        flags: 0xd6,
     };
     assert_eq!(snapshot(rig.link(0)), (1, Some(expected), 0, 0, Nanos(0), [0; 32]));
     for slot in 1..4 {
@@ -59,22 +66,29 @@ fn fields_may_have_their_extreme_values() {
         Beat {
             incarnation: Incarnation(1),
             digest: 0,
-            promise_us: 1,
+            promise_ms: 1,
             echo: Echo::default(),
-            status: Status::Init,
+            flags: Flags::of(Status::Init),
             groups: Groups::default(),
+            present: 0,
             ..numbered(1)
         },
         Beat {
-            incarnation: Incarnation(u64::MAX),
+            incarnation: Incarnation::MAX,
             digest: u32::MAX,
-            promise_us: u32::MAX,
+            promise_ms: u16::MAX,
             echo: Echo {
                 incarnation: u32::MAX,
                 sequence: u32::MAX,
             },
-            status: Status::Leaving,
-            groups: Groups([u32::MAX; 3]),
+            flags: Flags {
+                status: Status::Leaving,
+                maintenance: true,
+                answer: true,
+                pings: Flags::MAX_PINGS,
+            },
+            groups: Groups([u32::MAX; 4]),
+            present: u16::MAX,
             ..numbered(Sequence::MAX.0)
         },
     ];
@@ -83,6 +97,8 @@ fn fields_may_have_their_extreme_values() {
         rig.expect(&frame(&beat), Verdict::Accepted, 0);
         let heard = rig.link(0).heard().unwrap();
         assert_eq!((heard.groups, heard.sequence), (beat.groups, beat.sequence));
+        assert_eq!((heard.promise_ms, heard.present), (beat.promise_ms, beat.present));
+        assert_eq!(heard.flags, u32::from(beat.flags.encode()));
     }
 }
 

@@ -1,6 +1,6 @@
 //! What is announced: transitions, and nothing else.
 
-use hb_ebpf::beat::{Beat, Echo, Groups, Status};
+use hb_ebpf::beat::{Beat, Echo, Flags, Groups, Status};
 use hb_ebpf::liveness::{Event, change};
 use hb_ebpf::{Incarnation, Verdict};
 use hb_tests::frames::{KEY, signed};
@@ -12,7 +12,7 @@ fn heard_one() -> Rig {
     let mut rig = Rig::new();
     rig.run(&frame(&numbered(1)), 1);
     let seen = rig.link(0).heard().unwrap().seen;
-    let all = change::INCARNATION | change::STATUS | change::GROUPS | change::DIGEST | change::ECHO;
+    let all = change::INCARNATION | change::STATUS | change::GROUPS | change::DIGEST | change::ECHO | change::PRESENT;
     let first = Event {
         seen,
         slot: 0,
@@ -28,7 +28,7 @@ fn a_steady_beat_is_no_event() {
     for sequence in 2..100 {
         let beat = Beat {
             // These change all the time.
-            promise_us: u32::try_from(sequence).unwrap(),
+            promise_ms: u16::try_from(sequence).unwrap(),
             echo: Echo {
                 sequence: u32::try_from(sequence).unwrap(),
                 ..numbered(1).echo
@@ -48,21 +48,29 @@ fn each_change_is_an_event_once() {
         (
             change::INCARNATION,
             Beat {
-                incarnation: Incarnation(u64::MAX),
+                incarnation: Incarnation::MAX,
                 ..steady
             },
         ),
         (
             change::STATUS,
             Beat {
-                status: Status::Leaving,
+                flags: Flags::of(Status::Leaving),
                 ..steady
             },
         ),
         (
             change::STATUS,
             Beat {
-                status: Status::Init,
+                flags: Flags::of(Status::Init),
+                ..steady
+            },
+        ),
+        (change::PRESENT, Beat { present: 1, ..steady }),
+        (
+            change::PRESENT,
+            Beat {
+                present: steady.present | 1 << 15,
                 ..steady
             },
         ),
@@ -100,25 +108,47 @@ fn each_change_is_an_event_once() {
         (
             change::STATUS | change::DIGEST,
             Beat {
-                status: Status::Leaving,
+                flags: Flags::of(Status::Leaving),
                 digest: 0,
                 ..steady
             },
         ),
     ];
     for (changes, beat) in changes {
-        let mut rig = heard_one();
-        rig.run(&frame(&beat), 1);
-        let seen = rig.link(0).heard().unwrap().seen;
-        assert_eq!(rig.take_events(), [Event { seen, slot: 0, changes }]);
-        let next = Beat {
-            sequence: numbered(3).sequence,
-            ..beat
-        };
-        rig.run(&frame(&next), 1);
-        assert_eq!(rig.link(0).accepted(), 3);
-        assert_eq!(rig.take_events(), []);
+        is_announced_once(&beat, changes);
     }
+}
+
+#[test]
+fn each_flag_is_news() {
+    let up = numbered(2).flags;
+    let changed = [
+        Flags {
+            maintenance: true,
+            ..up
+        },
+        Flags { answer: true, ..up },
+        Flags { pings: 8, ..up },
+    ];
+    for flags in changed {
+        is_announced_once(&Beat { flags, ..numbered(2) }, change::STATUS);
+    }
+}
+
+/// The second beat of a link is news for what it changes, and a third that says the same is none.
+#[track_caller]
+fn is_announced_once(beat: &Beat, changes: u32) {
+    let mut rig = heard_one();
+    rig.run(&frame(beat), 1);
+    let seen = rig.link(0).heard().unwrap().seen;
+    assert_eq!(rig.take_events(), [Event { seen, slot: 0, changes }]);
+    let next = Beat {
+        sequence: numbered(3).sequence,
+        ..*beat
+    };
+    rig.run(&frame(&next), 1);
+    assert_eq!(rig.link(0).accepted(), 3);
+    assert_eq!(rig.take_events(), []);
 }
 
 #[test]
@@ -136,7 +166,7 @@ fn an_event_names_its_link() {
 
 fn leaving(sequence: u64) -> Beat {
     Beat {
-        status: Status::Leaving,
+        flags: Flags::of(Status::Leaving),
         ..numbered(sequence)
     }
 }

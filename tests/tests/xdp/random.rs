@@ -1,6 +1,6 @@
 //! Frames that nobody thought of: the kernel and the host must agree on them, and accept none that is not signed.
 
-use hb_ebpf::beat::{Beat, Groups, Status};
+use hb_ebpf::beat::{Beat, Flags, Groups};
 use hb_ebpf::{Incarnation, NodeId, Sequence, Verdict};
 use hb_tests::frames::{KEY, signed};
 use proptest::prelude::*;
@@ -75,8 +75,10 @@ struct Step {
     life: u64,
     sequence: u64,
     other_key: bool,
-    status: u8,
+    /// As a beat carries them.
+    flags: u8,
     group: u8,
+    present: u16,
     /// What is done to the frame: a byte, and the bits to change in it.
     mutation: Option<(usize, u8)>,
     vlan: bool,
@@ -94,10 +96,11 @@ impl Step {
         let (source, (address, _)) = LINKS[self.link];
         let mut beat = Beat {
             source,
-            incarnation: Incarnation((self.life << 32) | 7),
+            incarnation: Incarnation((self.life << 16) | 7),
             sequence: Sequence(self.sequence),
-            status: Status::from_u8(self.status).unwrap(),
-            groups: Groups::default().with(3, self.group),
+            flags: Flags::decode(self.flags).unwrap(),
+            groups: Groups::default().with(3, self.group).with(28, self.group),
+            present: self.present,
             ..numbered(1)
         };
         let mut key = KEY;
@@ -122,15 +125,20 @@ fn any_step() -> impl Strategy<Value = Step> {
         3 => Just(None),
         1 => (0..200_usize, 1..=255_u8).prop_map(Some),
     ];
-    let beat = (0..LINKS.len(), 1..5_u64, 0..12_u64, 0..3_u8, 0..8_u8);
+    // Few values, so that some beats say what the one before said.
+    let flags = (0..3_u8, 0..2_u8, 0..2_u8, prop_oneof![Just(0), Just(15_u8)])
+        .prop_map(|(status, maintenance, answer, pings)| status | maintenance << 2 | answer << 3 | pings << 4);
+    let present = prop_oneof![Just(1), Just(3), Just(0x8001_u16)];
+    let beat = (0..LINKS.len(), 1..5_u64, 0..12_u64, flags, 0..16_u8, present);
     (beat, any::<bool>(), any::<bool>(), mutation).prop_map(
-        |((link, life, sequence, status, group), other_key, vlan, mutation)| Step {
+        |((link, life, sequence, flags, group, present), other_key, vlan, mutation)| Step {
             link,
             life,
             sequence,
             other_key,
-            status,
+            flags,
             group,
+            present,
             mutation,
             vlan,
         },
@@ -151,7 +159,7 @@ proptest! {
         let mut accepted = 0;
         for step in steps {
             let slot = LINKS[step.link].1.1;
-            let newest = rig.link(slot).heard().map_or(0, |heard| heard.incarnation.0 >> 32);
+            let newest = rig.link(slot).heard().map_or(0, |heard| heard.incarnation.0 >> 16);
             if step.life > newest || step.mutation.is_some() {
                 claims[step.link] += 1;
                 if claims[step.link] > 8 {

@@ -18,10 +18,11 @@ fn with_byte(at: usize, value: u8) -> Vec<u8> {
 #[test]
 fn a_field_that_is_wrong_under_a_good_tag_is_refused_by_its_own_verdict() {
     let mut rig = Rig::new();
-    for version in [0, 2, 255] {
+    // The version is the high half of the byte; version 1 had a byte 0x01 for it.
+    for version in [0x01, 0x11, 0x31, 0xa1, 0xf1] {
         rig.expect(&with_byte(2, version), Verdict::Version, None);
     }
-    for key in [0, 2, 14, 16, 128, 255] {
+    for key in [0, 2, 8, 14] {
         let beat = Beat {
             key: KeyId(key),
             ..numbered(42)
@@ -32,8 +33,8 @@ fn a_field_that_is_wrong_under_a_good_tag_is_refused_by_its_own_verdict() {
         let beat = Beat { source, ..numbered(42) };
         rig.expect(&frame(&beat), Verdict::UnknownNode, None);
     }
-    for status in [3, 4, 128, 255] {
-        rig.expect(&with_byte(42, status), Verdict::Field, 0);
+    for flags in [3, 0x07, 0x0b, 0xf3, 0xff] {
+        rig.expect(&with_byte(3, flags), Verdict::Field, 0);
     }
     let zeros = [
         Beat {
@@ -41,7 +42,7 @@ fn a_field_that_is_wrong_under_a_good_tag_is_refused_by_its_own_verdict() {
             ..numbered(42)
         },
         Beat {
-            promise_us: 0,
+            promise_ms: 0,
             ..numbered(42)
         },
         numbered(0),
@@ -79,14 +80,14 @@ fn a_source_that_is_not_a_link_of_the_node_is_refused() {
 fn expected_for(at: usize) -> &'static [Verdict] {
     match at {
         0..2 => &[Verdict::Foreign],
-        2 => &[Verdict::Version],
-        // Another key's number, or 1 with one bit more.
-        3 => &[Verdict::UnknownKey],
+        // Another version, or another key's number.
+        2 => &[Verdict::Version, Verdict::UnknownKey],
+        // Up becomes init, a status that is none, or keeps its bits.
+        3 => &[Verdict::Field, Verdict::Tag],
         4..8 => &[Verdict::UnknownNode],
         8..12 => &[Verdict::Elsewhere],
-        12..20 => &[Verdict::OldIncarnation, Verdict::Tag, Verdict::Budget],
-        36..42 => &[Verdict::OldSequence, Verdict::Duplicate, Verdict::Tag],
-        42 => &[Verdict::Field, Verdict::Tag],
+        12..18 => &[Verdict::OldIncarnation, Verdict::Tag, Verdict::Budget],
+        48..53 => &[Verdict::OldSequence, Verdict::Duplicate, Verdict::Tag],
         _ => &[Verdict::Tag],
     }
 }
@@ -141,7 +142,7 @@ fn beats_of_every_other_length_are_refused() {
 fn another_version_of_another_length_is_another_version() {
     let mut rig = Rig::new();
     let mut payload = signed(&numbered(1), KEY);
-    payload[2] = 2;
+    payload[2] = 0x31;
     payload.push(0);
     rig.expect(&datagram(payload).frame(), Verdict::Version, None);
 }

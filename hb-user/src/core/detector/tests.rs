@@ -219,7 +219,7 @@ fn one_dead_link_of_two_kills_nobody() {
 fn two_beats_of_one_nanosecond_are_two() {
     let mut bench = Bench::met();
     let mut changed = echoing(beat(ms(100), 1, 2), OWN, 10);
-    changed.status = Status::Leaving as u32;
+    changed.flags = Status::Leaving as u32;
     bench.links[1] = Some(changed);
     assert_eq!(bench.look(101).change, Some(Change::Up(changed)));
 }
@@ -285,7 +285,7 @@ fn only_what_ownership_depends_on_is_news() {
     for (status, group, digest, incarnation, is_news) in table {
         let mut bench = Bench::met();
         let heard = Heard {
-            status: status as u32,
+            flags: status as u32,
             groups: Groups::default().with(3, group),
             digest,
             ..echoing(beat(ms(200), incarnation, 2), OWN, 10)

@@ -133,7 +133,7 @@ impl Host {
         if slot.is_some_and(|before| number(&before) >= number(&beat)) {
             return Vec::new();
         }
-        let said = |heard: &Heard| (heard.incarnation, heard.status, heard.groups.0, heard.echo.incarnation);
+        let said = |heard: &Heard| (heard.incarnation, heard.flags, heard.groups.0, heard.echo.incarnation);
         let is_news = slot.is_none_or(|before| said(&before) != said(&beat));
         *slot = Some(Heard { seen: now, ..beat });
         if is_news { self.wake_up(now) } else { Vec::new() }
@@ -261,7 +261,7 @@ impl Life {
             sequence: self.sequence,
             echo,
             groups: self.advert.groups,
-            status: self.advert.status as u32,
+            flags: self.advert.status as u32,
             ..Heard::default()
         }));
     }

@@ -38,7 +38,9 @@ fn every_state_has_its_bits() {
     for (bits, state) in (0..).zip(GroupState::ALL) {
         assert_eq!((state as u8, GroupState::from_bits(bits)), (bits, state));
     }
-    assert_eq!(GroupState::from_bits(7), GroupState::Stuck);
+    for reserved in 7..16 {
+        assert_eq!(GroupState::from_bits(reserved), GroupState::Stuck);
+    }
 }
 
 #[test]
