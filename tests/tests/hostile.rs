@@ -127,7 +127,7 @@ fn forged_beats_are_refused() -> Result<()> {
     for ahead in 1..=500 {
         // All that the attacker cannot see on the wire is the key.
         beat.sequence = Sequence(status.number(&format!("{link}/sequence"))? + 1_000_000 + ahead);
-        for incarnation in [known, known + (ahead << 32)] {
+        for incarnation in [known, known + (ahead << 16)] {
             beat.incarnation = Incarnation(incarnation);
             let payload = frames::signed(&beat, b"a guess");
             let datagram = Datagram::new(Primary.address().into(), Secondary.address().into(), PORT, payload);
