@@ -9,6 +9,8 @@ pub mod daemon;
 pub mod datapath;
 pub mod incarnation;
 pub mod logging;
+pub mod process;
 pub mod pulse;
+pub mod reboot;
 pub mod resources;
 pub mod secret;

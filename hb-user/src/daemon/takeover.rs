@@ -44,6 +44,7 @@ impl Record {
             GroupResult::Done => "done",
             GroupResult::Failed { .. } => "failed",
             GroupResult::Stuck { .. } => "stuck",
+            GroupResult::Aborted => "aborted",
         };
     }
 
