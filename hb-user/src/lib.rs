@@ -7,6 +7,7 @@ pub mod control;
 pub mod core;
 pub mod daemon;
 pub mod datapath;
+pub mod fencing;
 pub mod incarnation;
 pub mod logging;
 pub mod process;
