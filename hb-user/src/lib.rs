@@ -10,6 +10,7 @@ pub mod datapath;
 pub mod fencing;
 pub mod incarnation;
 pub mod logging;
+pub mod pings;
 pub mod process;
 pub mod pulse;
 pub mod reboot;
