@@ -30,24 +30,30 @@ async fn ends_are_told_apart() {
     assert!(run(&mut Command::new("/nowhere/at/all"), LONG).await.0.is_err());
 }
 
-/// Aborts when something was printed.
-struct OnOutput(Aborter);
+/// Aborts when "begun" was printed.
+struct OnOutput(Aborter, Tail);
 
 impl Sink for OnOutput {
-    fn take(&mut self, _: Stream, _: &[u8]) {
-        self.0.abort();
+    fn take(&mut self, stream: Stream, chunk: &[u8]) {
+        self.1.take(stream, chunk);
+        if self.1.text().contains("begun") {
+            self.0.abort();
+        }
     }
 }
 
 #[tokio::test]
 async fn an_abort_waits_for_the_death_of_the_whole_group() {
-    // Who ignores SIGTERM is not asked, and a child that is not waited for dies all the same.
-    let text = "trap '' TERM; (trap '' TERM; exec sleep 1000) & echo begun; exec sleep 1000";
+    // Who ignores SIGTERM is not asked. The child that is not waited for has so much memory to give back that it dies
+    // noticeably later than its parent.
+    let text = "trap '' TERM
+        dd if=/dev/zero bs=256M count=1 2>&1 | { trap '' TERM; head -c 1; echo begun; exec sleep 1000; } &
+        exec sleep 1000";
     let child = spawn(&mut shell(text)).expect("a start");
     let group = Pid::from_raw(child.id().expect("it runs").try_into().expect("a number"));
     let (aborter, abort) = abortable();
     assert!(has_living(group));
-    let end = attend(child, LONG, abort.given(), &mut OnOutput(aborter)).await;
+    let end = attend(child, LONG, abort.given(), &mut OnOutput(aborter, Tail::default())).await;
     assert_eq!(end, End::Aborted);
     assert!(!has_living(group), "already, without a further wait");
 }
