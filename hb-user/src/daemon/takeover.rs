@@ -52,6 +52,7 @@ impl Record {
             GroupResult::Done => "done",
             GroupResult::Failed { .. } => "failed",
             GroupResult::Stuck { .. } => "stuck",
+            GroupResult::Aborted => "aborted",
         };
     }
 

@@ -6,6 +6,7 @@ use tokio::task::JoinSet;
 
 use crate::config::{AutoFailback, Cluster, Facility};
 use crate::core::Outcome;
+use crate::process::Abort;
 use crate::resources::environment::{self, Facts};
 use crate::resources::group::{self, Context, GroupReport, GroupResult, GroupScripts};
 use crate::resources::scripts::ScriptDirs;
@@ -71,7 +72,7 @@ impl Works {
         };
         self.tasks.spawn(async move {
             let report = match task {
-                Task::Acquire { reassert } => group::acquire(&scripts, &context, reassert).await,
+                Task::Acquire { reassert } => group::acquire(&scripts, &context, reassert, &Abort::never()).await,
                 Task::Release => group::release(&scripts, &context).await,
             };
             Finished {
@@ -119,5 +120,7 @@ pub(super) fn outcome(result: &GroupResult) -> (Outcome, Option<String>) {
         GroupResult::Done => (Outcome::Done, None),
         GroupResult::Failed { resource, reason } => (Outcome::Failed, Some(format!("{resource}: {reason}"))),
         GroupResult::Stuck { resource, reason } => (Outcome::Stuck, Some(format!("{resource}: {reason}"))),
+        // Nobody aborts yet. Who does has to release the group: until then something of it may run here.
+        GroupResult::Aborted => (Outcome::Stuck, Some("its start was aborted".to_owned())),
     }
 }

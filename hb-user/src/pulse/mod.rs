@@ -10,6 +10,7 @@ mod socket;
 mod stats;
 mod thread;
 mod wake;
+mod watchdog;
 
 use std::net::IpAddr;
 
@@ -22,6 +23,7 @@ pub use signer::{Signer, midstates};
 pub use socket::{SocketError, Sockets};
 pub use stats::Stats;
 pub use wake::Doorbell;
+pub use watchdog::{Watchdog, WatchdogError};
 
 use crate::core::{Advert, Lease, Timing};
 use crate::datapath::LivenessMap;

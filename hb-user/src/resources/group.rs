@@ -8,6 +8,7 @@ use hb_ebpf::Nanos;
 use super::scripts::{self, Call, Finished, Operation, Outcome, Script, ScriptDirs};
 use crate::clock;
 use crate::config::Resource;
+use crate::process::{Abort, last_lines};
 
 /// The resources of one haresources line, from left to right.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -25,7 +26,7 @@ pub struct Context {
     pub env: Vec<(String, String)>,
     /// How long one call may take.
     pub limit: Duration,
-    /// How often a failed `stop` is repeated: 10, as in Heartbeat.
+    /// How often a failed `stop` is repeated: 10, as in Heartbeat. 0 means for ever, as in its `HA_STOPRETRYMAX`.
     pub stop_retries: u32,
     /// The pause before each repetition: 1 s, as in Heartbeat.
     pub stop_pause: Duration,
@@ -73,6 +74,8 @@ pub enum GroupResult {
         /// What went wrong, the failed start that led to the stop included.
         reason: String,
     },
+    /// The start was aborted: nothing of the group is starting any more, and what runs of it is for [`release`] to stop.
+    Aborted,
 }
 
 /// One call of one script.
@@ -96,39 +99,50 @@ pub struct Step {
 /// asked and everything is started, for resources that somebody may have taken meanwhile while they still look fine
 /// from here. When a start fails the whole group is stopped, the resources that were never started included.
 ///
+/// On an order to abort the script that runs is killed with its whole process group, and no other is called. When this
+/// returns all of them are dead, so that a [`release`] after it never overlaps a start. A group that is being stopped
+/// already, after a failed start, goes on being stopped.
+///
 /// Calls of one group never overlap within one future; not polling two futures on the same group at once is the
-/// caller's part. Dropping the future kills the running script and leaves the group half started: [`release`] it then.
-pub async fn acquire(group: &GroupScripts, context: &Context, reassert: bool) -> GroupReport {
+/// caller's part. Dropping the future kills the running script, too, but does not wait for its death: where anything is
+/// to be done with the group afterwards, abort instead.
+pub async fn acquire(group: &GroupScripts, context: &Context, reassert: bool, abort: &Abort) -> GroupReport {
     let mut work = Work::new(context);
     for resource in &group.resources {
-        if !reassert && work.is_running(resource).await == Some(true) {
+        if abort.is_given() {
+            return work.report(GroupResult::Aborted);
+        }
+        if !reassert && work.is_running(resource, abort).await == Some(true) {
             tracing::info!(%resource, "runs here already");
             continue;
         }
-        let start = work.call(resource, Operation::Start).await;
+        if abort.is_given() {
+            return work.report(GroupResult::Aborted);
+        }
+        let start = work.call(resource, Operation::Start, abort).await;
         if start.outcome.is_success() {
             continue;
+        }
+        if start.outcome == Outcome::Aborted {
+            tracing::warn!(%resource, "start aborted");
+            return work.report(GroupResult::Aborted);
         }
         let reason = describe(Operation::Start, &start);
         tracing::error!(%resource, reason, "start failed: the whole group is given up");
         let result = match work.stop_all(group).await {
-            GroupResult::Done => GroupResult::Failed {
+            Ok(()) => GroupResult::Failed {
                 resource: resource.to_string(),
                 reason,
             },
-            GroupResult::Stuck {
-                resource: stuck,
-                reason: why,
-            }
-            | GroupResult::Failed {
-                resource: stuck,
-                reason: why,
-            } => GroupResult::Stuck {
-                resource: stuck,
-                reason: format!("{why} (after {resource}: {reason})"),
+            Err(stuck) => GroupResult::Stuck {
+                reason: format!("{} (after {resource}: {reason})", stuck.reason),
+                resource: stuck.resource,
             },
         };
         return work.report(result);
+    }
+    if abort.is_given() {
+        return work.report(GroupResult::Aborted);
     }
     work.report(GroupResult::Done)
 }
@@ -140,21 +154,33 @@ pub async fn acquire(group: &GroupScripts, context: &Context, reassert: bool) ->
 /// the rest of the group is stopped all the same: an address must not stay behind because of a stuck server. A missing
 /// script is not tried again: there is nothing that could succeed.
 ///
-/// Dropping the future kills the running script and leaves the group half stopped: release it again.
+/// With `stop_retries` 0 this returns only when everything is stopped or a script is missing: what waits for it has to be
+/// content with waiting for ever.
+///
+/// Dropping the future kills the running script and leaves the group half stopped.
 pub async fn release(group: &GroupScripts, context: &Context) -> GroupReport {
     let mut work = Work::new(context);
-    let result = work.stop_all(group).await;
+    let result = match work.stop_all(group).await {
+        Ok(()) => GroupResult::Done,
+        Err(Stuck { resource, reason }) => GroupResult::Stuck { resource, reason },
+    };
     work.report(result)
 }
 
-/// The calls of one acquire or release.
-struct Work<'a> {
+/// The first resource that could not be stopped.
+struct Stuck {
+    resource: String,
+    reason: String,
+}
+
+/// The calls of one acquire, release or check.
+pub(super) struct Work<'a> {
     context: &'a Context,
     steps: Vec<Step>,
 }
 
 impl<'a> Work<'a> {
-    fn new(context: &'a Context) -> Self {
+    pub(super) fn new(context: &'a Context) -> Self {
         Self {
             context,
             steps: Vec::new(),
@@ -168,42 +194,43 @@ impl<'a> Work<'a> {
         }
     }
 
-    async fn stop_all(&mut self, group: &GroupScripts) -> GroupResult {
-        let mut result = GroupResult::Done;
+    async fn stop_all(&mut self, group: &GroupScripts) -> Result<(), Stuck> {
+        let mut result = Ok(());
         for resource in group.resources.iter().rev() {
             let Err(reason) = self.stop(resource).await else {
                 continue;
             };
             tracing::error!(%resource, reason, "stop failed: it may still run here");
-            if result == GroupResult::Done {
-                result = GroupResult::Stuck {
-                    resource: resource.to_string(),
-                    reason,
-                };
-            }
+            result = result.and(Err(Stuck {
+                resource: resource.to_string(),
+                reason,
+            }));
         }
         result
     }
 
     async fn stop(&mut self, resource: &Resource) -> Result<(), String> {
-        let mut stop = self.call(resource, Operation::Stop).await;
-        for attempt in 1..=self.context.stop_retries {
+        let never = Abort::never();
+        let mut attempt = 0;
+        let stop = loop {
+            let stop = self.call(resource, Operation::Stop, &never).await;
             if stop.outcome.is_success() {
                 return Ok(());
             }
             if let Outcome::NotStarted(reason) = &stop.outcome {
                 tracing::warn!(%resource, reason, "nothing to stop it with");
-                break;
+                break stop;
             }
+            let retries = self.context.stop_retries;
+            if retries != 0 && attempt == retries {
+                break stop;
+            }
+            attempt = attempt.saturating_add(1);
             tracing::warn!(%resource, outcome = %stop.outcome, attempt, "stop failed and is repeated");
             sleep(self.context.stop_pause).await;
-            stop = self.call(resource, Operation::Stop).await;
-        }
-        if stop.outcome.is_success() {
-            return Ok(());
-        }
+        };
         let reason = describe(Operation::Stop, &stop);
-        match self.is_running(resource).await {
+        match self.is_running(resource, &never).await {
             Some(false) => {
                 tracing::error!(%resource, reason, "status says stopped: taken as released, but the script is at fault");
                 Ok(())
@@ -214,16 +241,16 @@ impl<'a> Work<'a> {
     }
 
     /// What `status` says; `None` when it did not come to its end. A missing script is a resource that does not run.
-    async fn is_running(&mut self, resource: &Resource) -> Option<bool> {
-        let status = self.call(resource, Operation::Status).await;
+    async fn is_running(&mut self, resource: &Resource, abort: &Abort) -> Option<bool> {
+        let status = self.call(resource, Operation::Status, abort).await;
         match status.outcome {
             Outcome::Exited(_) => Some(status.says_running),
             Outcome::NotStarted(_) => Some(false),
-            Outcome::Signalled(_) | Outcome::TimedOut => None,
+            Outcome::Signalled(_) | Outcome::TimedOut | Outcome::Aborted => None,
         }
     }
 
-    async fn call(&mut self, resource: &Resource, operation: Operation) -> Finished {
+    pub(super) async fn call(&mut self, resource: &Resource, operation: Operation, abort: &Abort) -> Finished {
         let name = resource.to_string();
         // Looked up each time: a script may have come or gone since.
         let finished = match scripts::find(&self.context.dirs, &resource.name) {
@@ -239,7 +266,7 @@ impl<'a> Work<'a> {
                     env: &self.context.env,
                     limit: self.context.limit,
                 };
-                scripts::call(&call).await
+                scripts::call(&call, abort).await
             }
             Err(error) => {
                 let now = clock::now();
@@ -264,21 +291,14 @@ impl<'a> Work<'a> {
 }
 
 /// A failed call in one line, with the last line that the script printed.
-fn describe(operation: Operation, finished: &Finished) -> String {
-    let last = finished
-        .output_tail
-        .lines()
-        .rev()
-        .map(str::trim)
-        .find(|line| !line.is_empty());
-    match last {
-        Some(line) => format!(
-            "{operation}: {}: {}",
-            finished.outcome,
-            line.chars().take(200).collect::<String>()
-        ),
-        None => format!("{operation}: {}", finished.outcome),
+pub(super) fn describe(operation: Operation, finished: &Finished) -> String {
+    let mut text = format!("{operation}: {}", finished.outcome);
+    let last = last_lines(&finished.output_tail, 1);
+    if !last.is_empty() {
+        text.push_str(": ");
+        text.push_str(&last);
     }
+    text
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 pub mod digitalocean;
 pub mod environment;
 pub mod group;
+pub mod monitor;
 mod output;
 pub mod scripts;
 #[cfg(test)]

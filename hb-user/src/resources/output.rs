@@ -3,9 +3,8 @@
 use std::borrow::Cow;
 
 use super::scripts::Operation;
+use crate::process::{Sink, Stream, Tail};
 
-/// How much of a call's output is kept, in bytes.
-const TAIL: usize = 4096;
 /// A longer line is logged in pieces of this many bytes.
 const LINE: usize = 1024;
 /// How many lines of one call are logged; a script that floods must not fill the disk through our log.
@@ -54,20 +53,13 @@ impl Judge {
     }
 }
 
-/// Which of a script's two outputs.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Stream {
-    Stdout,
-    Stderr,
-}
-
 /// Everything that a call has printed so far, in bounded memory.
 #[derive(Debug)]
 pub(super) struct Output {
     resource: String,
     operation: Operation,
     judge: Judge,
-    tail: Vec<u8>,
+    tail: Tail,
     stdout_line: Vec<u8>,
     stderr_line: Vec<u8>,
     lines: u32,
@@ -79,23 +71,11 @@ impl Output {
             resource: resource.to_owned(),
             operation,
             judge: Judge::default(),
-            tail: Vec::new(),
+            tail: Tail::default(),
             stdout_line: Vec::new(),
             stderr_line: Vec::new(),
             lines: 0,
         }
-    }
-
-    /// Takes what one read returned; an empty chunk is the stream's end.
-    pub(super) fn take(&mut self, stream: Stream, chunk: &[u8]) {
-        self.tail.extend_from_slice(chunk);
-        if self.tail.len() > 2 * TAIL {
-            self.tail.drain(..self.tail.len() - TAIL);
-        }
-        if matches!(stream, Stream::Stdout) {
-            self.judge.read(chunk);
-        }
-        self.log(stream, chunk);
     }
 
     /// Whether the script said on stdout that the resource runs.
@@ -105,8 +85,7 @@ impl Output {
 
     /// The last 4 KiB of both streams together, as they came.
     pub(super) fn tail(&self) -> String {
-        let start = self.tail.len().saturating_sub(TAIL);
-        String::from_utf8_lossy(&self.tail[start..]).into_owned()
+        self.tail.text()
     }
 
     fn log(&mut self, stream: Stream, chunk: &[u8]) {
@@ -154,6 +133,16 @@ impl Output {
                 tracing::info!(resource = %self.resource, operation = %self.operation, stderr = %text);
             }
         }
+    }
+}
+
+impl Sink for Output {
+    fn take(&mut self, stream: Stream, chunk: &[u8]) {
+        self.tail.take(stream, chunk);
+        if matches!(stream, Stream::Stdout) {
+            self.judge.read(chunk);
+        }
+        self.log(stream, chunk);
     }
 }
 

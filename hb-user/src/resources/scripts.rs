@@ -3,33 +3,18 @@
 use std::fmt;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 use hb_ebpf::Nanos;
 use nix::errno::Errno;
-use nix::sys::signal::{Signal, killpg};
-use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
-use nix::unistd::Pid;
-use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::process::{Child, ChildStderr, ChildStdout, Command};
-use tokio::time::timeout;
+use nix::sys::signal::Signal;
+use tokio::process::{Child, Command};
 
-use super::output::{Output, Stream};
-use crate::clock::{self, sleep};
-
-/// How long a script may tidy up between SIGTERM and SIGKILL.
-const GRACE: Duration = Duration::from_millis(500);
-/// How long to wait for a killed script to be gone; one that hangs in the kernel (a dead NFS server) stays longer.
-const REAP: Duration = Duration::from_secs(1);
-/// How often to look whether a script has obeyed SIGTERM.
-const LOOK: Duration = Duration::from_millis(10);
-/// What is read at once.
-const CHUNK: usize = 8192;
-/// A pipe holds 64 KiB unless its user enlarges it: what a script itself has left in its pipes fits into this.
-const LEFT_OVER: usize = 1 << 20;
+use super::output::Output;
+use crate::clock;
+use crate::process::{self, Abort, End};
 
 /// Where resource scripts are looked for, in this order.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -158,6 +143,8 @@ pub enum Outcome {
     Signalled(i32),
     /// At its time limit: the whole process group was killed.
     TimedOut,
+    /// On an order to abort, before it was done: the whole process group was killed.
+    Aborted,
     /// Not at all, and why.
     NotStarted(String),
 }
@@ -179,6 +166,7 @@ impl fmt::Display for Outcome {
                 Err(_) => write!(f, "killed by signal {signal}"),
             },
             Self::TimedOut => f.write_str("killed at its time limit ([scripts] timeout in hb.toml)"),
+            Self::Aborted => f.write_str("killed, because the work on the group was aborted"),
             Self::NotStarted(reason) => write!(f, "not started: {reason}"),
         }
     }
@@ -204,14 +192,23 @@ pub struct Finished {
 /// The call ends when the script does. A process that the script leaves behind and that still holds its stdout is no
 /// reason to wait; its output is drained in the background, so that it neither blocks nor dies of SIGPIPE later.
 ///
-/// Dropping the future kills the script's process group at once: nothing half done goes on unwatched. The resource is
-/// then in an unknown state, and wants a `stop`.
-pub async fn call(call: &Call<'_>) -> Finished {
+/// On an order to abort the script's process group is killed at once, and its death is waited for. The resource is then in
+/// an unknown state, and wants a `stop`.
+///
+/// Dropping the future kills the group, too: nothing half done goes on unwatched. But it may be dying still when the next
+/// call begins, so that this is for the end of the daemon only.
+pub async fn call(call: &Call<'_>, abort: &Abort) -> Finished {
     let started = clock::now();
     let mut output = Output::new(call.resource, call.operation);
     tracing::debug!(resource = call.resource, operation = %call.operation, script = %call.script.path.display(), "call");
     let outcome = match spawn(call) {
-        Ok(child) => attend(child, call.limit, &mut output).await,
+        Ok(child) => match process::attend(child, call.limit, abort.given(), &mut output).await {
+            End::Exited(code) => Outcome::Exited(code),
+            End::Signalled(signal) => Outcome::Signalled(signal),
+            End::TimedOut => Outcome::TimedOut,
+            End::Aborted => Outcome::Aborted,
+            End::Untold(reason) => Outcome::NotStarted(reason),
+        },
         Err(error) => Outcome::NotStarted(format!("{}: {error}", call.script.path.display())),
     };
     let ended = clock::now();
@@ -238,12 +235,8 @@ fn spawn(call: &Call<'_>) -> io::Result<Child> {
             .arg(call.operation.as_str())
             .envs(call.env.iter().map(|(name, value)| (name, value)))
             .current_dir("/")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .process_group(0)
-            .kill_on_drop(true)
-            .spawn()
+            .stdin(Stdio::null());
+        process::spawn(&mut command)
     };
     match start(Command::new(&call.script.path)) {
         // A script without `#!` is a shell's business: Heartbeat's shell runs it, so we do (execvp(3)).
@@ -254,134 +247,6 @@ fn spawn(call: &Call<'_>) -> io::Result<Child> {
         }
         result => result,
     }
-}
-
-async fn attend(mut child: Child, limit: Duration, output: &mut Output) -> Outcome {
-    let (mut stdout, mut stderr) = (child.stdout.take(), child.stderr.take());
-    // Declared after the child, hence dropped before it: the process id is not reaped and cannot belong to others.
-    let mut group = ProcessGroup::of(&child);
-    let (mut out, mut err) = (vec![0; CHUNK], vec![0; CHUNK]);
-    let mut limit = std::pin::pin!(sleep(limit));
-
-    let ended = loop {
-        tokio::select! {
-            // In this order: a script that floods its output cannot put off its own end.
-            biased;
-            status = child.wait() => break Some(status),
-            () = &mut limit => break None,
-            count = read(&mut stdout, &mut out) => output.take(Stream::Stdout, &out[..count]),
-            count = read(&mut stderr, &mut err) => output.take(Stream::Stderr, &err[..count]),
-        }
-    };
-    let outcome = if let Some(status) = ended {
-        group.spare();
-        status.map_or_else(|error| Outcome::NotStarted(error.to_string()), outcome_of)
-    } else {
-        group.end().await;
-        if timeout(REAP, child.wait()).await.is_err() {
-            tracing::warn!("a script hangs in the kernel and cannot be killed");
-        }
-        group.spare();
-        Outcome::TimedOut
-    };
-    finish(stdout, Stream::Stdout, output, &mut out);
-    finish(stderr, Stream::Stderr, output, &mut err);
-    outcome
-}
-
-fn outcome_of(status: ExitStatus) -> Outcome {
-    match (status.code(), status.signal()) {
-        (Some(code), _) => Outcome::Exited(code),
-        (None, Some(signal)) => Outcome::Signalled(signal),
-        (None, None) => Outcome::NotStarted(status.to_string()),
-    }
-}
-
-/// Reads from a pipe; at its end closes it, and never returns again.
-async fn read(pipe: &mut Option<impl AsyncRead + Unpin>, buffer: &mut [u8]) -> usize {
-    let Some(open) = pipe else {
-        return std::future::pending().await;
-    };
-    let count = open.read(buffer).await.unwrap_or(0);
-    if count == 0 {
-        *pipe = None;
-    }
-    count
-}
-
-/// The two pipes of a child.
-trait Pipe: AsyncRead + std::os::fd::AsFd + Send + Unpin + 'static {}
-impl Pipe for ChildStdout {}
-impl Pipe for ChildStderr {}
-
-/// Takes what the script has left in the pipe, without waiting; who else holds the pipe is drained in the background.
-fn finish(pipe: Option<impl Pipe>, stream: Stream, output: &mut Output, buffer: &mut [u8]) {
-    let Some(mut pipe) = pipe else {
-        return;
-    };
-    let mut left = LEFT_OVER;
-    while left > 0 {
-        // Past tokio, whose readiness may be a turn of the event loop behind: the pipe is in non-blocking mode.
-        match nix::unistd::read(&pipe, buffer) {
-            Ok(0) => return output.take(stream, &[]),
-            Ok(count) => {
-                output.take(stream, &buffer[..count]);
-                left = left.saturating_sub(count);
-            }
-            Err(Errno::EINTR) => {}
-            Err(Errno::EAGAIN) => break,
-            Err(_) => return,
-        }
-    }
-    output.take(stream, &[]);
-    tokio::spawn(async move {
-        let mut buffer = vec![0; CHUNK];
-        while pipe.read(&mut buffer).await.is_ok_and(|count| count > 0) {}
-    });
-}
-
-/// A script's process group, killed when dropped unless spared.
-struct ProcessGroup(Option<Pid>);
-
-impl ProcessGroup {
-    fn of(child: &Child) -> Self {
-        Self(child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw))
-    }
-
-    /// The leader is reaped: its number may soon be somebody else's.
-    fn spare(&mut self) {
-        self.0 = None;
-    }
-
-    /// SIGTERM, a grace until the leader has obeyed, SIGKILL to whoever is left.
-    async fn end(&self) {
-        let Some(leader) = self.0 else {
-            return;
-        };
-        // ESRCH, the only error possible, is what is wanted.
-        let _ = killpg(leader, Signal::SIGTERM);
-        let obeyed = async {
-            while !is_dead(leader) {
-                sleep(LOOK).await;
-            }
-        };
-        let _ = timeout(GRACE, obeyed).await;
-        let _ = killpg(leader, Signal::SIGKILL);
-    }
-}
-
-impl Drop for ProcessGroup {
-    fn drop(&mut self) {
-        if let Some(leader) = self.0 {
-            let _ = killpg(leader, Signal::SIGKILL);
-        }
-    }
-}
-
-/// Whether a child is dead, leaving it unreaped: as long as it is, its number names nobody else's group.
-fn is_dead(child: Pid) -> bool {
-    let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
-    !matches!(waitid(Id::Pid(child), flags), Ok(WaitStatus::StillAlive))
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ struct Package {
     service: Option<&'static str>,
 }
 
-const PACKAGES: [Package; 8] = [
+const PACKAGES: [Package; 9] = [
     package("cc", "gcc", "links programs, builds ring"),
     package("/usr/include/stdlib.h", "libc6-dev", "links programs, builds ring"),
     package(
@@ -35,6 +35,12 @@ const PACKAGES: [Package; 8] = [
         name: "nginx-light",
         why: "serves the tutorial's page on the test hosts",
         service: Some("nginx"),
+    },
+    Package {
+        proof: "/usr/sbin/stonith",
+        name: "cluster-glue",
+        why: "fences nodes in tests, as it does in production",
+        service: Some("logd"),
     },
 ];
 

@@ -1,5 +1,6 @@
 use super::*;
-use crate::resources::testing::Place;
+use crate::process::abortable;
+use crate::resources::testing::{Place, eventually, is_alive, lines};
 
 /// Keeps a journal and does as the files beside it say: `NAME.status` is printed, `NAME.OPERATION` exists = exit code 1.
 const SCRIPT: &str = r#"
@@ -41,7 +42,7 @@ fn put(place: &Place, name: &str, text: &str) {
 async fn started_from_the_left_and_stopped_from_the_right() {
     let (place, mut group, context) = cluster(&["a", "b", "c"]);
     group.resources[1].args = vec!["x".to_owned(), "y".to_owned()];
-    let report = acquire(&group, &context, false).await;
+    let report = acquire(&group, &context, false, &Abort::never()).await;
     assert_eq!(report.result, GroupResult::Done);
     assert_eq!(
         place.journal(),
@@ -76,11 +77,17 @@ async fn what_runs_is_started_only_to_reassert_it() {
     let (place, group, context) = cluster(&["a", "b"]);
     put(&place, "a.status", "a is running");
     put(&place, "b.status", "b is not running");
-    assert_eq!(acquire(&group, &context, false).await.result, GroupResult::Done);
+    assert_eq!(
+        acquire(&group, &context, false, &Abort::never()).await.result,
+        GroupResult::Done
+    );
     assert_eq!(place.journal(), ["a status", "b status", "b start"]);
 
     put(&place, "journal", "");
-    assert_eq!(acquire(&group, &context, true).await.result, GroupResult::Done);
+    assert_eq!(
+        acquire(&group, &context, true, &Abort::never()).await.result,
+        GroupResult::Done
+    );
     assert_eq!(place.journal(), ["a start", "b start"]);
 }
 
@@ -88,7 +95,7 @@ async fn what_runs_is_started_only_to_reassert_it() {
 async fn a_failed_start_stops_the_whole_group() {
     let (place, group, context) = cluster(&["a", "b", "c"]);
     put(&place, "b.start", "");
-    let report = acquire(&group, &context, false).await;
+    let report = acquire(&group, &context, false, &Abort::never()).await;
     let GroupResult::Failed { resource, reason } = report.result else {
         panic!("{:?}", report.result)
     };
@@ -109,7 +116,7 @@ async fn a_missing_script_fails_the_group_and_is_not_waited_for() {
     let (place, mut group, mut context) = cluster(&["a"]);
     context.stop_pause = Duration::from_secs(1000);
     group.resources.push(resource("gone"));
-    let report = acquire(&group, &context, false).await;
+    let report = acquire(&group, &context, false, &Abort::never()).await;
     let GroupResult::Failed { resource, reason } = report.result else {
         panic!("{:?}", report.result)
     };
@@ -151,7 +158,7 @@ async fn stuck_outranks_failed() {
     put(&place, "b.start", "");
     put(&place, "a.stop", "");
     place.script("init.d/a", &format!("[ -e $P/journal ] && echo running\n{SCRIPT}"));
-    let report = acquire(&group, &context, true).await;
+    let report = acquire(&group, &context, true, &Abort::never()).await;
     let GroupResult::Stuck { resource, reason } = report.result else {
         panic!("{:?}", report.result)
     };
@@ -168,14 +175,80 @@ async fn a_status_that_hangs_does_not_keep_a_resource_from_being_started() {
     context.limit = Duration::from_secs(1);
     let body = "echo $1 >> $P/journal; [ $1 = start ] || { echo running; exec sleep 1000; }";
     place.script("init.d/a", body);
-    let report = acquire(&group, &context, false).await;
+    let report = acquire(&group, &context, false, &Abort::never()).await;
     assert_eq!(report.result, GroupResult::Done);
     assert_eq!(report.steps[0].outcome, Outcome::TimedOut);
     assert_eq!(place.journal(), ["status", "start"]);
     // A stop that hangs with a status that hangs tells nothing: the resource may run.
-    context.stop_retries = 0;
+    context.stop_retries = 1;
     assert!(matches!(
         release(&group, &context).await.result,
         GroupResult::Stuck { .. }
     ));
+}
+
+#[tokio::test]
+async fn an_aborted_start_is_dead_before_the_stop_begins() {
+    let (place, group, context) = cluster(&["a", "b", "c"]);
+    // It has children, ignores SIGTERM, and writes as long as it lives.
+    let body = "echo \"b $1\" >> $P/journal
+        [ $1 = start ] || exit 0
+        trap '' TERM
+        (trap '' TERM; while :; do echo child >> $P/life; sleep 0.01; done) & echo $! >> $P/pids
+        echo $$ >> $P/pids; mv $P/pids $P/started; wait; sleep 1000";
+    place.script("init.d/b", body);
+    let (aborter, abort) = abortable();
+    let started = async {
+        eventually("the start is under way", || {
+            place.path("started").exists() && place.path("life").exists()
+        })
+        .await;
+        aborter.abort();
+    };
+    let (report, ()) = tokio::join!(acquire(&group, &context, false, &abort), started);
+    let pids = lines(&place.path("started"));
+    assert_eq!(pids.len(), 2);
+    assert!(!pids.iter().any(|pid| is_alive(pid)), "dead, without a further wait");
+    assert_eq!(report.result, GroupResult::Aborted);
+    let start = report.steps.last().expect("a start");
+    assert_eq!((start.operation, &start.outcome), (Operation::Start, &Outcome::Aborted));
+
+    let life = lines(&place.path("life")).len();
+    let released = release(&group, &context).await;
+    assert_eq!(released.result, GroupResult::Done);
+    assert!(released.steps[0].started >= start.ended);
+    assert_eq!(lines(&place.path("life")).len(), life, "nothing has written since");
+    assert_eq!(
+        place.journal(),
+        [
+            "a status", "a start", "b status", "b start", "c stop", "b stop", "a stop"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn an_aborted_status_starts_nothing() {
+    let (place, group, context) = cluster(&["a"]);
+    place.script("init.d/a", "echo $1 >> $P/journal; exec sleep 1000");
+    let (aborter, abort) = abortable();
+    let asked = async {
+        eventually("it was asked", || !place.journal().is_empty()).await;
+        aborter.abort();
+    };
+    let (report, ()) = tokio::join!(acquire(&group, &context, false, &abort), asked);
+    assert_eq!(report.result, GroupResult::Aborted);
+    assert_eq!(place.journal(), ["status"]);
+    // And an order given before calls nothing at all.
+    let report = acquire(&group, &context, true, &abort).await;
+    assert_eq!((report.result, report.steps.len()), (GroupResult::Aborted, 0));
+}
+
+#[tokio::test]
+async fn no_number_of_retries_means_for_ever() {
+    let (place, group, mut context) = cluster(&["a"]);
+    context.stop_retries = 0;
+    // More often than by default, and asked for no status in between.
+    place.script("init.d/a", "echo $1 >> $P/journal; [ $(wc -l < $P/journal) -ge 15 ]");
+    assert_eq!(release(&group, &context).await.result, GroupResult::Done);
+    assert_eq!(place.journal(), ["stop"; 15]);
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::process::TAIL;
 
 #[test]
 fn status_is_judged_by_heartbeats_words_and_nothing_else() {

@@ -8,14 +8,14 @@ const LONG: Duration = Duration::from_secs(30);
 
 async fn run(script: &Script, operation: Operation, limit: Duration) -> Finished {
     let env = [("HA_CURHOST".to_owned(), "primary".to_owned())];
-    call(&Call {
+    let call = Call {
         resource: "floatip",
         script,
         operation,
         env: &env,
         limit,
-    })
-    .await
+    };
+    super::call(&call, &Abort::never()).await
 }
 
 fn script(path: PathBuf, args: &[&str]) -> Script {
@@ -177,7 +177,7 @@ async fn a_process_left_behind_holds_the_pipe_but_not_the_call() {
     std::fs::write(place.path("go"), "").expect("a file");
     eventually("it has printed on", || place.journal() == ["done"]).await;
     assert!(is_alive(&pid));
-    let pid = Pid::from_raw(pid.parse().expect("a number"));
+    let pid = nix::unistd::Pid::from_raw(pid.parse().expect("a number"));
     nix::sys::signal::kill(pid, Signal::SIGKILL).expect("kill");
 }
 
