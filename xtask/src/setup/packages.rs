@@ -18,7 +18,7 @@ struct Package {
     service: Option<&'static str>,
 }
 
-const PACKAGES: [Package; 8] = [
+const PACKAGES: [Package; 9] = [
     package("cc", "gcc", "links programs, builds ring"),
     package("/usr/include/stdlib.h", "libc6-dev", "links programs, builds ring"),
     package(
@@ -27,6 +27,7 @@ const PACKAGES: [Package; 8] = [
         "downloads crates, calls cloud APIs",
     ),
     package("ip", "iproute2", "lays the networks of the test hosts"),
+    package("nft", "nftables", "cuts any test host off from any other"),
     package("unshare", "util-linux", "makes the test hosts"),
     package("nsenter", "util-linux", "runs a program on a test host"),
     package("mount", "mount", "gives a test host its own files"),
