@@ -10,7 +10,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use nix::time::{ClockId, clock_gettime};
 use tokio::time::{Interval, MissedTickBehavior};
 
@@ -83,6 +83,39 @@ impl Add<Duration> for Moment {
 impl fmt::Display for Moment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{:06}", self.0.as_secs(), self.0.subsec_micros())
+    }
+}
+
+/// Longest that the time of day may have gone astray while a [`DayClock`] was in use. More than slewing does in minutes.
+const STEADY: Duration = Duration::from_millis(20);
+
+/// How the time of day lay to `CLOCK_MONOTONIC` at some moment. Scripts can only write down the time of day.
+#[derive(Clone, Copy, Debug)]
+pub struct DayClock {
+    /// 1970-01-01 came so long before the clock's zero.
+    ahead: Duration,
+}
+
+impl DayClock {
+    /// As it lies now.
+    #[must_use]
+    pub fn start() -> Self {
+        Self {
+            ahead: time_of_day().saturating_sub(Moment::now().0),
+        }
+    }
+
+    /// The moment at which the time of day was this long after 1970.
+    #[must_use]
+    pub fn moment(&self, since_1970: Duration) -> Moment {
+        Moment(since_1970.saturating_sub(self.ahead))
+    }
+
+    /// Insists that the time of day was not set meanwhile: what was read off it would be worthless.
+    pub fn ensure_steady(&self) -> Result<()> {
+        let moved = Self::start().ahead.abs_diff(self.ahead);
+        ensure!(moved <= STEADY, "the time of day was set meanwhile, by {moved:?}");
+        Ok(())
     }
 }
 
@@ -184,6 +217,21 @@ mod tests {
         assert_eq!(late.micros_since(early), 7);
         assert_eq!(early.micros_since(late), -7);
         assert_eq!(early - late, Duration::ZERO);
+    }
+
+    #[test]
+    fn a_time_of_day_becomes_a_moment() -> Result<()> {
+        let clock = DayClock::start();
+        let (before, now, after) = (Moment::now(), clock.moment(time_of_day()), Moment::now());
+        // The two clocks are not read at once.
+        let slack = Duration::from_millis(10);
+        assert!(before <= now + slack && now <= after + slack, "{before} {now} {after}");
+        clock.ensure_steady()?;
+        let set = DayClock {
+            ahead: clock.ahead + Duration::from_secs(1),
+        };
+        assert!(set.ensure_steady().is_err());
+        Ok(())
     }
 
     #[test]

@@ -8,7 +8,6 @@ use std::{
 };
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use hb_user::control;
 use nix::sys::signal::Signal;
 
 use crate::{
@@ -156,11 +155,7 @@ impl Cluster {
 
     /// What a server's daemon says about the cluster: what `hb status --json` prints, without a process for each look.
     pub fn status(&self, server: Server) -> Result<Status> {
-        let ask = || control::ask(Path::new(control::RUN_DIR), control::Request::Status);
-        match self.network.server(server).enter(ask)?? {
-            control::Reply::Status(status) => Status::new(*status),
-            control::Reply::Error(error) => bail!("{}: {error}", server.name()),
-        }
+        Status::of_host(self.network.server(server))
     }
 
     /// Waits until both daemons see each other; an error at once when one of them has ended.

@@ -183,7 +183,7 @@ impl Network {
                 .server(server)
                 .run_ok("tc", &["qdisc", "del", "dev", INTERFACE, "root"]),
         }?;
-        self.wait_until_forwarding(port)
+        wait_until_forwarding(&self.cloud, port)
     }
 
     fn set_sysctls(&self) -> Result<()> {
@@ -194,9 +194,7 @@ impl Network {
             &self.client,
             &self.attacker,
         ] {
-            // No seconds of waiting, and no routers sought, for addresses that nobody uses.
-            host.sysctl("net.ipv6.conf.default.accept_dad", "0")?;
-            host.sysctl("net.ipv6.conf.default.router_solicitations", "0")?;
+            quieten(host)?;
             // The floating IP answers from where the cloud has not (yet) routed it to.
             host.sysctl("net.ipv4.conf.all.rp_filter", "0")?;
             host.sysctl("net.ipv4.conf.default.rp_filter", "0")?;
@@ -228,11 +226,15 @@ impl Network {
         lay(&cables)?;
 
         for server in Server::ALL {
-            configure(self.server(server), server.address(), CLOUD_IP)?;
+            configure(self.server(server), server.address(), Some(CLOUD_IP))?;
             ip(self.server(server), &format!("address add {FLOATING_IP}/32 dev lo"))?;
         }
-        configure(&self.attacker, ATTACKER_IP, CLOUD_IP)?;
-        configure(&self.client, Ipv4Addr::new(192, 0, 2, 2), Ipv4Addr::new(192, 0, 2, 1))?;
+        configure(&self.attacker, ATTACKER_IP, Some(CLOUD_IP))?;
+        configure(
+            &self.client,
+            Ipv4Addr::new(192, 0, 2, 2),
+            Some(Ipv4Addr::new(192, 0, 2, 1)),
+        )?;
         ip(
             &self.cloud,
             &format!(
@@ -251,24 +253,31 @@ impl Network {
         )?;
         ["to-primary", "to-secondary", "to-attacker"]
             .iter()
-            .try_for_each(|port| self.wait_until_forwarding(port))
-    }
-
-    fn wait_until_forwarding(&self, port: &str) -> Result<()> {
-        let state = format!("/sys/class/net/{port}/brport/state");
-        // BR_STATE_FORWARDING of linux/if_bridge.h.
-        let forwards = self.cloud.enter(|| {
-            poll(
-                LINK_UP,
-                || Ok((std::fs::read_to_string(&state)? == "3\n").then_some(())),
-            )
-        });
-        forwards??.with_context(|| format!("the switch's port {port} does not forward after {LINK_UP:?}"))
+            .try_for_each(|port| wait_until_forwarding(&self.cloud, port))
     }
 }
 
+/// Spares a host the seconds of waiting, and the search for routers, that IPv6 has for addresses that nobody uses.
+pub(crate) fn quieten(host: &Host) -> Result<()> {
+    host.sysctl("net.ipv6.conf.default.accept_dad", "0")?;
+    host.sysctl("net.ipv6.conf.default.router_solicitations", "0")
+}
+
+/// Waits until a port of a switch forwards.
+pub(crate) fn wait_until_forwarding(switch: &Host, port: &str) -> Result<()> {
+    let state = format!("/sys/class/net/{port}/brport/state");
+    // BR_STATE_FORWARDING of linux/if_bridge.h.
+    let forwards = switch.enter(|| {
+        poll(
+            LINK_UP,
+            || Ok((std::fs::read_to_string(&state)? == "3\n").then_some(())),
+        )
+    });
+    forwards??.with_context(|| format!("the switch's port {port} does not forward after {LINK_UP:?}"))
+}
+
 /// Runs ip outside the hosts.
-fn lay(cables: &str) -> Result<()> {
+pub(crate) fn lay(cables: &str) -> Result<()> {
     let mut commands = tempfile::tempfile()?;
     commands.write_all(cables.as_bytes())?;
     commands.rewind()?;
@@ -282,19 +291,22 @@ fn lay(cables: &str) -> Result<()> {
     Ok(())
 }
 
-fn configure(host: &Host, address: Ipv4Addr, gateway: Ipv4Addr) -> Result<()> {
+/// Gives a host its address and its way out.
+pub(crate) fn configure(host: &Host, address: Ipv4Addr, gateway: Option<Ipv4Addr>) -> Result<()> {
+    let route = gateway.map_or_else(String::new, |gateway| format!("route add default via {gateway}"));
     ip(
         host,
         &format!(
             "link set lo up
              address add {address}/24 dev {INTERFACE}
              link set {INTERFACE} up
-             route add default via {gateway}"
+             {route}"
         ),
     )
 }
 
-fn ip(host: &Host, commands: &str) -> Result<()> {
+/// Runs ip on a host.
+pub(crate) fn ip(host: &Host, commands: &str) -> Result<()> {
     host.run_with_input("ip", &["-batch", "-"], commands.as_bytes())
         .map(|_| ())
 }

@@ -1,12 +1,13 @@
 //! What `hb status --json` says. All knowledge of its shape is here.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
+use hb_user::control;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::clock::Moment;
+use crate::{clock::Moment, host::Host};
 
 /// A node's view of the cluster.
 #[derive(Clone, Debug, Deserialize)]
@@ -87,6 +88,15 @@ pub struct Step {
 }
 
 impl Status {
+    /// What the daemon on a host says: what `hb status --json` prints, without a process for each look.
+    pub fn of_host(host: &Host) -> Result<Self> {
+        let ask = || control::ask(Path::new(control::RUN_DIR), control::Request::Status);
+        match host.enter(ask)?? {
+            control::Reply::Status(status) => Self::new(*status),
+            control::Reply::Error(error) => bail!("{}: {error}", host.name()),
+        }
+    }
+
     /// What a daemon answered.
     pub fn new(answer: hb_user::control::Status) -> Result<Self> {
         Self::of(serde_json::to_value(answer)?)

@@ -23,6 +23,8 @@ enum What {
     Detect,
     /// What a quiet cluster costs
     Idle,
+    /// What a healed partition costs, beside Heartbeat (`cargo xtask setup --rivals`)
+    Heal,
     All,
 }
 
@@ -31,6 +33,7 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
         What::Packet => "packet",
         What::Detect => "detect",
         What::Idle => "idle",
+        What::Heal => "heal",
         What::All => "all",
     };
     let args: Vec<String> = [what.to_owned()].into_iter().chain(args.args.iter().cloned()).collect();

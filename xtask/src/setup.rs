@@ -20,6 +20,9 @@ pub struct Args {
     /// Only report; exit with 1 when something is missing
     #[arg(long)]
     check: bool,
+    /// Also what `cargo xtask bench heal` measures hb beside: Heartbeat, from the distribution, left disabled
+    #[arg(long)]
+    rivals: bool,
 }
 
 /// What builds the object.
@@ -30,16 +33,20 @@ pub struct Toolchain {
 
 pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     if args.check {
-        check()
+        check(args.rivals)
     } else {
-        install(workspace).map(drop)
+        install_all(workspace, args.rivals).map(drop)
     }
 }
 
-/// Installs what is missing, and returns what builds the object.
+/// Installs what is missing to build and test, and returns what builds the object.
 pub fn install(workspace: &Workspace) -> Result<Toolchain> {
+    install_all(workspace, false)
+}
+
+fn install_all(workspace: &Workspace, rivals: bool) -> Result<Toolchain> {
     let mut apt = apt::Apt::new(workspace);
-    packages::install(&mut apt)?;
+    packages::install(&mut apt, rivals)?;
     let toolchain = match complete() {
         Some(toolchain) => toolchain,
         None => install_toolchain(&mut apt)?,
@@ -53,8 +60,8 @@ pub fn toolchain() -> Result<Toolchain> {
     complete().ok_or_else(|| anyhow!("what builds the XDP object is not complete; run `cargo xtask setup`"))
 }
 
-fn check() -> Result<()> {
-    let mut missing = packages::check();
+fn check(rivals: bool) -> Result<()> {
+    let mut missing = packages::check(rivals);
     if let Some(toolchain) = complete() {
         toolchain.report();
     } else {

@@ -36,6 +36,9 @@ pub enum Unit {
     /// Microseconds.
     #[serde(rename = "us")]
     Micros,
+    /// Seconds.
+    #[serde(rename = "s")]
+    Seconds,
     /// Hundredths of one core.
     #[serde(rename = "% of a core")]
     Percent,
@@ -128,6 +131,7 @@ impl fmt::Display for Figure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (unit, digits) = match self.unit {
             Unit::Micros => ("us", 0),
+            Unit::Seconds => ("s", 3),
             Unit::Percent => ("% of a core", 3),
             Unit::Megabytes => ("MB", 1),
             Unit::PerSecond => ("/s", 1),

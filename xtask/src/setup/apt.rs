@@ -27,11 +27,11 @@ impl Apt {
         self.run_install(packages, &[])
     }
 
-    /// Installs packages that bring a service, and leaves the service stopped and disabled.
+    /// Installs packages that bring services, and leaves these stopped and disabled.
     ///
     /// Maintainer scripts start services with two programs that they find in PATH; apt lets us say which PATH that is.
     /// A policy-rc.d would do as well, but is a file in /usr/sbin that holds for everybody while it is there.
-    pub fn install_without_starting(&mut self, packages: &[&str], service: &str) -> Result<()> {
+    pub fn install_without_starting(&mut self, packages: &[&str], services: &[&str]) -> Result<()> {
         fs::create_dir_all(&self.stubs)?;
         for name in ["invoke-rc.d", "deb-systemd-invoke"] {
             let stub = self.stubs.join(name);
@@ -40,7 +40,10 @@ impl Apt {
         }
         let path = format!("DPkg::Path={}:/usr/sbin:/usr/bin:/sbin:/bin", self.stubs.display());
         self.run_install(packages, &["-o", &path])?;
-        process::quietly(process::as_root("update-rc.d")?.args([service, "disable"])).map(drop)
+        for service in services {
+            process::quietly(process::as_root("update-rc.d")?.args([service, "disable"]))?;
+        }
+        Ok(())
     }
 
     fn run_install(&mut self, packages: &[&str], options: &[&str]) -> Result<()> {

@@ -14,8 +14,8 @@ struct Package {
     /// What Debian calls it.
     name: &'static str,
     why: &'static str,
-    /// The service it brings, which we leave stopped.
-    service: Option<&'static str>,
+    /// The services it brings, which we leave stopped.
+    services: &'static [&'static str],
 }
 
 const PACKAGES: [Package; 9] = [
@@ -27,6 +27,7 @@ const PACKAGES: [Package; 9] = [
         "downloads crates, calls cloud APIs",
     ),
     package("ip", "iproute2", "lays the networks of the test hosts"),
+    package("nft", "nftables", "cuts any test host off from any other"),
     package("unshare", "util-linux", "makes the test hosts"),
     package("nsenter", "util-linux", "runs a program on a test host"),
     package("mount", "mount", "gives a test host its own files"),
@@ -34,7 +35,7 @@ const PACKAGES: [Package; 9] = [
         proof: "nginx",
         name: "nginx-light",
         why: "serves the tutorial's page on the test hosts",
-        service: Some("nginx"),
+        services: &["nginx"],
     },
     Package {
         proof: "/usr/sbin/stonith",
@@ -44,41 +45,49 @@ const PACKAGES: [Package; 9] = [
     },
 ];
 
+/// What hb is measured beside. Only who asks for it gets it.
+const RIVALS: [Package; 1] = [Package {
+    proof: "/usr/share/heartbeat/ResourceManager",
+    name: "heartbeat",
+    why: "is measured beside hb (`cargo xtask bench heal`)",
+    services: &["heartbeat", "logd"],
+}];
+
 const fn package(proof: &'static str, name: &'static str, why: &'static str) -> Package {
     Package {
         proof,
         name,
         why,
-        service: None,
+        services: &[],
     }
 }
 
-pub fn install(apt: &mut Apt) -> Result<()> {
-    let (services, mut plain): (Vec<_>, Vec<_>) = missing().partition(|package| package.service.is_some());
+/// Installs what is missing, with what hb is measured beside if that is wanted.
+pub fn install(apt: &mut Apt, rivals: bool) -> Result<()> {
+    let (services, mut plain): (Vec<_>, Vec<_>) = missing(rivals).partition(|package| !package.services.is_empty());
     plain.dedup_by_key(|package| package.name);
     if !plain.is_empty() {
         apt.install(&plain.iter().map(|package| package.name).collect::<Vec<_>>())?;
     }
     for package in services {
-        let Some(service) = package.service else { continue };
-        apt.install_without_starting(&[package.name], service)?;
+        apt.install_without_starting(&[package.name], package.services)?;
     }
-    for package in &PACKAGES {
-        package.report();
-    }
+    wanted(rivals).for_each(Package::report);
     Ok(())
 }
 
 /// Reports on every package and returns how many are missing.
-pub fn check() -> usize {
-    for package in &PACKAGES {
-        package.report();
-    }
-    missing().count()
+pub fn check(rivals: bool) -> usize {
+    wanted(rivals).for_each(Package::report);
+    missing(rivals).count()
 }
 
-fn missing() -> impl Iterator<Item = &'static Package> {
-    PACKAGES.iter().filter(|package| !package.is_there())
+fn wanted(rivals: bool) -> impl Iterator<Item = &'static Package> {
+    PACKAGES.iter().chain(RIVALS.iter().filter(move |_| rivals))
+}
+
+fn missing(rivals: bool) -> impl Iterator<Item = &'static Package> {
+    wanted(rivals).filter(|package| !package.is_there())
 }
 
 impl Package {
@@ -93,5 +102,18 @@ impl Package {
     fn report(&self) {
         let state = if self.is_there() { "ok" } else { "missing" };
         report(state, &format!("{} ({}): {}", self.proof, self.name, self.why));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rival_is_only_for_who_asks_for_it() {
+        let names = |rivals: bool| wanted(rivals).map(|package| package.name).collect::<Vec<_>>();
+        assert!(!names(false).contains(&"heartbeat"));
+        assert!(names(true).contains(&"heartbeat"));
+        assert_eq!(names(true)[..PACKAGES.len()], names(false)[..]);
     }
 }

@@ -1,0 +1,178 @@
+//! The network of a cluster of any size: nodes and a gateway on one switch, which loses what it is told to lose.
+//!
+//! ```text
+//!   n1 198.51.100.11 --\
+//!   n2 198.51.100.12 ---+-- switch -- gateway 198.51.100.1
+//!   ...              --/
+//! ```
+
+use std::{fmt::Write as _, net::Ipv4Addr};
+
+use anyhow::{Result, ensure};
+
+use crate::{
+    host::Host,
+    network::{INTERFACE, configure, ip, lay, quieten, wait_until_forwarding},
+};
+
+/// The gateway's address, which answers pings.
+pub const GATEWAY_IP: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
+
+/// How many nodes a network may have. The tests that need more are the simulator's.
+pub const MAX_NODES: usize = 5;
+
+/// The switch's list of who reaches whom not, and the rule that goes by it. The bridge forwards what has no entry.
+const FILTER: &str = "\
+table bridge cuts {
+    set cuts { type ifname . ifname; }
+    chain forward {
+        type filter hook forward priority 0; policy accept;
+        iifname . oifname @cuts drop
+    }
+}
+";
+
+/// The name of a node, which counts from 0: `n1` and so on.
+#[must_use]
+pub fn name(node: usize) -> String {
+    format!("n{}", node + 1)
+}
+
+/// The address of a node, which counts from 0.
+#[must_use]
+pub fn address(node: usize) -> Ipv4Addr {
+    let [a, b, c, _] = GATEWAY_IP.octets();
+    // There are at most MAX_NODES.
+    Ipv4Addr::new(a, b, c, u8::try_from(node + 11).unwrap_or(u8::MAX))
+}
+
+/// Who is on the switch.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Station {
+    /// A node, counted from 0.
+    Node(usize),
+    /// The gateway.
+    Gateway,
+}
+
+impl Station {
+    /// The port of the switch behind which it is.
+    fn port(self) -> String {
+        match self {
+            Self::Node(node) => format!("to-{}", name(node)),
+            Self::Gateway => "to-gateway".to_owned(),
+        }
+    }
+}
+
+/// The hosts and what connects them.
+#[derive(Debug)]
+pub struct Lan {
+    /// The nodes.
+    pub nodes: Vec<Host>,
+    /// Is there, and answers pings.
+    pub gateway: Host,
+    switch: Host,
+}
+
+impl Lan {
+    /// Makes the hosts and connects them.
+    pub fn create(nodes: usize) -> Result<Self> {
+        ensure!(
+            (1..=MAX_NODES).contains(&nodes),
+            "{nodes} nodes: expected 1 to {MAX_NODES}"
+        );
+        let lan = Self {
+            nodes: (0..nodes)
+                .map(|node| Host::create(&name(node)))
+                .collect::<Result<_>>()?,
+            gateway: Host::create("gateway")?,
+            switch: Host::create("switch")?,
+        };
+        lan.connect()?;
+        Ok(lan)
+    }
+
+    /// All nodes of the network, and the gateway.
+    pub fn stations(&self) -> impl Iterator<Item = Station> {
+        (0..self.nodes.len()).map(Station::Node).chain([Station::Gateway])
+    }
+
+    /// From now on nothing of `left` reaches `right`, nor the other way round. Everybody's carrier stays.
+    pub fn cut(&self, left: &[Station], right: &[Station]) -> Result<()> {
+        self.cut_one_way(left, right)?;
+        self.cut_one_way(right, left)
+    }
+
+    /// From now on nothing of `from` reaches `to`. What `to` sends still arrives.
+    pub fn cut_one_way(&self, from: &[Station], to: &[Station]) -> Result<()> {
+        let mut pairs = Vec::new();
+        for (from, to) in from.iter().flat_map(|from| to.iter().map(move |to| (from, to))) {
+            ensure!(from != to, "{from:?} cannot be cut off from itself");
+            pairs.push(format!("{} . {}", from.port(), to.port()));
+        }
+        ensure!(!pairs.is_empty(), "nobody to be cut off");
+        self.nft(&format!("add element bridge cuts cuts {{ {} }}", pairs.join(", ")))
+    }
+
+    /// Undoes every cut.
+    pub fn heal(&self) -> Result<()> {
+        self.nft("flush set bridge cuts cuts")
+    }
+
+    /// A station's host.
+    #[must_use]
+    pub fn host(&self, station: Station) -> &Host {
+        match station {
+            Station::Node(node) => &self.nodes[node],
+            Station::Gateway => &self.gateway,
+        }
+    }
+
+    fn connect(&self) -> Result<()> {
+        let (mut cables, mut ports) = (String::new(), String::new());
+        for (index, station) in self.stations().enumerate() {
+            let (host, port, number) = (self.host(station), station.port(), last_octet(station));
+            let (switch, end) = (self.switch.pid(), host.pid());
+            quieten(host)?;
+            // As for the tutorial's network: an index that is not its peer's, so that the carrier is reported at once.
+            writeln!(
+                cables,
+                "link add {port} index 1{index:02} netns {switch} type veth peer name {INTERFACE} address \
+                 02:00:00:00:00:{number:02x} netns {end}"
+            )?;
+            writeln!(ports, "link set {port} master br0 up")?;
+        }
+        quieten(&self.switch)?;
+        lay(&cables)?;
+        for (node, host) in self.nodes.iter().enumerate() {
+            configure(host, address(node), Some(GATEWAY_IP))?;
+        }
+        configure(&self.gateway, GATEWAY_IP, None)?;
+        ip(
+            &self.switch,
+            &format!(
+                "link add br0 address 02:00:00:00:00:ff type bridge stp_state 0 forward_delay 0 mcast_snooping 0
+                 link set br0 up
+                 {ports}"
+            ),
+        )?;
+        self.nft(FILTER)?;
+        self.stations()
+            .try_for_each(|station| wait_until_forwarding(&self.switch, &station.port()))
+    }
+
+    fn nft(&self, commands: &str) -> Result<()> {
+        self.switch
+            .run_with_input("nft", &["-f", "-"], commands.as_bytes())
+            .map(|_| ())
+    }
+}
+
+fn last_octet(station: Station) -> u8 {
+    let [.., last] = match station {
+        Station::Node(node) => address(node).octets(),
+        Station::Gateway => GATEWAY_IP.octets(),
+    };
+    last
+}
