@@ -8,7 +8,7 @@ use anyhow::Context as _;
 
 use super::Failure;
 use crate::config::differences::DIFFERENCES;
-use crate::config::{Cluster, Group, Host, Loaded, Warning};
+use crate::config::{Cluster, Group, Host, Loaded, Stonith, StonithParameters, StuckPolicy, Warning};
 
 #[cfg(test)]
 mod tests;
@@ -41,7 +41,8 @@ struct Surroundings<'a> {
 
 impl Surroundings<'_> {
     fn warn(&self, loaded: &mut Loaded) {
-        let Cluster { dir, links, groups, .. } = &loaded.cluster;
+        let cluster = &loaded.cluster;
+        let Cluster { dir, links, groups, .. } = cluster;
         for link in links
             .iter()
             .filter(|link| !self.interfaces.join(&link.interface).exists())
@@ -49,6 +50,36 @@ impl Surroundings<'_> {
             loaded.warnings.push(Warning {
                 origin: format!("ha.cf:{}", link.line),
                 message: format!("this host has no interface {}", link.interface),
+            });
+        }
+        for device in &cluster.stonith {
+            if let StonithParameters::File(path) = &device.parameters
+                && !path.is_file()
+            {
+                loaded.warnings.push(Warning {
+                    origin: format!("ha.cf:{}", device.line),
+                    message: format!("there is no file {}", path.display()),
+                });
+            }
+        }
+        let programs = [
+            (!cluster.stonith.is_empty(), &cluster.fencing.program, "fencing.program"),
+            (
+                cluster.policy.stuck == StuckPolicy::Reboot && !groups.is_empty(),
+                &PathBuf::from(&cluster.policy.reboot_command[0]),
+                "cluster.reboot_command",
+            ),
+        ];
+        for (_, path, key) in programs.iter().filter(|(used, path, _)| *used && !is_executable(path)) {
+            loaded.warnings.push(Warning {
+                origin: "hb.toml".to_owned(),
+                message: format!("{key}: no executable program {}", path.display()),
+            });
+        }
+        if let Some(device) = cluster.watchdog.as_ref().filter(|device| !device.exists()) {
+            loaded.warnings.push(Warning {
+                origin: "ha.cf".to_owned(),
+                message: format!("there is no watchdog device {}", device.display()),
             });
         }
         let resource_d = dir.join("resource.d");
@@ -97,7 +128,7 @@ impl Display for Report<'_> {
 
         let settings = settings
             .iter()
-            .map(|it| [it.name.to_owned(), it.value.clone(), it.origin.clone()]);
+            .map(|it| [it.name.clone(), it.value.clone(), it.origin.clone()]);
         table(f, "settings", settings)?;
 
         let nodes = cluster.nodes.iter().enumerate().map(|(index, node)| {
@@ -111,6 +142,7 @@ impl Display for Report<'_> {
             [
                 link.interface.clone(),
                 link.peer.to_string(),
+                node_name(cluster, link.node),
                 format!("ha.cf:{}", link.line),
             ]
         });
@@ -129,17 +161,32 @@ impl Display for Report<'_> {
         let groups = cluster.groups.iter();
         let groups = groups.map(|group| {
             [
-                preferred(cluster, group),
+                node_name(cluster, group.preferred),
                 resources(group),
+                monitor(group),
                 format!("haresources:{}", group.line),
             ]
         });
         table(f, "groups", groups)?;
 
-        if !warnings.is_empty() {
-            writeln!(f, "\nwarnings")?;
-            warnings.iter().try_for_each(|warning| writeln!(f, "  {warning}"))?;
-        }
+        let pings = cluster.pings.targets.iter().map(|target| {
+            let members: Vec<String> = target.members.iter().map(ToString::to_string).collect();
+            [target.name.clone(), members.join(" "), format!("ha.cf:{}", target.line)]
+        });
+        optional_table(f, "ping nodes", pings)?;
+
+        let devices = cluster.stonith.iter().map(|device| {
+            [
+                device.from.map_or("any node".to_owned(), |node| node_name(cluster, node)),
+                device.kind.clone(),
+                parameters(device),
+                format!("ha.cf:{}", device.line),
+            ]
+        });
+        optional_table(f, "fencing", devices)?;
+
+        writeln!(f, "\nwhat follows")?;
+        cluster.facts().iter().try_for_each(|fact| writeln!(f, "  {fact}"))?;
 
         writeln!(f, "\ndifferent from Heartbeat")?;
         for difference in DIFFERENCES.iter().filter(|difference| difference.applies(self.0)) {
@@ -147,28 +194,68 @@ impl Display for Report<'_> {
             writeln!(f, "    Heartbeat: {}", difference.heartbeat)?;
             writeln!(f, "    here:      {}", difference.here)?;
         }
+
+        // Last, where a person looks first.
+        if !warnings.is_empty() {
+            writeln!(f, "\nwarnings")?;
+            warnings.iter().try_for_each(|warning| writeln!(f, "  {warning}"))?;
+        }
         Ok(())
     }
 }
 
+/// A table where there is something to say.
+fn optional_table<const N: usize>(
+    f: &mut fmt::Formatter<'_>,
+    title: &str,
+    rows: impl Iterator<Item = [String; N]>,
+) -> fmt::Result {
+    let mut rows = rows.peekable();
+    if rows.peek().is_none() {
+        return Ok(());
+    }
+    table(f, title, rows)
+}
+
 /// A title and, indented, its rows, their columns aligned.
-fn table(f: &mut fmt::Formatter<'_>, title: &str, rows: impl Iterator<Item = [String; 3]>) -> fmt::Result {
+fn table<const N: usize>(
+    f: &mut fmt::Formatter<'_>,
+    title: &str,
+    rows: impl Iterator<Item = [String; N]>,
+) -> fmt::Result {
     let rows: Vec<_> = rows.collect();
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let (first, second) = (width(0), width(1));
+    let widths: [usize; N] =
+        std::array::from_fn(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0));
     writeln!(f, "\n{title}")?;
     if rows.is_empty() {
         writeln!(f, "  none")?;
     }
-    for [a, b, c] in rows {
-        let row = format!("  {a:first$}  {b:second$}  {c}");
-        writeln!(f, "{}", row.trim_end())?;
+    for row in rows {
+        // A column that is empty in every row takes no room.
+        let cells = row.iter().zip(widths).filter(|(_, width)| *width > 0);
+        let cells: Vec<String> = cells.map(|(cell, width)| format!("{cell:width$}")).collect();
+        writeln!(f, "  {}", cells.join("  ").trim_end())?;
     }
     Ok(())
 }
 
-fn preferred(cluster: &Cluster, group: &Group) -> String {
-    cluster.nodes.get(group.preferred).cloned().unwrap_or_default()
+fn node_name(cluster: &Cluster, node: usize) -> String {
+    cluster.nodes.get(node).cloned().unwrap_or_default()
+}
+
+fn monitor(group: &Group) -> String {
+    let monitor = group.monitor.as_ref();
+    monitor
+        .map(|monitor| format!("monitored every {:?}", monitor.interval))
+        .unwrap_or_default()
+}
+
+/// Never those of the line itself, which may be passwords.
+fn parameters(device: &Stonith) -> String {
+    match &device.parameters {
+        StonithParameters::File(path) => path.display().to_string(),
+        StonithParameters::Inline(_) => "parameters not shown".to_owned(),
+    }
 }
 
 fn resources(group: &Group) -> String {

@@ -2,6 +2,9 @@
 
 use super::{AutoFailback, Loaded};
 
+#[cfg(test)]
+mod tests;
+
 /// One deliberate difference.
 #[derive(Clone, Copy, Debug)]
 pub struct Difference {
@@ -23,7 +26,7 @@ impl Difference {
 }
 
 /// All of them, but for directives that are refused: whoever meets one is told.
-pub const DIFFERENCES: [Difference; 15] = [
+pub const DIFFERENCES: [Difference; 20] = [
     Difference {
         topic: "keepalive, deadtime",
         heartbeat: "1 s and 30 s where ha.cf does not set them",
@@ -64,8 +67,41 @@ pub const DIFFERENCES: [Difference; 15] = [
     Difference {
         topic: "auto_failback legacy",
         heartbeat: "the default, with warnings; standby is refused",
-        here: "the default; a group returns as with `on`",
+        here: "the default, with a warning; as `on`, and standby works",
         applies: |loaded| loaded.cluster.auto_failback == AutoFailback::Legacy,
+    },
+    Difference {
+        topic: "ping, ping_group",
+        heartbeat: "with ipfail the node that reaches more of them gets the resources, while the nodes hear each other",
+        here: "settle a cut: a side that reaches fewer of them than the other did does not take over, and gives up what \
+               it has; an address of a node of the cluster is refused",
+        applies: |loaded| !loaded.cluster.pings.targets.is_empty(),
+    },
+    Difference {
+        topic: "stonith, stonith_host",
+        heartbeat: "calls cluster-glue's plug-ins itself",
+        here: "runs the program `stonith` of cluster-glue before a takeover after a death; where it fails nobody takes over, \
+               and it is tried again",
+        applies: |loaded| !loaded.cluster.stonith.is_empty(),
+    },
+    Difference {
+        topic: "watchdog",
+        heartbeat: "resets the machine when its own heartbeat stalls",
+        here: "also when decisions do: the thread that sends beats feeds it as long as they are made",
+        applies: |loaded| loaded.cluster.watchdog.is_some(),
+    },
+    Difference {
+        topic: "three nodes or more",
+        heartbeat: "are not supported with haresources",
+        here: "are, up to 16: a group goes to its preferred node, else to the next in ha.cf's order, and only a majority owns \
+               anything",
+        applies: |loaded| loaded.cluster.nodes.len() > 2,
+    },
+    Difference {
+        topic: "a configuration that differs between nodes",
+        heartbeat: "is not noticed",
+        here: "is noticed by the next beat, and named by both; it blocks only what it makes unsafe",
+        applies: |loaded| loaded.cluster.nodes.len() > 1,
     },
     Difference {
         topic: "haresources",
@@ -88,19 +124,21 @@ pub const DIFFERENCES: [Difference; 15] = [
     Difference {
         topic: "shutdown",
         heartbeat: "calls stop for every group of haresources",
-        here: "calls stop for those that run here",
+        here: "calls stop for those that run here, and the other node takes each as it is free",
         applies: |loaded| !loaded.cluster.groups.is_empty(),
     },
     Difference {
         topic: "a start that fails",
         heartbeat: "the group runs nowhere",
-        here: "the other node takes it",
+        here: "another node takes it; here it is tried again after start_retry, or after `hb cleanup`",
         applies: |loaded| !loaded.cluster.groups.is_empty(),
     },
     Difference {
         topic: "a stop that fails",
-        heartbeat: "after 10 more tries the machine is rebooted",
-        here: "after 10 more tries the group is held as stuck, and nobody else takes it",
+        heartbeat: "after 10 more tries the machine is rebooted if status says that it runs; the environment sets how many \
+                    tries",
+        here: "after 10 more tries the machine is rebooted; hb.toml sets how many tries and which command, and instead of \
+               the reboot can have the group held, which nobody takes over then",
         applies: |loaded| !loaded.cluster.groups.is_empty(),
     },
     Difference {

@@ -1,6 +1,6 @@
 //! Names and configurations as 32-bit numbers that every node computes alike.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Display, Write as _};
 
 use sha1::{Digest as _, Sha1};
 
@@ -8,6 +8,10 @@ use super::Cluster;
 
 #[cfg(test)]
 mod tests;
+
+const NODES_BITS: u32 = 10;
+const SETTINGS_BITS: u32 = 10;
+const GROUPS_BITS: u32 = 32 - NODES_BITS - SETTINGS_BITS;
 
 /// The number that stands for a node in a beat: the first four bytes, big-endian, of the SHA-1 of its lower-cased name;
 /// 1 where that is 0, for 0 means nobody.
@@ -17,43 +21,39 @@ pub fn node_id(name: &str) -> u32 {
 }
 
 impl Cluster {
-    /// The number by which nodes notice that their configurations differ: the first four bytes, big-endian, of the SHA-1
-    /// of a canonical text. Its lines end in LF and hold, in this order:
+    /// The number by which nodes notice that their configurations differ, and in what. It has three parts, from the top:
+    /// 12 bits for the groups, 10 for the nodes, 10 for settings. Each is the first bits of the SHA-1 of a text of its
+    /// own, whose lines end in LF and hold, in this order:
     ///
     /// ```text
-    /// node NAME                      one a node, sorted by name
+    /// group NODE RESOURCE...         one a group, in the file's order: the preferred node, NAME::ARG::ARG...
+    /// ```
+    /// ```text
+    /// node NAME                      one a node, in ha.cf's order
+    /// ```
+    /// ```text
     /// keepalive MS                   the timers in force, in milliseconds
     /// deadtime MS
     /// warntime MS
     /// initdead MS
     /// auto_failback on|off|legacy
-    /// group NODE RESOURCE...         one a group, in the file's order: the preferred node, NAME::ARG::ARG...
+    /// takeover_delay MS
+    /// stuck reboot|hold
+    /// ping NAME                      one a ping node or group of them, sorted by name
+    /// fencing on|off
     /// ```
     ///
     /// What may differ from node to node is left out: which of them we are, links, logging, keys, time limits of scripts.
     #[must_use]
     pub fn digest(&self) -> u32 {
-        first_word(&self.canonical_text())
+        let part = |text: &str, bits: u32| first_word(text) >> (32 - bits);
+        let groups = part(&self.groups_text(), GROUPS_BITS) << (NODES_BITS + SETTINGS_BITS);
+        let nodes = part(&self.nodes_text(), NODES_BITS) << SETTINGS_BITS;
+        groups | nodes | part(&self.settings_text(), SETTINGS_BITS)
     }
 
-    fn canonical_text(&self) -> String {
-        let mut nodes: Vec<&str> = self.nodes.iter().map(String::as_str).collect();
-        nodes.sort_unstable();
-        let timers = [
-            ("keepalive", self.timers.keepalive),
-            ("deadtime", self.timers.deadtime),
-            ("warntime", self.timers.warntime),
-            ("initdead", self.timers.initdead),
-        ];
-
+    fn groups_text(&self) -> String {
         let mut text = String::new();
-        for node in nodes {
-            line(&mut text, &format_args!("node {node}"));
-        }
-        for (name, time) in timers {
-            line(&mut text, &format_args!("{name} {}", time.as_millis()));
-        }
-        line(&mut text, &format_args!("auto_failback {}", self.auto_failback));
         for group in &self.groups {
             let preferred = self.nodes.get(group.preferred).map_or("", String::as_str);
             let resources: Vec<String> = group.resources.iter().map(ToString::to_string).collect();
@@ -61,9 +61,91 @@ impl Cluster {
         }
         text
     }
+
+    fn nodes_text(&self) -> String {
+        let mut text = String::new();
+        for node in &self.nodes {
+            line(&mut text, &format_args!("node {node}"));
+        }
+        text
+    }
+
+    fn settings_text(&self) -> String {
+        let timers = [
+            ("keepalive", self.timers.keepalive),
+            ("deadtime", self.timers.deadtime),
+            ("warntime", self.timers.warntime),
+            ("initdead", self.timers.initdead),
+        ];
+        let mut pings: Vec<&str> = self.pings.targets.iter().map(|target| target.name.as_str()).collect();
+        pings.sort_unstable();
+
+        let mut text = String::new();
+        for (name, time) in timers {
+            line(&mut text, &format_args!("{name} {}", time.as_millis()));
+        }
+        line(&mut text, &format_args!("auto_failback {}", self.auto_failback));
+        let delay = self.policy.takeover_delay.as_millis();
+        line(&mut text, &format_args!("takeover_delay {delay}"));
+        line(&mut text, &format_args!("stuck {}", self.policy.stuck));
+        for name in pings {
+            line(&mut text, &format_args!("ping {name}"));
+        }
+        let fencing = if self.stonith.is_empty() { "off" } else { "on" };
+        line(&mut text, &format_args!("fencing {fencing}"));
+        text
+    }
 }
 
-fn line(text: &mut String, line: &std::fmt::Arguments<'_>) {
+/// In what two configurations differ, as far as their digests tell.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct DigestDifference {
+    /// The resource groups: haresources.
+    pub groups: bool,
+    /// The nodes or their order: ha.cf.
+    pub nodes: bool,
+    /// Timers, failback, ping nodes, fencing or policies: ha.cf or hb.toml.
+    pub settings: bool,
+}
+
+/// In what the configurations with these digests differ.
+#[must_use]
+pub fn difference(ours: u32, theirs: u32) -> DigestDifference {
+    let differing = ours ^ theirs;
+    let ones = |bits: u32| (1 << bits) - 1;
+    DigestDifference {
+        groups: differing >> (NODES_BITS + SETTINGS_BITS) != 0,
+        nodes: (differing >> SETTINGS_BITS) & ones(NODES_BITS) != 0,
+        settings: differing & ones(SETTINGS_BITS) != 0,
+    }
+}
+
+impl DigestDifference {
+    /// Whether they do not.
+    #[must_use]
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl Display for DigestDifference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts = [
+            (self.groups, "the groups of haresources"),
+            (self.nodes, "the nodes of ha.cf"),
+            (self.settings, "the timers and policies of ha.cf and hb.toml"),
+        ];
+        let parts: Vec<&str> = parts.iter().filter(|(differs, _)| *differs).map(|(_, part)| *part).collect();
+        match parts[..] {
+            [] => f.write_str("nothing differs"),
+            [one] => write!(f, "{one} differ"),
+            [one, other] => write!(f, "{one} and {other} differ"),
+            [..] => write!(f, "{} differ", parts.join(", ")),
+        }
+    }
+}
+
+fn line(text: &mut String, line: &fmt::Arguments<'_>) {
     // Writing to a String does not fail.
     let _ = writeln!(text, "{line}");
 }

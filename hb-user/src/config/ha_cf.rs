@@ -2,6 +2,9 @@
 
 mod directives;
 mod facility;
+mod links;
+mod pings;
+mod stonith;
 mod values;
 
 use std::io;
@@ -9,33 +12,37 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 pub use facility::Facility;
-
-use hb_ebpf::tables::MAX_LINKS;
+pub(super) use links::{Owners, Ucast};
+pub use pings::{PingTarget, Pings};
+pub use stonith::{Stonith, StonithParameters};
 
 use super::error::{Fault, Quoted};
 use super::timers::{self, Timers};
-use super::{AutoFailback, Host, Link, Logging, Setting, Warning, node_id, text};
+use super::{AutoFailback, Host, Logging, Setting, Warning, node_id, text, time};
+
+use values::Family;
 
 #[cfg(test)]
 mod tests;
 
 const DEFAULT_UDP_PORT: u16 = 694;
 const DEFAULT_AUTO_FAILBACK: AutoFailback = AutoFailback::Legacy;
-const MAX_NODES: usize = 2;
+const MAX_NODES: usize = 16;
 /// Linux's `HOST_NAME_MAX`.
 const MAX_NODE_NAME: usize = 64;
-/// Linux's `IFNAMSIZ` less the NUL.
-const MAX_INTERFACE_NAME: usize = 15;
 
 /// Everything that ha.cf says.
 #[derive(Debug)]
 pub(super) struct HaCf {
     pub(super) nodes: Vec<String>,
     pub(super) me: usize,
-    pub(super) links: Vec<Link>,
+    pub(super) ucasts: Vec<Ucast>,
     pub(super) timers: Timers,
     pub(super) udp_port: u16,
     pub(super) auto_failback: AutoFailback,
+    pub(super) pings: Pings,
+    pub(super) stonith: Vec<Stonith>,
+    pub(super) watchdog: Option<PathBuf>,
     pub(super) logging: Logging,
     pub(super) directives: Vec<(String, String)>,
     pub(super) settings: Vec<Setting>,
@@ -49,7 +56,8 @@ pub(super) type Resolve<'a> = &'a dyn Fn(&str) -> io::Result<Vec<IpAddr>>;
 pub(super) fn parse(bytes: &[u8], host: &Host, resolve: Resolve<'_>) -> Result<HaCf, Fault> {
     let mut draft = Draft::default();
     for (number, text) in text::lines(text::checked(bytes)?) {
-        let mut words = text::without_comment(text).split_ascii_whitespace();
+        let text = text::without_comment(text);
+        let mut words = text.split_ascii_whitespace();
         let Some(directive) = words.next() else { continue };
         let values: Vec<&str> = words.collect();
         draft.read(
@@ -57,6 +65,7 @@ pub(super) fn parse(bytes: &[u8], host: &Host, resolve: Resolve<'_>) -> Result<H
                 number,
                 directive,
                 values,
+                text,
             },
             host,
             resolve,
@@ -98,6 +107,8 @@ struct Line<'a> {
     number: u32,
     directive: &'a str,
     values: Vec<&'a str>,
+    /// All of it but a comment.
+    text: &'a str,
 }
 
 impl Line<'_> {
@@ -128,9 +139,12 @@ impl Line<'_> {
 #[derive(Default)]
 struct Draft {
     nodes: Vec<String>,
-    links: Vec<Link>,
+    ucasts: Vec<Ucast>,
     ucast_lines: usize,
     timers: timers::Draft,
+    pings: pings::Draft,
+    stonith: Vec<stonith::Draft>,
+    watchdog: Option<Given<PathBuf>>,
     udp_port: Option<Given<u16>>,
     auto_failback: Option<Given<AutoFailback>>,
     logfile: Option<Given<PathBuf>>,
@@ -145,13 +159,28 @@ impl Draft {
         match line.directive {
             "node" => return self.read_nodes(line),
             "ucast" => return self.read_ucast(line, host, resolve),
+            "ping" | "ping6" => {
+                let family = if line.directive == "ping" { Family::V4 } else { Family::V6 };
+                return self.pings.read_hosts(line, family, (host, resolve), &mut self.warnings);
+            }
+            "ping_group" => return self.pings.read_group(line, (host, resolve), &mut self.warnings),
+            "stonith" => {
+                self.stonith.push(stonith::read_device(line)?);
+                return Ok(());
+            }
+            "stonith_host" => {
+                self.stonith.push(stonith::read_host(line)?);
+                return Ok(());
+            }
+            "watchdog" => self.watchdog = line.given(values::absolute_path)?,
+            "deadping" => self.pings.deadping = line.given(values::time)?,
             "keepalive" => self.timers.keepalive = line.given(values::time)?,
             "deadtime" => self.timers.deadtime = line.given(values::time)?,
             "warntime" => self.timers.warntime = line.given(values::time)?,
             "initdead" => self.timers.initdead = line.given(values::time)?,
             "udpport" => self.read_udpport(line)?,
             "auto_failback" => self.auto_failback = line.given(values::auto_failback)?,
-            "logfile" => self.logfile = line.given(values::logfile)?,
+            "logfile" => self.logfile = line.given(values::absolute_path)?,
             "logfacility" => self.facility = line.given(values::facility)?,
             "debug" => self.debug = line.given(values::debug)?,
             other => return Err(directives::refusal(line.number, other)),
@@ -183,7 +212,7 @@ impl Draft {
                 ));
             }
             if self.nodes.len() == MAX_NODES {
-                return Err(line.refuse(text, format_args!("more than {MAX_NODES} nodes are not supported yet")));
+                return Err(line.refuse(text, format_args!("expected at most {MAX_NODES} nodes")));
             }
             if let Some(twin) = self.nodes.iter().find(|node| node_id(node) == node_id(&name)) {
                 let expected = format!(
@@ -194,39 +223,6 @@ impl Draft {
             }
             self.nodes.push(name);
         }
-        Ok(())
-    }
-
-    fn read_ucast(&mut self, line: &Line<'_>, host: &Host, resolve: Resolve<'_>) -> Result<(), Fault> {
-        let [interface, peer] = line.values[..] else {
-            let given = line.values.join(" ");
-            return Err(line.refuse(&given, "expected an interface and an address (ucast eth0 192.0.2.1)"));
-        };
-        if interface.len() > MAX_INTERFACE_NAME || interface.contains(['/', ':']) || matches!(interface, "." | "..") {
-            return Err(line.refuse(interface, "expected the name of an interface (`ip link`)"));
-        }
-        let address = values::peer_address(peer, resolve).map_err(|expected| line.refuse(peer, expected))?;
-        self.ucast_lines += 1;
-        if host.owns(address) {
-            return Ok(());
-        }
-        if let Some(twin) = self.links.iter().find(|link| link.peer == address) {
-            if twin.interface != interface {
-                // A beat shows which link it came by only by where it comes from.
-                return Err(line.refuse(peer, "expected another address than on the other interfaces"));
-            }
-            let message = format!("the same link as in line {}: ignored", twin.line);
-            self.warnings.push(warning(line.number, message));
-            return Ok(());
-        }
-        if self.links.len() == MAX_LINKS {
-            return Err(line.refuse(peer, "expected at most 8 links"));
-        }
-        self.links.push(Link {
-            interface: interface.to_owned(),
-            peer: address,
-            line: line.number,
-        });
         Ok(())
     }
 
@@ -263,25 +259,54 @@ impl Draft {
                 message,
             });
         }
+        if self.auto_failback() == AutoFailback::Legacy {
+            self.warn_of_legacy();
+        }
         let timers = self.timers.finish(&mut self.warnings)?;
-        let settings = self.settings(&timers);
+        let deadping = Given::origin(self.pings.deadping.as_ref());
+        let pings = std::mem::take(&mut self.pings).finish(&self.nodes, &timers, &mut self.warnings)?;
+        let mut settings = self.settings(&timers);
+        settings.push(Setting {
+            name: "deadping".to_owned(),
+            value: time::shown(pings.deadping),
+            origin: deadping,
+        });
         self.add_default_directives(&timers);
+        let stonith = std::mem::take(&mut self.stonith).into_iter();
+        let stonith = stonith.map(|device| device.finish(&self.nodes));
+        let stonith = stonith.collect::<Result<_, _>>()?;
         Ok(HaCf {
+            pings,
+            stonith,
             me,
             timers,
             udp_port: self.udp_port(),
             auto_failback: self.auto_failback(),
             settings,
+            watchdog: self.watchdog.map(|given| given.value),
             logging: Logging {
                 logfile: self.logfile.map(|given| given.value),
                 facility: self.facility.and_then(|given| given.value),
                 debug: self.debug.map_or(0, |given| given.value),
             },
             nodes: self.nodes,
-            links: self.links,
+            ucasts: self.ucasts,
             directives: self.directives,
             warnings: self.warnings,
         })
+    }
+
+    fn warn_of_legacy(&mut self) {
+        let message = "auto_failback is legacy: a group returns to its preferred node as soon as that is back, as with \
+                       `on`, and the service is interrupted for it; say on or off";
+        let origin = match &self.auto_failback {
+            Some(given) => origin(given.line),
+            None => "ha.cf".to_owned(),
+        };
+        self.warnings.push(Warning {
+            origin,
+            message: message.to_owned(),
+        });
     }
 
     fn find_me(&self, host: &Host) -> Result<usize, Fault> {
@@ -306,7 +331,7 @@ impl Draft {
                 "no heartbeat media defined: expected a line `ucast INTERFACE ADDRESS`",
             ));
         }
-        if self.links.is_empty() {
+        if self.ucasts.is_empty() {
             return Err(Fault::file(
                 "every ucast line names this host: expected one with the other host's address",
             ));
@@ -316,7 +341,13 @@ impl Draft {
 
     fn settings(&self, timers: &Timers) -> Vec<Setting> {
         let mut settings = Vec::from(self.timers.settings(timers));
-        let mut add = |name, value: String, origin| settings.push(Setting { name, value, origin });
+        let mut add = |name: &str, value: String, origin| {
+            settings.push(Setting {
+                name: name.to_owned(),
+                value,
+                origin,
+            });
+        };
         add(
             "udpport",
             self.udp_port().to_string(),
@@ -327,11 +358,12 @@ impl Draft {
             self.auto_failback().to_string(),
             Given::origin(self.auto_failback.as_ref()),
         );
-        let logfile = self
-            .logfile
-            .as_ref()
-            .map_or("none".to_owned(), |given| given.value.display().to_string());
-        add("logfile", logfile, Given::origin(self.logfile.as_ref()));
+        let path = |given: &Option<Given<PathBuf>>| {
+            let given = given.as_ref().map(|given| given.value.display().to_string());
+            given.unwrap_or("none".to_owned())
+        };
+        add("logfile", path(&self.logfile), Given::origin(self.logfile.as_ref()));
+        add("watchdog", path(&self.watchdog), Given::origin(self.watchdog.as_ref()));
         let facility = self
             .facility
             .as_ref()

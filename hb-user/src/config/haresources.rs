@@ -4,7 +4,7 @@ use std::fmt::{self, Display};
 use std::net::Ipv4Addr;
 
 use super::error::Fault;
-use super::{Warning, text};
+use super::{Monitor, Warning, text};
 
 #[cfg(test)]
 mod tests;
@@ -21,6 +21,8 @@ pub struct Group {
     pub resources: Vec<Resource>,
     /// The line of haresources where it begins.
     pub line: u32,
+    /// How it is watched while it runs, where hb.toml asks for that.
+    pub monitor: Option<Monitor>,
 }
 
 impl Group {
@@ -69,6 +71,7 @@ pub(super) fn parse(bytes: &[u8], nodes: &[String]) -> Result<(Vec<Group>, Vec<W
             preferred,
             resources,
             line,
+            monitor: None,
         };
         check_group(&group, &groups)?;
         groups.push(group);

@@ -1,20 +1,52 @@
 //! hb.toml: the options that Heartbeat does not have. The file is optional.
 
-use std::time::Duration;
+mod file;
+mod reader;
 
-use serde::Deserialize;
+use std::net::IpAddr;
 
 use super::error::{Fault, Quoted};
-use super::{text, time};
+use super::{Fencing, Group, Host, Monitor, Policy, Recorder, Scripts, Setting, text};
+use file::File;
+use reader::Reader;
 
 #[cfg(test)]
 mod tests;
 
-/// What hb.toml sets.
-#[derive(Debug, Default, Eq, PartialEq)]
+/// What hb.toml sets, or leaves at its default.
+#[derive(Debug, PartialEq)]
 pub(super) struct HbToml {
-    /// `[scripts] timeout`.
-    pub(super) script_timeout: Option<Duration>,
+    pub(super) scripts: Scripts,
+    pub(super) policy: Policy,
+    pub(super) fencing: Fencing,
+    pub(super) recorder: Option<Recorder>,
+    pub(super) settings: Vec<Setting>,
+    monitors: Vec<Named<Monitor>>,
+    nodes: Vec<Named<Vec<Placed>>>,
+}
+
+/// A table named by the reader, and its line.
+#[derive(Debug, PartialEq)]
+struct Named<T> {
+    name: String,
+    line: u32,
+    value: T,
+}
+
+/// An address, and its line.
+#[derive(Debug, PartialEq)]
+struct Placed {
+    address: IpAddr,
+    line: u32,
+}
+
+/// An address that hb.toml gives to a node.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Claim {
+    pub(super) address: IpAddr,
+    /// An index into ha.cf's nodes.
+    pub(super) node: usize,
+    pub(super) line: u32,
 }
 
 /// Reads hb.toml.
@@ -23,30 +55,50 @@ pub(super) fn parse(bytes: &[u8]) -> Result<HbToml, Fault> {
         line: error.span().map(|span| text::line_of(bytes, span.start)),
         message: error.message().replace('\n', ", "),
     })?;
-    let Some(timeout) = file.scripts.timeout else {
-        return Ok(HbToml::default());
-    };
-    let script_timeout = time::parse_toml(timeout.get_ref()).map_err(|expected| {
-        let line = text::line_of(bytes, timeout.span().start);
-        Fault::at(
-            line,
-            format!("scripts.timeout {}: {expected}", Quoted(timeout.get_ref())),
-        )
-    })?;
-    Ok(HbToml {
-        script_timeout: Some(script_timeout),
-    })
+    Reader::new(bytes).read(file)
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    #[serde(default)]
-    scripts: Scripts,
-}
+impl HbToml {
+    /// Whose an address is, where hb.toml says so.
+    pub(super) fn claims(&self, nodes: &[String], me: usize, host: &Host) -> Result<Vec<Claim>, Fault> {
+        let mut claims: Vec<Claim> = Vec::new();
+        for table in &self.nodes {
+            let Some(node) = nodes.iter().position(|node| node.eq_ignore_ascii_case(&table.name)) else {
+                let expected = format_args!("expected a node of ha.cf ({})", nodes.join(", ")).to_string();
+                return Err(Fault::value(table.line, "nodes", &table.name, expected));
+            };
+            for &Placed { address, line } in &table.value {
+                let refuse = |reason: String| {
+                    let directive = format!("nodes.{}", table.name);
+                    Err(Fault::value(line, &directive, &address.to_string(), reason))
+                };
+                if let Some(twin) = claims.iter().find(|claim| claim.address == address) {
+                    return refuse(format!("line {} has it too: expected each address once", twin.line));
+                }
+                if node != me && host.owns(address) {
+                    return refuse("it is an address of this host: expected one of that node".to_owned());
+                }
+                claims.push(Claim { address, node, line });
+            }
+        }
+        Ok(claims)
+    }
 
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Scripts {
-    timeout: Option<toml::Spanned<String>>,
+    /// Gives the groups their monitors.
+    pub(super) fn set_monitors(&self, groups: &mut [Group]) -> Result<(), Fault> {
+        for table in &self.monitors {
+            let Some(group) = groups.iter_mut().find(|group| group.name() == table.name) else {
+                let names: Vec<String> = groups.iter().map(|group| Quoted(&group.name()).to_string()).collect();
+                let names = if names.is_empty() {
+                    "it has none".to_owned()
+                } else {
+                    names.join(", ")
+                };
+                let expected = format!("expected the name of a group of haresources ({names})");
+                return Err(Fault::value(table.line, "monitor", &table.name, expected));
+            };
+            group.monitor = Some(table.value.clone());
+        }
+        Ok(())
+    }
 }

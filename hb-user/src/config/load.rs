@@ -5,16 +5,16 @@ use std::io::{self, Read as _};
 use std::net::{IpAddr, ToSocketAddrs as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
-use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use super::{Cluster, ConfigError, Host, Setting, Warning, authkeys, ha_cf, haresources, hb_toml, text};
+use super::ha_cf::{self, Owners, Resolve, Stonith, StonithParameters};
+use super::hb_toml::{self, Claim};
+use super::{Cluster, ConfigError, Host, Keys, Link, Setting, Warning, authkeys, haresources, text};
 
 #[cfg(test)]
 mod tests;
 
-const DEFAULT_SCRIPT_TIMEOUT: Duration = Duration::from_mins(1);
 const READABLE_BY_OTHERS: u32 = 0o044;
 
 /// A configuration, and what is worth telling about it.
@@ -31,73 +31,126 @@ pub struct Loaded {
 impl Cluster {
     /// Reads the files in `dir` as `host` would, and refuses what does not fit together.
     pub fn load(dir: &Path, host: &Host) -> Result<Loaded, ConfigError> {
-        let ha_cf_path = dir.join("ha.cf");
-        let (mut file, _) = open(
-            &ha_cf_path,
-            "not found, create it, with a `node` and a `ucast` line for each host",
-        )?;
-        let ha_cf =
-            ha_cf::parse(&read(&ha_cf_path, &mut file)?, host, &resolve).map_err(|fault| fault.in_file(&ha_cf_path))?;
-
-        let authkeys_path = dir.join("authkeys");
-        let (mut file, mode) = open(
-            &authkeys_path,
-            "not found, run `hb keygen` on one node and copy the file to the other",
-        )?;
-        if mode & READABLE_BY_OTHERS != 0 {
-            return Err(ConfigError::Exposed {
-                path: authkeys_path,
-                mode: mode & 0o7777,
-            });
-        }
-        let (keys, key_warnings) =
-            authkeys::parse(&read(&authkeys_path, &mut file)?).map_err(|fault| fault.in_file(&authkeys_path))?;
-
-        let haresources_path = dir.join("haresources");
-        let (mut file, _) = open(
-            &haresources_path,
-            "not found, create it, with a line `NODE RESOURCE` for each resource group",
-        )?;
-        let (groups, group_warnings) = haresources::parse(&read(&haresources_path, &mut file)?, &ha_cf.nodes)
-            .map_err(|fault| fault.in_file(&haresources_path))?;
-
-        let script_timeout = load_hb_toml(&dir.join("hb.toml"))?.script_timeout;
-
-        let mut settings = ha_cf.settings;
-        settings.push(Setting {
-            name: "scripts.timeout",
-            value: format!("{:?}", script_timeout.unwrap_or(DEFAULT_SCRIPT_TIMEOUT)),
-            origin: script_timeout.map_or("default", |_| "hb.toml").to_owned(),
-        });
-        let mut warnings = ha_cf.warnings;
-        warnings.extend(key_warnings);
-        warnings.extend(group_warnings);
-        Ok(Loaded {
-            cluster: Cluster {
-                dir: dir.to_owned(),
-                nodes: ha_cf.nodes,
-                me: ha_cf.me,
-                links: ha_cf.links,
-                timers: ha_cf.timers,
-                udp_port: ha_cf.udp_port,
-                auto_failback: ha_cf.auto_failback,
-                logging: ha_cf.logging,
-                keys,
-                groups,
-                script_timeout: script_timeout.unwrap_or(DEFAULT_SCRIPT_TIMEOUT),
-                directives: ha_cf.directives,
-            },
-            warnings,
-            settings,
-        })
+        load(dir, host, &resolve)
     }
+}
+
+fn load(dir: &Path, host: &Host, resolve: Resolve<'_>) -> Result<Loaded, ConfigError> {
+    let ha_cf_path = dir.join("ha.cf");
+    let (mut file, ha_cf_mode) = open(
+        &ha_cf_path,
+        "not found, create it, with a `node` and a `ucast` line for each host",
+    )?;
+    let ha_cf =
+        ha_cf::parse(&read(&ha_cf_path, &mut file)?, host, resolve).map_err(|fault| fault.in_file(&ha_cf_path))?;
+
+    let hb_toml_path = dir.join("hb.toml");
+    let hb_toml = load_hb_toml(&hb_toml_path)?;
+    let claims = hb_toml
+        .claims(&ha_cf.nodes, ha_cf.me, host)
+        .map_err(|fault| fault.in_file(&hb_toml_path))?;
+    let owners = Owners {
+        nodes: &ha_cf.nodes,
+        me: ha_cf.me,
+        claims: &claims,
+        resolve,
+    };
+    let links = owners.assign(ha_cf.ucasts).map_err(|fault| fault.in_file(&ha_cf_path))?;
+    let checked = ha_cf.pings.check_links(&links, &ha_cf.nodes);
+    checked.map_err(|fault| fault.in_file(&ha_cf_path))?;
+
+    let (keys, key_warnings) = load_authkeys(&dir.join("authkeys"))?;
+
+    let haresources_path = dir.join("haresources");
+    let (mut file, _) = open(
+        &haresources_path,
+        "not found, create it, with a line `NODE RESOURCE` for each resource group",
+    )?;
+    let (mut groups, group_warnings) = haresources::parse(&read(&haresources_path, &mut file)?, &ha_cf.nodes)
+        .map_err(|fault| fault.in_file(&haresources_path))?;
+    let monitored = hb_toml.set_monitors(&mut groups);
+    monitored.map_err(|fault| fault.in_file(&hb_toml_path))?;
+
+    let mut settings = ha_cf.settings;
+    settings.extend(hb_toml.settings);
+    let mut warnings = ha_cf.warnings;
+    warnings.extend(exposed_parameters(&ha_cf.stonith, ha_cf_mode));
+    warnings.extend(unused_claims(&claims, &links, &ha_cf.nodes, ha_cf.me));
+    warnings.extend(key_warnings);
+    warnings.extend(group_warnings);
+    let cluster = Cluster {
+        dir: dir.to_owned(),
+        nodes: ha_cf.nodes,
+        me: ha_cf.me,
+        links,
+        timers: ha_cf.timers,
+        udp_port: ha_cf.udp_port,
+        auto_failback: ha_cf.auto_failback,
+        logging: ha_cf.logging,
+        keys,
+        groups,
+        pings: ha_cf.pings,
+        stonith: ha_cf.stonith,
+        fencing: hb_toml.fencing,
+        watchdog: ha_cf.watchdog,
+        scripts: hb_toml.scripts,
+        policy: hb_toml.policy,
+        recorder: hb_toml.recorder,
+        directives: ha_cf.directives,
+    };
+    warnings.extend(cluster.dangers());
+    Ok(Loaded {
+        cluster,
+        warnings,
+        settings,
+    })
+}
+
+fn load_authkeys(path: &Path) -> Result<(Keys, Vec<Warning>), ConfigError> {
+    let (mut file, mode) = open(
+        path,
+        "not found, run `hb keygen` on one node and copy the file to the other",
+    )?;
+    if mode & READABLE_BY_OTHERS != 0 {
+        return Err(ConfigError::Exposed {
+            path: path.to_owned(),
+            mode: mode & 0o7777,
+        });
+    }
+    authkeys::parse(&read(path, &mut file)?).map_err(|fault| fault.in_file(path))
+}
+
+fn exposed_parameters(stonith: &[Stonith], mode: u32) -> Option<Warning> {
+    if mode & READABLE_BY_OTHERS == 0 {
+        return None;
+    }
+    let inline = |device: &&Stonith| matches!(device.parameters, StonithParameters::Inline(_));
+    let device = stonith.iter().find(inline)?;
+    Some(Warning {
+        origin: format!("ha.cf:{}", device.line),
+        message: format!(
+            "mode {:03o} of ha.cf lets others read the parameters of stonith_host, among them passwords: make it 600, or \
+             put them into a file (stonith TYPE FILE)",
+            mode & 0o7777
+        ),
+    })
+}
+
+/// An address of another node that no `ucast` line has may be a slip of the pen.
+fn unused_claims(claims: &[Claim], links: &[Link], nodes: &[String], me: usize) -> Vec<Warning> {
+    let unused = |claim: &&Claim| claim.node != me && links.iter().all(|link| link.peer != claim.address);
+    let warnings = claims.iter().filter(unused).map(|claim| Warning {
+        origin: format!("hb.toml:{}", claim.line),
+        message: format!("no ucast line has {} of {}", claim.address, nodes[claim.node]),
+    });
+    warnings.collect()
 }
 
 fn load_hb_toml(path: &Path) -> Result<hb_toml::HbToml, ConfigError> {
     let mut file = match open(path, "") {
         Ok((file, _)) => file,
         Err(ConfigError::Unreadable { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-            return Ok(hb_toml::HbToml::default());
+            return hb_toml::parse(b"").map_err(|fault| fault.in_file(path));
         }
         Err(error) => return Err(error),
     };

@@ -7,11 +7,13 @@ mod authkeys;
 pub mod differences;
 mod digest;
 mod error;
+mod facts;
 mod ha_cf;
 mod haresources;
 mod hb_toml;
 mod host;
 mod load;
+mod options;
 mod text;
 mod time;
 mod timers;
@@ -19,15 +21,15 @@ mod timers;
 use std::fmt::{self, Display};
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
 pub use authkeys::{Key, Keys};
-pub use digest::node_id;
+pub use digest::{DigestDifference, difference, node_id};
 pub use error::ConfigError;
-pub use ha_cf::Facility;
+pub use ha_cf::{Facility, PingTarget, Pings, Stonith, StonithParameters};
 pub use haresources::{Group, MAX_GROUPS, Resource};
 pub use host::Host;
 pub use load::Loaded;
+pub use options::{Fencing, Monitor, Policy, Recorder, Scripts, StuckPolicy};
 pub use timers::Timers;
 
 /// Everything that the configuration files say, checked.
@@ -39,7 +41,7 @@ pub struct Cluster {
     pub nodes: Vec<String>,
     /// Which of `nodes` this host is.
     pub me: usize,
-    /// The ways to the other node: the `ucast` lines that do not name this host.
+    /// The ways to the other nodes: the `ucast` lines that do not name this host. At least one leads to each.
     pub links: Vec<Link>,
     /// How often a beat is sent, and how long a silence means what.
     pub timers: Timers,
@@ -53,8 +55,20 @@ pub struct Cluster {
     pub keys: Keys,
     /// The resource groups, in haresources' order.
     pub groups: Vec<Group>,
-    /// How long one call of a resource script may take.
-    pub script_timeout: Duration,
+    /// Hosts outside the cluster that settle who is cut off.
+    pub pings: Pings,
+    /// The devices that turn a node off, in ha.cf's order.
+    pub stonith: Vec<Stonith>,
+    /// How they are used.
+    pub fencing: Fencing,
+    /// The kernel's watchdog device, where it is to be fed.
+    pub watchdog: Option<PathBuf>,
+    /// How resource scripts are called.
+    pub scripts: Scripts,
+    /// What is done where Heartbeat leaves no choice.
+    pub policy: Policy,
+    /// Where the inputs of the core are recorded, if anywhere.
+    pub recorder: Option<Recorder>,
     /// The ha.cf parameters that scripts see as `HA_<directive>`, with the text given: those that are set, and the
     /// defaults of keepalive, deadtime, udpport and `auto_failback`. Directives that repeat by nature (`node`, `ucast`)
     /// are not among them.
@@ -64,9 +78,11 @@ pub struct Cluster {
 /// One `ucast` line.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Link {
+    /// The node that it leads to, an index into the cluster's nodes.
+    pub node: usize,
     /// The interface that beats leave and arrive by.
     pub interface: String,
-    /// The other node's address on it.
+    /// That node's address on it.
     pub peer: IpAddr,
     /// The line of ha.cf.
     pub line: u32,
@@ -122,8 +138,8 @@ impl Display for Warning {
 /// One setting in force.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Setting {
-    /// The directive.
-    pub name: &'static str,
+    /// The directive of ha.cf, or the key of hb.toml: `scripts.timeout`.
+    pub name: String,
     /// The value in force.
     pub value: String,
     /// The file and line that set it (`ha.cf:3`), or `default`.

@@ -46,6 +46,22 @@ pub(super) fn parse_toml(text: &str) -> Result<Duration, TimeError> {
     scaled(number, nanos_per_unit, TimeError::TomlSyntax)
 }
 
+/// As [`parse_toml`], but 0 is a time, too.
+pub(super) fn parse_toml_or_zero(text: &str) -> Result<Duration, TimeError> {
+    match parse_toml(text) {
+        Err(TimeError::Zero) if text.bytes().all(|byte| !matches!(byte, b'1'..=b'9')) => Ok(Duration::ZERO),
+        result => result,
+    }
+}
+
+/// A time as people write it; 0 has a unit that they know.
+pub(super) fn shown(time: Duration) -> String {
+    if time.is_zero() {
+        return "0ms".to_owned();
+    }
+    format!("{time:?}")
+}
+
 fn split_unit(text: &str) -> (&str, &str) {
     let end = text
         .find(|c: char| !c.is_ascii_digit() && c != '.')

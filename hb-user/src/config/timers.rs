@@ -52,8 +52,8 @@ impl Draft {
     }
 
     pub(super) fn settings(&self, timers: &Timers) -> [Setting; 4] {
-        let setting = |name, given: &Option<Given<Duration>>, value: Duration| Setting {
-            name,
+        let setting = |name: &str, given: &Option<Given<Duration>>, value: Duration| Setting {
+            name: name.to_owned(),
             value: format!("{value:?}"),
             origin: Given::origin(given.as_ref()),
         };

@@ -157,19 +157,17 @@ impl Lock {
     }
 }
 
-/// The peers: their indices among the nodes, and what the pulse needs to know of them.
-///
-/// ha.cf does not say which node is at which address; with two nodes all addresses but our own are the other's.
+/// The peers: their indices among the nodes, and what the pulse needs to know of them. A link's slot is its index.
 fn peers(cluster: &Cluster) -> (Vec<usize>, Vec<Peer>) {
     let nodes: Vec<usize> = (0..cluster.nodes.len()).filter(|node| *node != cluster.me).collect();
-    let mut slots = 0..;
     let peers = nodes.iter().map(|node| Peer {
         index: *node,
         node: NodeId(node_id(&cluster.nodes[*node])),
         links: cluster
             .links
             .iter()
-            .zip(&mut slots)
+            .zip(0..)
+            .filter(|(link, _)| link.node == *node)
             .map(|(link, slot)| Link {
                 interface: link.interface.clone(),
                 address: link.peer,

@@ -111,7 +111,11 @@ fn context(cluster: &Cluster, alone: bool) -> Context {
         resource_d: cluster.dir.join("resource.d"),
         init_d: INIT_D.into(),
     };
-    Context::new(dirs, env, cluster.script_timeout)
+    Context {
+        stop_retries: cluster.scripts.stop_retries,
+        stop_pause: cluster.scripts.stop_pause,
+        ..Context::new(dirs, env, cluster.scripts.timeout)
+    }
 }
 
 /// What the core and the status make of a result.

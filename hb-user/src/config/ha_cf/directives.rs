@@ -2,8 +2,9 @@
 
 use super::super::error::{Fault, Quoted};
 
-const READ: [&str; 11] = [
+const READ: [&str; 18] = [
     "auto_failback",
+    "deadping",
     "deadtime",
     "debug",
     "initdead",
@@ -11,13 +12,19 @@ const READ: [&str; 11] = [
     "logfacility",
     "logfile",
     "node",
+    "ping",
+    "ping6",
+    "ping_group",
+    "stonith",
+    "stonith_host",
     "ucast",
     "udpport",
     "warntime",
+    "watchdog",
 ];
 
 /// Heartbeat 3.0.6 knows these.
-pub(super) const NOT_YET: [&str; 49] = [
+pub(super) const NOT_YET: [&str; 42] = [
     "apiauth",
     "autojoin",
     "baud",
@@ -31,7 +38,6 @@ pub(super) const NOT_YET: [&str; 49] = [
     "crm",
     "crm_daemon_dir",
     "crmd_spawns_pengine",
-    "deadping",
     "debugfile",
     "enable_config_writes",
     "env",
@@ -47,9 +53,6 @@ pub(super) const NOT_YET: [&str; 49] = [
     "msgfmt",
     "nice_failback",
     "pacemaker",
-    "ping",
-    "ping6",
-    "ping_group",
     "quorum_server",
     "realtime",
     "record_config_changes",
@@ -57,8 +60,6 @@ pub(super) const NOT_YET: [&str; 49] = [
     "respawn",
     "rtprio",
     "serial",
-    "stonith",
-    "stonith_host",
     "syslogmsgfmt",
     "traditional_compression",
     "ucast6",
@@ -66,7 +67,6 @@ pub(super) const NOT_YET: [&str; 49] = [
     "use_apphbd",
     "use_logd",
     "uuidfrom",
-    "watchdog",
 ];
 
 /// Why `directive`, which nothing reads, is refused.

@@ -21,6 +21,38 @@ pub(super) fn peer_address(text: &str, resolve: Resolve<'_>) -> Result<IpAddr, S
             .find(IpAddr::is_ipv4)
             .ok_or("expected a host name with an IPv4 address")?,
     };
+    one_host(address)
+}
+
+/// Which addresses a ping directive takes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Family {
+    V4,
+    V6,
+    /// Either; a host name stands for its IPv4 address where it has one.
+    Any,
+}
+
+pub(super) fn ping_address(text: &str, family: Family, resolve: Resolve<'_>) -> Result<IpAddr, String> {
+    let candidates = match text.parse::<IpAddr>() {
+        Ok(address) => vec![address],
+        Err(_) => resolve(text).map_err(|error| format!("cannot resolve this host name: {error}"))?,
+    };
+    let v4 = candidates.iter().find(|address| address.is_ipv4());
+    let v6 = candidates.iter().find(|address| address.is_ipv6());
+    let (found, expected) = match family {
+        Family::V4 => (v4, "expected an IPv4 address (ping6 takes others)"),
+        Family::V6 => (v6, "expected an IPv6 address (ping takes others)"),
+        Family::Any => (v4.or(v6), "expected a host name with an address"),
+    };
+    let address = *found.ok_or(expected)?;
+    if matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local()) {
+        return Err("expected an address that is good on every interface".to_owned());
+    }
+    one_host(address)
+}
+
+fn one_host(address: IpAddr) -> Result<IpAddr, String> {
     let broadcast = matches!(address, IpAddr::V4(v4) if v4.is_broadcast());
     if address.is_unspecified() || address.is_multicast() || broadcast {
         return Err("expected the address of one host".to_owned());
@@ -47,7 +79,7 @@ pub(super) fn auto_failback(text: &str) -> Result<AutoFailback, String> {
     }
 }
 
-pub(super) fn logfile(text: &str) -> Result<PathBuf, String> {
+pub(super) fn absolute_path(text: &str) -> Result<PathBuf, String> {
     let path = PathBuf::from(text);
     // A relative one would depend on where the daemon was started.
     path.is_absolute()

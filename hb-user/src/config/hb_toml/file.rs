@@ -1,0 +1,66 @@
+//! The shape of hb.toml: what may stand where, and where it stands.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use toml::Spanned;
+
+pub(super) type Text = Option<Spanned<String>>;
+/// Wider than what is accepted, so that refusing is ours, with a message that says what was expected.
+pub(super) type Number = Option<Spanned<i64>>;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct File {
+    #[serde(default)]
+    pub(super) scripts: Scripts,
+    #[serde(default)]
+    pub(super) cluster: Cluster,
+    #[serde(default)]
+    pub(super) fencing: Fencing,
+    #[serde(default)]
+    pub(super) recorder: Recorder,
+    #[serde(default)]
+    pub(super) monitor: BTreeMap<Spanned<String>, Monitor>,
+    #[serde(default)]
+    pub(super) nodes: BTreeMap<Spanned<String>, Vec<Spanned<String>>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Scripts {
+    pub(super) timeout: Text,
+    pub(super) stop_retries: Number,
+    pub(super) stop_pause: Text,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Cluster {
+    pub(super) takeover_delay: Text,
+    pub(super) start_retry: Text,
+    pub(super) stuck: Text,
+    pub(super) reboot_command: Option<Spanned<Vec<String>>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Fencing {
+    pub(super) program: Text,
+    pub(super) timeout: Text,
+    pub(super) retry: Text,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Recorder {
+    pub(super) file: Text,
+    pub(super) max_size_mb: Number,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Monitor {
+    pub(super) interval: Text,
+    pub(super) failures: Number,
+}

@@ -1,0 +1,247 @@
+//! From the shape of hb.toml to values: each is checked, gets its default, and is noted as a setting.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use toml::Spanned;
+
+use super::file::{self, File, Number, Text};
+use super::{HbToml, Named, Placed};
+use crate::config::error::{Fault, Quoted};
+use crate::config::{Fencing, Monitor, Policy, Recorder, Scripts, Setting, StuckPolicy, text, time};
+
+const MAX_COUNT: u32 = 1000;
+const DEFAULT_RECORDER_MB: u32 = 64;
+const MAX_RECORDER_MB: u32 = 1 << 20;
+
+pub(super) struct Reader<'a> {
+    bytes: &'a [u8],
+    settings: Vec<Setting>,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
+        Self {
+            bytes,
+            settings: Vec::new(),
+        }
+    }
+
+    pub(super) fn read(mut self, file: File) -> Result<HbToml, Fault> {
+        Ok(HbToml {
+            scripts: self.scripts(&file.scripts)?,
+            policy: self.policy(&file.cluster)?,
+            fencing: self.fencing(&file.fencing)?,
+            recorder: self.recorder(&file.recorder)?,
+            monitors: self.monitors(file.monitor)?,
+            nodes: self.nodes(file.nodes)?,
+            settings: self.settings,
+        })
+    }
+
+    fn scripts(&mut self, file: &file::Scripts) -> Result<Scripts, Fault> {
+        let default = Scripts::default();
+        Ok(Scripts {
+            timeout: self.time("scripts.timeout", &file.timeout, default.timeout)?,
+            stop_retries: self.number(
+                "scripts.stop_retries",
+                &file.stop_retries,
+                default.stop_retries,
+                0,
+                MAX_COUNT,
+            )?,
+            stop_pause: self.time_or_zero("scripts.stop_pause", &file.stop_pause, default.stop_pause)?,
+        })
+    }
+
+    fn policy(&mut self, file: &file::Cluster) -> Result<Policy, Fault> {
+        let default = Policy::default();
+        let takeover_delay = &file.takeover_delay;
+        Ok(Policy {
+            takeover_delay: self.time_or_zero("cluster.takeover_delay", takeover_delay, default.takeover_delay)?,
+            start_retry: self.time("cluster.start_retry", &file.start_retry, default.start_retry)?,
+            stuck: self.given("cluster.stuck", &file.stuck, default.stuck, stuck, ToString::to_string)?,
+            reboot_command: self.command(
+                "cluster.reboot_command",
+                file.reboot_command.as_ref(),
+                default.reboot_command,
+            )?,
+        })
+    }
+
+    fn fencing(&mut self, file: &file::Fencing) -> Result<Fencing, Fault> {
+        let default = Fencing::default();
+        Ok(Fencing {
+            program: self.given("fencing.program", &file.program, default.program, absolute, |path| {
+                path.display().to_string()
+            })?,
+            timeout: self.time("fencing.timeout", &file.timeout, default.timeout)?,
+            retry: self.time("fencing.retry", &file.retry, default.retry)?,
+        })
+    }
+
+    fn recorder(&mut self, file: &file::Recorder) -> Result<Option<Recorder>, Fault> {
+        let path = self.given(
+            "recorder.file",
+            &file.file,
+            None,
+            |text| absolute(text).map(Some),
+            |path| path.as_ref().map_or("none".to_owned(), |path| path.display().to_string()),
+        )?;
+        if let (None, Some(size)) = (&path, &file.max_size_mb) {
+            return Err(Fault::at(
+                self.line(size),
+                "recorder.max_size_mb: without a file nothing is recorded: expected recorder.file as well",
+            ));
+        }
+        let Some(file_name) = path else { return Ok(None) };
+        let megabytes = self.number(
+            "recorder.max_size_mb",
+            &file.max_size_mb,
+            DEFAULT_RECORDER_MB,
+            1,
+            MAX_RECORDER_MB,
+        )?;
+        Ok(Some(Recorder {
+            file: file_name,
+            max_bytes: u64::from(megabytes) * 1_000_000,
+        }))
+    }
+
+    fn monitors(&mut self, tables: BTreeMap<Spanned<String>, file::Monitor>) -> Result<Vec<Named<Monitor>>, Fault> {
+        let mut monitors = Vec::new();
+        for (name, table) in tables {
+            let default = Monitor::default();
+            let key = |key: &str| format!("monitor.{}.{key}", Quoted(name.get_ref()));
+            let value = Monitor {
+                interval: self.time(&key("interval"), &table.interval, default.interval)?,
+                failures: self.number(&key("failures"), &table.failures, default.failures, 1, MAX_COUNT)?,
+            };
+            monitors.push(self.named(name, value));
+        }
+        Ok(monitors)
+    }
+
+    fn nodes(&self, tables: BTreeMap<Spanned<String>, Vec<Spanned<String>>>) -> Result<Vec<Named<Vec<Placed>>>, Fault> {
+        let mut nodes = Vec::new();
+        for (name, texts) in tables {
+            let mut addresses = Vec::new();
+            for text in &texts {
+                let line = self.line(text);
+                let Ok(address) = text.get_ref().parse::<IpAddr>() else {
+                    let key = format!("nodes.{}", name.get_ref());
+                    return Err(Fault::value(line, &key, text.get_ref(), "expected an IP address"));
+                };
+                addresses.push(Placed { address, line });
+            }
+            nodes.push(self.named(name, addresses));
+        }
+        Ok(nodes)
+    }
+
+    fn named<T>(&self, name: Spanned<String>, value: T) -> Named<T> {
+        Named {
+            line: self.line(&name),
+            name: name.into_inner(),
+            value,
+        }
+    }
+
+    fn time(&mut self, key: &str, given: &Text, default: Duration) -> Result<Duration, Fault> {
+        self.given(key, given, default, time_of, |time| time::shown(*time))
+    }
+
+    fn time_or_zero(&mut self, key: &str, given: &Text, default: Duration) -> Result<Duration, Fault> {
+        self.given(key, given, default, time_or_zero, |time| time::shown(*time))
+    }
+
+    fn number(&mut self, key: &str, given: &Number, default: u32, min: u32, max: u32) -> Result<u32, Fault> {
+        let parse = |number: &i64| {
+            let number = u32::try_from(*number)
+                .ok()
+                .filter(|number| (min..=max).contains(number));
+            number.ok_or_else(|| format!("expected a number from {min} to {max}"))
+        };
+        self.given(key, given, default, parse, ToString::to_string)
+    }
+
+    fn command(
+        &mut self,
+        key: &str,
+        given: Option<&Spanned<Vec<String>>>,
+        default: Vec<String>,
+    ) -> Result<Vec<String>, Fault> {
+        let words = match given {
+            Some(given) => command(given.get_ref()).map_err(|expected| {
+                let shown = given.get_ref().join(" ");
+                Fault::value(self.line(given), key, &shown, expected)
+            })?,
+            None => default,
+        };
+        self.note(key, words.join(" "), given.map(|given| self.line(given)));
+        Ok(words)
+    }
+
+    /// One value: checked where it is given, `default` where not.
+    fn given<G: ToString, T>(
+        &mut self,
+        key: &str,
+        given: &Option<Spanned<G>>,
+        default: T,
+        parse: impl Fn(&G) -> Result<T, String>,
+        shown: impl Fn(&T) -> String,
+    ) -> Result<T, Fault> {
+        let value = match given {
+            Some(given) => parse(given.get_ref())
+                .map_err(|expected| Fault::value(self.line(given), key, &given.get_ref().to_string(), expected))?,
+            None => default,
+        };
+        self.note(key, shown(&value), given.as_ref().map(|given| self.line(given)));
+        Ok(value)
+    }
+
+    fn note(&mut self, key: &str, value: String, line: Option<u32>) {
+        self.settings.push(Setting {
+            name: key.to_owned(),
+            value,
+            origin: line.map_or("default".to_owned(), |line| format!("hb.toml:{line}")),
+        });
+    }
+
+    fn line<T>(&self, spanned: &Spanned<T>) -> u32 {
+        text::line_of(self.bytes, spanned.span().start)
+    }
+}
+
+fn time_of(text: &String) -> Result<Duration, String> {
+    time::parse_toml(text).map_err(|error| error.to_string())
+}
+
+fn time_or_zero(text: &String) -> Result<Duration, String> {
+    time::parse_toml_or_zero(text).map_err(|error| error.to_string())
+}
+
+fn stuck(text: &String) -> Result<StuckPolicy, String> {
+    match text.as_str() {
+        "reboot" => Ok(StuckPolicy::Reboot),
+        "hold" => Ok(StuckPolicy::Hold),
+        _ => Err("expected reboot or hold".to_owned()),
+    }
+}
+
+fn absolute(text: &String) -> Result<PathBuf, String> {
+    // An escape can write a NUL, which no path holds.
+    let path = PathBuf::from(text);
+    (path.is_absolute() && !text.contains('\0'))
+        .then_some(path)
+        .ok_or_else(|| "expected an absolute path".to_owned())
+}
+
+fn command(words: &[String]) -> Result<Vec<String>, String> {
+    let good = words.first().is_some_and(|program| absolute(program).is_ok())
+        && words.iter().all(|word| !word.contains('\0'));
+    good.then(|| words.to_vec())
+        .ok_or_else(|| "expected a program's absolute path and its arguments".to_owned())
+}

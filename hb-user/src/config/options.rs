@@ -1,0 +1,117 @@
+//! What hb.toml sets, with the defaults in force where it does not.
+
+use std::fmt::{self, Display};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How resource scripts are called.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Scripts {
+    /// How long one call may take.
+    pub timeout: Duration,
+    /// How often a failed `stop` is repeated.
+    pub stop_retries: u32,
+    /// The pause before each repetition.
+    pub stop_pause: Duration,
+}
+
+impl Default for Scripts {
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_mins(1),
+            // Heartbeat's numbers.
+            stop_retries: 10,
+            stop_pause: Duration::from_secs(1),
+        }
+    }
+}
+
+/// What the cluster does where Heartbeat leaves no choice.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Policy {
+    /// How much longer than the deadtime a takeover waits after a death, so that a cut-off owner can stop.
+    pub takeover_delay: Duration,
+    /// When a group whose start failed is tried again.
+    pub start_retry: Duration,
+    /// What follows a stop that fails for good.
+    pub stuck: StuckPolicy,
+    /// What reboots this host: an absolute program and its arguments. Never empty.
+    pub reboot_command: Vec<String>,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            takeover_delay: Duration::ZERO,
+            start_retry: Duration::from_mins(1),
+            stuck: StuckPolicy::Reboot,
+            reboot_command: vec!["/sbin/reboot".to_owned(), "-nf".to_owned()],
+        }
+    }
+}
+
+/// What follows a stop that fails for good.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum StuckPolicy {
+    /// The host is rebooted, as by Heartbeat.
+    Reboot,
+    /// The group stays with this node, and nobody takes it over unless the node is fenced.
+    Hold,
+}
+
+impl Display for StuckPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Reboot => "reboot",
+            Self::Hold => "hold",
+        })
+    }
+}
+
+/// How fencing devices are used.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Fencing {
+    /// cluster-glue's `stonith`.
+    pub program: PathBuf,
+    /// How long one call may take.
+    pub timeout: Duration,
+    /// The pause after a failed attempt.
+    pub retry: Duration,
+}
+
+impl Default for Fencing {
+    fn default() -> Self {
+        Self {
+            program: PathBuf::from("/usr/sbin/stonith"),
+            timeout: Duration::from_mins(1),
+            retry: Duration::from_secs(10),
+        }
+    }
+}
+
+/// How a running group is watched.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Monitor {
+    /// How often its resources are asked for their `status`.
+    pub interval: Duration,
+    /// How many failures in a row are a failure of the group. Never 0.
+    pub failures: u32,
+}
+
+impl Default for Monitor {
+    fn default() -> Self {
+        Self {
+            interval: Duration::from_secs(10),
+            failures: 3,
+        }
+    }
+}
+
+/// Where the inputs of the core are recorded.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Recorder {
+    /// The file, an absolute path.
+    pub file: PathBuf,
+    /// How many bytes it may grow to.
+    pub max_bytes: u64,
+}
