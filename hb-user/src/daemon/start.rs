@@ -157,68 +157,6 @@ impl Lock {
     }
 }
 
-/// The peers: their indices among the nodes, and what the pulse needs to know of them. A link's slot is its index.
-fn peers(cluster: &Cluster) -> (Vec<usize>, Vec<Peer>) {
-    let nodes: Vec<usize> = (0..cluster.nodes.len()).filter(|node| *node != cluster.me).collect();
-    let peers = nodes.iter().map(|node| Peer {
-        index: *node,
-        node: NodeId(node_id(&cluster.nodes[*node])),
-        links: cluster
-            .links
-            .iter()
-            .zip(0..)
-            .filter(|(link, _)| link.node == *node)
-            .map(|(link, slot)| Link {
-                interface: link.interface.clone(),
-                address: link.peer,
-                slot,
-            })
-            .collect(),
-    });
-    let peers = peers.collect();
-    (nodes, peers)
-}
-
-fn tables(cluster: &Cluster, peers: &[Peer]) -> Tables {
-    let keys = cluster
-        .keys
-        .all
-        .iter()
-        .map(|key| (KeyId(key.id), midstates(key.secret.reveal())));
-    let slots = peers
-        .iter()
-        .flat_map(|peer| &peer.links)
-        .map(|link| link.slot + 1)
-        .max();
-    Tables {
-        own: Own {
-            node: own_id(cluster),
-            port: cluster.udp_port,
-        },
-        keys: keys.collect(),
-        peers: peers.iter().map(|peer| (peer.node, table(peer))).collect(),
-        slots: slots.unwrap_or(0),
-        log: logs_verdicts(cluster),
-    }
-}
-
-/// From `debug 2` on.
-fn logs_verdicts(cluster: &Cluster) -> bool {
-    cluster.logging.debug > 1
-}
-
-fn table(peer: &Peer) -> tables::Peer {
-    let mut table = tables::Peer::default();
-    for (entry, link) in table.links.iter_mut().zip(&peer.links) {
-        *entry = tables::Link {
-            address: Address::from(link.address),
-            slot: link.slot,
-        };
-        table.count += 1;
-    }
-    table
-}
-
 fn attach(program: &mut Program, cluster: &Cluster) -> Result<Vec<crate::datapath::Attached>, DatapathError> {
     let mut interfaces: Vec<&str> = cluster.links.iter().map(|link| link.interface.as_str()).collect();
     interfaces.sort_unstable();
@@ -247,52 +185,6 @@ fn no_interface(error: SocketError, cluster: &Cluster) -> StartError {
         .into();
     }
     error.into()
-}
-
-fn ownership(cluster: &Cluster) -> core::Settings {
-    core::Settings {
-        nodes: cluster.nodes.len(),
-        me: cluster.me,
-        groups: cluster
-            .groups
-            .iter()
-            .map(|group| GroupSettings {
-                preferred: group.preferred,
-            })
-            .collect(),
-        failback: match cluster.auto_failback {
-            AutoFailback::On | AutoFailback::Legacy => Failback::Return,
-            AutoFailback::Off => Failback::Stay,
-        },
-        quorum: if cluster.nodes.len() > 2 {
-            Quorum::Majority
-        } else {
-            Quorum::None
-        },
-        deadtime: nanos(cluster.timers.deadtime),
-        interval: nanos(cluster.timers.keepalive),
-        takeover_delay: Nanos(0),
-        start_retry: Nanos::from_millis(60_000),
-        stuck: StuckPolicy::Hold,
-        fenced: vec![false; cluster.nodes.len()],
-        fence_retry: Nanos::from_millis(10_000),
-    }
-}
-
-fn timing(cluster: &Cluster) -> Timing {
-    Timing {
-        deadtime: nanos(cluster.timers.deadtime),
-        warntime: nanos(cluster.timers.warntime),
-        initdead: nanos(cluster.timers.initdead),
-    }
-}
-
-fn own_id(cluster: &Cluster) -> NodeId {
-    NodeId(node_id(&cluster.nodes[cluster.me]))
-}
-
-fn nanos(duration: std::time::Duration) -> Nanos {
-    Nanos(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX))
 }
 
 fn warn_of_refusals(realtime: &Realtime) {
