@@ -59,6 +59,7 @@ impl Cluster {
             ));
         }
         facts.push(match self.policy.stuck {
+            _ if self.scripts.stop_retries == 0 => "a stop that fails is repeated for ever (scripts.stop_retries 0)".to_owned(),
             StuckPolicy::Reboot => format!(
                 "a stop that still fails after {} more tries reboots this host: {}",
                 self.scripts.stop_retries,
@@ -111,8 +112,14 @@ impl Cluster {
         }
         if fenced && self.nodes.len() > 1 {
             for (node, name) in self.nodes.iter().enumerate() {
-                if !self.stonith.iter().any(|device| device.from.is_none_or(|from| from == node)) {
-                    messages.push(format!("no stonith line is for node {name}: it cannot fence the others"));
+                if !self
+                    .stonith
+                    .iter()
+                    .any(|device| device.from.is_none_or(|from| from == node))
+                {
+                    messages.push(format!(
+                        "no stonith line is for node {name}: it cannot fence the others"
+                    ));
                 }
             }
         }
