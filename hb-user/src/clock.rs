@@ -32,3 +32,8 @@ pub async fn sleep(span: std::time::Duration) {
     #[expect(clippy::disallowed_methods, reason = "this is the file that sleeps")]
     tokio::time::sleep(span).await;
 }
+
+/// Sleeps until `time`, as [`sleep`] does.
+pub async fn sleep_until(time: Nanos) {
+    sleep(std::time::Duration::from_nanos(time.since(now()).0)).await;
+}

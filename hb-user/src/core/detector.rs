@@ -129,7 +129,8 @@ impl Detector {
 
     /// Goes on with other times: a deadline under way moves with them.
     pub fn set_timing(&mut self, timing: Timing) {
-        let moved = |old: Nanos, new: Nanos, deadline: Nanos| Nanos(deadline.0.saturating_sub(old.0)).saturating_add(new);
+        let moved =
+            |old: Nanos, new: Nanos, deadline: Nanos| Nanos(deadline.0.saturating_sub(old.0)).saturating_add(new);
         self.deadline = match self.phase {
             Phase::Unmet => moved(self.timing.initdead, timing.initdead, self.deadline),
             Phase::Up | Phase::Dead => moved(self.timing.deadtime, timing.deadtime, self.deadline),

@@ -54,10 +54,11 @@ impl Daemon {
     }
 
     fn report_peer(&self, peer: usize, now: Nanos) -> PeerStatus {
-        let node = self.peers[peer];
+        let links = &self.peers[peer].links;
+        let node = self.peers[peer].index;
         let view = self.node.peer(node);
         let heard = |link: &Link| self.liveness.get(link.slot)?.heard();
-        let newest = self.links[peer]
+        let newest = links
             .iter()
             .filter_map(heard)
             .max_by_key(|heard| (heard.incarnation, heard.sequence));
@@ -66,10 +67,7 @@ impl Daemon {
             state: contact(&view).into(),
             hears_us: view.sight.hears_us,
             config_matches: newest.map(|heard| heard.digest == self.cluster.digest()),
-            links: self.links[peer]
-                .iter()
-                .filter_map(|link| self.report_link(link, now))
-                .collect(),
+            links: links.iter().filter_map(|link| self.report_link(link, now)).collect(),
         }
     }
 

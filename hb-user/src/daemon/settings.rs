@@ -124,7 +124,10 @@ pub(super) fn fencing(cluster: &Cluster) -> (Fencer, Vec<Device>) {
         program: cluster.fencing.program.clone(),
         timeout: cluster.fencing.timeout,
     };
-    let ours = cluster.stonith.iter().filter(|device| device.from.is_none_or(|from| from == cluster.me));
+    let ours = cluster
+        .stonith
+        .iter()
+        .filter(|device| device.from.is_none_or(|from| from == cluster.me));
     let devices = ours.map(|device| Device {
         kind: device.kind.clone(),
         parameters: match &device.parameters {

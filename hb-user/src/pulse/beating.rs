@@ -37,7 +37,10 @@ struct Watched {
 
 impl Watched {
     fn new(peer: &Peer, settings: &Settings, sockets: &Sockets, now: Nanos) -> io::Result<Self> {
-        let routes = peer.links.iter().map(|link| sockets.route(&link.interface, link.address));
+        let routes = peer
+            .links
+            .iter()
+            .map(|link| sockets.route(&link.interface, link.address));
         Ok(Self {
             node: peer.node,
             detector: Detector::new(settings.timing, settings.incarnation, now),
@@ -193,11 +196,9 @@ impl Beating {
         self.send(now);
     }
 
-    fn take_in(&mut self, peer: usize, sequence: Sequence, now: Nanos) {
-        let is_news = self
-            .peers
-            .get_mut(peer)
-            .is_some_and(|peer| peer.detector.take_in(sequence));
+    pub(super) fn take_in(&mut self, node: NodeId, sequence: Sequence, now: Nanos) {
+        let peer = self.peers.iter_mut().find(|peer| peer.node == node);
+        let is_news = peer.is_some_and(|peer| peer.detector.take_in(sequence));
         if is_news {
             self.answer = !self.answer;
             self.send(now);
@@ -266,13 +267,13 @@ impl Beating {
             let id = peer.node;
             let change = match findings.change {
                 Some(Change::Up(heard)) => Some(News::Up {
-                    peer: index,
+                    node: id,
                     heard,
                     echoed,
                 }),
                 Some(Change::Dead(silence)) => Some(News::Dead { node: id, silence }),
                 None => peer.tell_echo(echoed, wants).map(|heard| News::Up {
-                    peer: index,
+                    node: id,
                     heard,
                     echoed,
                 }),
@@ -291,7 +292,12 @@ impl Beating {
     /// As many ping nodes have to answer as the peer reached when it was heard last.
     fn look_at_pings(&mut self, now: Nanos, mailbox: &mut Mailbox) {
         let Some(pings) = &self.settings.pings else { return };
-        let theirs = self.peers.iter().filter_map(|peer| peer.detector.newest()).map(Heard::pings).max();
+        let theirs = self
+            .peers
+            .iter()
+            .filter_map(|peer| peer.detector.newest())
+            .map(Heard::pings)
+            .max();
         let needed = usize::from(theirs.unwrap_or(0).max(1));
         self.settings.lease.ping(pings.reach.newest(needed));
         let reached = pings.reach.reached(now, pings.deadping);
@@ -313,12 +319,22 @@ impl Beating {
         }
     }
 
+    /// At the end. The watchdog is left to bite where something would go on without us.
+    pub(super) fn disarm(&mut self) {
+        if self.advert.is_idle()
+            && let Some(watchdog) = self.means.watchdog.take()
+        {
+            // Should the device refuse, it bites: nobody is left to do anything about it.
+            let _ = watchdog.disarm();
+        }
+    }
+
     pub(super) fn is_beat_due(&self, now: Nanos) -> bool {
         now >= self.next_beat
     }
 
     /// Goes on with other settings. Beats go on in step, and who is watched already stays watched.
-    pub(super) fn reconfigure(&mut self, mut new: Reconfiguration) {
+    pub(super) fn reconfigure(&mut self, mut new: Reconfiguration, now: Nanos) {
         for peer in &mut new.peers {
             if let Some(old) = self.peers.iter_mut().find(|old| old.node == peer.node) {
                 std::mem::swap(&mut peer.detector, &mut old.detector);
@@ -339,6 +355,8 @@ impl Beating {
         self.settings = new.settings;
         self.peers = new.peers;
         self.means.sockets = new.sockets;
+        self.reached = None;
+        self.advertise(new.advert, now);
     }
 
     fn end_lease(&mut self, now: Nanos) {
@@ -413,15 +431,19 @@ impl Beating {
 /// What goes on in other settings, made ready by the controller.
 #[derive(Debug)]
 pub struct Reconfiguration {
+    /// What to say from then on, and at once.
+    pub advert: Advert,
     settings: Settings,
     sockets: Sockets,
     peers: Vec<Watched>,
 }
 
 impl Reconfiguration {
-    pub(super) fn new(settings: Settings, sockets: Sockets, now: Nanos) -> io::Result<Self> {
+    /// Makes ready what can be made ready. Fails if a link has no socket.
+    pub fn new(settings: Settings, sockets: Sockets, now: Nanos) -> io::Result<Self> {
         let peers = watch(&settings, &sockets, now)?;
         Ok(Self {
+            advert: settings.advert,
             settings,
             sockets,
             peers,

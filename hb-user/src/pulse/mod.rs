@@ -19,8 +19,8 @@ use std::sync::Arc;
 use aya::maps::{MapData, RingBuf};
 use hb_ebpf::{Incarnation, KeyId, Nanos, NodeId, Sequence};
 
+pub use beating::Reconfiguration;
 pub use order::{News, Order, OrderSender};
-use beating::Reconfiguration;
 pub use realtime::Realtime;
 pub use signer::{Signer, midstates};
 pub use socket::{SocketError, Sockets};
@@ -28,7 +28,6 @@ pub use stats::Stats;
 pub use wake::Doorbell;
 pub use watchdog::{Watchdog, WatchdogError};
 
-use crate::clock;
 use crate::core::{Advert, Lease, Timing};
 use crate::datapath::LivenessMap;
 use crate::pings::Reach;
@@ -156,11 +155,9 @@ impl Pulse {
         self.orders.send(Order::TakenIn { node, sequence });
     }
 
-    /// Goes on with other settings: no beat is lost, and who is known stays known. The advert stays as it is.
-    pub fn reconfigure(&mut self, settings: Settings, sockets: Sockets) -> Result<(), PulseError> {
-        let new = Reconfiguration::new(settings, sockets, clock::now())?;
+    /// Goes on with other settings: no beat is lost, and who is known stays known.
+    pub fn reconfigure(&mut self, new: Reconfiguration) {
         self.orders.send(Order::Reconfigure(Box::new(new)));
-        Ok(())
     }
 
     /// The controller makes progress: the watchdog may be fed.

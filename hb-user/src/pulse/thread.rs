@@ -81,9 +81,12 @@ fn run(mut beating: Beating, mut mailbox: Mailbox) {
             match order {
                 Order::Advertise(advert) => beating.advertise(advert, wake.now),
                 Order::TakenIn { node, sequence } => beating.take_in(node, sequence, wake.now),
-                Order::Reconfigure(new) => beating.reconfigure(*new),
+                Order::Reconfigure(new) => beating.reconfigure(*new, wake.now),
                 Order::Farewell => beating.farewell(wake.now),
-                Order::Stop => return,
+                Order::Stop => {
+                    beating.disarm();
+                    return;
+                }
             }
         }
         beating.look(wake, &mut mailbox);
@@ -93,6 +96,7 @@ fn run(mut beating: Beating, mut mailbox: Mailbox) {
         }
         if beating.is_farewell_over(wake.now) {
             if mailbox.tell(News::Gone) {
+                beating.disarm();
                 return;
             }
             beating.farewell(wake.now);
@@ -108,4 +112,3 @@ impl Mailbox {
         told
     }
 }
-
