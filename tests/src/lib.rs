@@ -20,6 +20,7 @@ pub mod process;
 pub mod random;
 pub mod resource;
 mod service;
+pub mod sim;
 pub mod site;
 pub mod status;
 pub mod tutorial;
