@@ -1,7 +1,7 @@
 //! The controller: what hb-user/src/daemon.rs does between the pulse thread and the core.
 
 use hb_ebpf::{Heard, Nanos};
-use hb_user::core::{Action, Carry, Differs, Echoed, Event, Node, Reconfiguration, Settings, Sight};
+use hb_user::core::{Action, Carry, Differs, Echoed, Event, Node, Reconfiguration, Refusal, Settings, Sight};
 
 use super::plan::{Config, NODES};
 use super::pulse::Order;
@@ -43,9 +43,13 @@ impl Control {
     }
 
     /// Goes on with another configuration. What the peers said last is compared with it.
-    pub(super) fn reconfigure(&mut self, number: usize, old: &Config, new: &Config, settings: Settings) -> Vec<Event> {
-        self.config = number;
-        self.digest = new.digest;
+    pub(super) fn reconfigure(
+        &mut self,
+        number: usize,
+        old: &Config,
+        new: &Config,
+        settings: Settings,
+    ) -> Result<Vec<Event>, Refusal> {
         let carry = |id: usize| {
             let from = old.groups.iter().position(|group| group.id == id);
             let version = |config: &Config| {
@@ -63,13 +67,16 @@ impl Control {
             groups: new.groups.iter().map(|group| carry(group.id)).collect(),
             settings,
         };
+        self.node.plan_reconfigure(&reconfiguration)?;
+        self.config = number;
+        self.digest = new.digest;
         let mut events = vec![Event::Reconfigure(Box::new(reconfiguration))];
         for node in 0..NODES {
             if let Some((heard, echoed)) = self.met[node] {
                 events.push(self.meeting(node, &heard, echoed));
             }
         }
-        events
+        Ok(events)
     }
 
     /// What the pulse is told of an action.

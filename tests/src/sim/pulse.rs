@@ -138,10 +138,6 @@ impl Pulse {
         }
     }
 
-    pub(super) fn edition(&self) -> u32 {
-        self.advert.edition
-    }
-
     /// One round of the loop, with the orders that have come.
     pub(super) fn round(
         &mut self,
@@ -155,7 +151,7 @@ impl Pulse {
             planned: self.planned,
             sent: self.sequence.low(),
         };
-        if wake.was_frozen(DEADTIME) {
+        if wake.lateness().saturating_add(INTERVAL) > DEADTIME {
             self.hush = now.saturating_add(DEADTIME);
             self.woke = true;
         }

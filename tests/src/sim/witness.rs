@@ -292,8 +292,7 @@ impl Witness {
             .say(|| format!("{} runs again, after {} ms", name(index), frozen.0 / ms(1).0));
         self.thawed[index] = now;
         let Some(life) = &host.life else { return };
-        // The thread had planned to wake an interval later at most.
-        let is_long = frozen > DEADTIME.saturating_add(INTERVAL).saturating_add(ms(1));
+        let is_long = frozen > DEADTIME.saturating_add(ms(1));
         if is_long && life.began <= host.frozen_since {
             self.hushed[index] = now.saturating_add(DEADTIME);
         }

@@ -188,11 +188,6 @@ impl World {
         self.witness.watch(self.now, &self.hosts, &self.network)
     }
 
-    /// When the next thing happens.
-    pub(super) fn next(&self) -> Nanos {
-        self.ahead.peek().map_or(Nanos::MAX, |Reverse(next)| next.at)
-    }
-
     pub(super) fn schedule(&mut self, at: Nanos, what: Happening) {
         self.scheduled += 1;
         let order = self.scheduled;

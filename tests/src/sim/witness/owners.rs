@@ -220,7 +220,7 @@ impl Witness {
         let is_stopping = job.is_some_and(|job| job.task == Task::Stop);
         let is_stuck = self.facts[host][id].is_stuck;
         let ended = machine.lease_ends(now);
-        let ended = if ended > now { self.lapsed[host] } else { ended };
+        let ended = if ended > now { Nanos(0) } else { ended }.max(self.lapsed[host]);
         let noticed = ended.max(self.thawed[host]).saturating_add(REACTION);
         is_stopping
             || is_stuck

@@ -8,7 +8,7 @@ use crate::sim::control::Control;
 use crate::sim::pulse::{News, Order};
 use crate::sim::scripts::{Job, Task, fate};
 use crate::sim::trace::{name, words};
-use crate::sim::{FENCE, REBOOT};
+use crate::sim::{FENCE, REBOOT, ms};
 
 impl World {
     /// The controller reads all news that there are.
@@ -276,10 +276,18 @@ impl World {
         host.config = config;
         let Some(life) = &mut host.life else { return Ok(()) };
         let (old, new) = (life.control.config, config);
-        self.witness.reloads(self.now, index, old, new);
         let settings = self.plan.settings(index, new);
         let configs = &self.plan.configs;
-        let events = life.control.reconfigure(new, &configs[old], &configs[new], settings);
+        let Ok(events) = life.control.reconfigure(new, &configs[old], &configs[new], settings) else {
+            // The operator tries again.
+            host.config = old;
+            self.witness.count("refused reloads");
+            let again = self.now.saturating_add(ms(100));
+            self.schedule(again, Happening::Reload { host: index, config });
+            return Ok(());
+        };
+        self.last_fault = self.last_fault.max(self.now);
+        self.witness.reloads(self.now, index, old, new);
         let digest = configs[new].digest;
         for (count, event) in events.iter().enumerate() {
             if count == 1 {

@@ -7,7 +7,6 @@ use hb_user::core::{Command, Event, GroupState};
 use super::{Happening, Step, World};
 use crate::sim::ms;
 use crate::sim::plan::Disaster;
-use crate::sim::trace::name;
 
 impl World {
     pub(super) fn boot(&mut self, index: usize) -> Step {
