@@ -67,7 +67,8 @@ pub const CALM: Nanos = Nanos(DEADTIME.0 * 2 + INTERVAL.0 * 2 + WORK.0 + ms(SCRI
 /// node that was frozen listens for a deadline, a lease that had ended needs another; a start that failed is tried again
 /// after `start_retry`, a fencing after `fence_retry`; and the group may have to be broken off, stopped, started elsewhere
 /// and given back, each of which is work.
-pub const SETTLED: Nanos = Nanos(INITDEAD.0 + 4 * DEADTIME.0 + plan::START_RETRY.0 + plan::FENCE_RETRY.0 + 2 * WORK.0 + ms(2 * FENCE).0);
+pub const SETTLED: Nanos =
+    Nanos(INITDEAD.0 + 4 * DEADTIME.0 + plan::START_RETRY.0 + plan::FENCE_RETRY.0 + 2 * WORK.0 + ms(2 * FENCE).0);
 /// Then nothing moves any more.
 const QUIET: Nanos = ms(600);
 

@@ -3,8 +3,8 @@
 use hb_ebpf::Nanos;
 
 use super::dice::Dice;
-use super::{DEADTIME, ms};
 use super::plan::{Cut, NODES, PINGS, Weather};
+use super::{DEADTIME, ms};
 
 /// The most links between two nodes.
 pub(super) const LINKS: usize = 2;
@@ -138,7 +138,10 @@ impl Network {
         };
         let first = one();
         let second = one();
-        [Some(first), Some(second).filter(|_| dice.percent(u64::from(weather.twice)))]
+        [
+            Some(first),
+            Some(second).filter(|_| dice.percent(u64::from(weather.twice))),
+        ]
     }
 
     /// After what time a ping is answered.

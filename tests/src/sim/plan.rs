@@ -62,24 +62,53 @@ pub(super) struct Cut {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Disaster {
     Cut(Cut),
-    Storm { hears: [u8; NODES], links: u8, weather: Weather },
-    Crash { host: usize, returns: bool },
-    Leave { host: usize, returns: bool },
+    Storm {
+        hears: [u8; NODES],
+        links: u8,
+        weather: Weather,
+    },
+    Crash {
+        host: usize,
+        returns: bool,
+    },
+    Leave {
+        host: usize,
+        returns: bool,
+    },
     /// The daemon only, or the whole machine.
-    Freeze { host: usize, machine: bool },
+    Freeze {
+        host: usize,
+        machine: bool,
+    },
     /// The controller is slow.
-    Slow { host: usize },
+    Slow {
+        host: usize,
+    },
     /// Scripts fail, hang, or are slow.
-    Scripts { host: usize },
+    Scripts {
+        host: usize,
+    },
     /// Of a hundred fencings so many fail.
-    Fencing { fails: u8 },
+    Fencing {
+        fails: u8,
+    },
     /// Wall time jumps.
-    Step { host: usize, seconds: i64 },
+    Step {
+        host: usize,
+        seconds: i64,
+    },
     /// A group is found not to run.
-    Sick { host: usize },
-    Command { host: usize, command: Command },
+    Sick {
+        host: usize,
+    },
+    Command {
+        host: usize,
+        command: Command,
+    },
     /// A new configuration, read by one node after another.
-    Reload { config: usize },
+    Reload {
+        config: usize,
+    },
 }
 
 /// When.
@@ -116,12 +145,24 @@ impl Plan {
         let mut plan = Self {
             nodes,
             links: 1 + usize::from(dice.percent(30)),
-            pings: if quorum == Quorum::Pings { 1 + dice.index(PINGS) } else { 0 },
+            pings: if quorum == Quorum::Pings {
+                1 + dice.index(PINGS)
+            } else {
+                0
+            },
             quorum,
             fencing: dice.percent(if nodes == 2 { 40 } else { 25 }),
-            takeover_delay: if dice.percent(70) { Nanos(0) } else { dice.span(100, 600) },
+            takeover_delay: if dice.percent(70) {
+                Nanos(0)
+            } else {
+                dice.span(100, 600)
+            },
             start_retry: dice.span(1000, 2000),
-            stuck: if dice.percent(70) { StuckPolicy::Reboot } else { StuckPolicy::Hold },
+            stuck: if dice.percent(70) {
+                StuckPolicy::Reboot
+            } else {
+                StuckPolicy::Hold
+            },
             configs: Vec::new(),
             disasters: Vec::new(),
         };
@@ -161,11 +202,7 @@ impl Plan {
     fn add(&mut self, begins: Nanos, ends: Nanos, dice: &mut Dice) {
         let host = dice.index(self.nodes);
         let mut put = |begins, ends, disaster| {
-            self.disasters.push(Planned {
-                begins,
-                ends,
-                disaster,
-            });
+            self.disasters.push(Planned { begins, ends, disaster });
         };
         let disaster = match dice.below(100) {
             0..24 => Disaster::Cut(self.cut(dice)),
@@ -202,7 +239,8 @@ impl Plan {
             }
             85..90 => {
                 let config = self.configs.len();
-                self.configs.push(next_config(&self.configs[config - 1], config, self.nodes, dice));
+                self.configs
+                    .push(next_config(&self.configs[config - 1], config, self.nodes, dice));
                 Disaster::Reload { config }
             }
             90..92 => {
@@ -218,11 +256,7 @@ impl Plan {
                 command: command(self.configs[0].groups.len(), dice),
             },
         };
-        self.disasters.push(Planned {
-            begins,
-            ends,
-            disaster,
-        });
+        self.disasters.push(Planned { begins, ends, disaster });
     }
 
     fn all(&self) -> u8 {
@@ -230,7 +264,11 @@ impl Plan {
     }
 
     fn some_links(&self, dice: &mut Dice) -> u8 {
-        if dice.percent(70) { 3 } else { 1 << dice.index(self.links) }
+        if dice.percent(70) {
+            3
+        } else {
+            1 << dice.index(self.links)
+        }
     }
 
     fn some_paths(&self, dice: &mut Dice) -> [u8; NODES] {
@@ -318,7 +356,11 @@ fn first_config(nodes: usize, dice: &mut Dice) -> Config {
         preferred: dice.index(nodes),
     });
     let groups = groups.collect();
-    let failback = if dice.percent(50) { Failback::Return } else { Failback::Stay };
+    let failback = if dice.percent(50) {
+        Failback::Return
+    } else {
+        Failback::Stay
+    };
     config(groups, failback, 0)
 }
 
@@ -352,7 +394,11 @@ fn next_config(before: &Config, number: usize, nodes: usize, dice: &mut Dice) ->
             }
         }
     }
-    let kept = if groups == before.groups { before.digest >> 20 } else { u32::try_from(number).unwrap_or(0) };
+    let kept = if groups == before.groups {
+        before.digest >> 20
+    } else {
+        u32::try_from(number).unwrap_or(0)
+    };
     config(groups, failback, kept)
 }
 

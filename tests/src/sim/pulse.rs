@@ -1,8 +1,8 @@
 //! The pulse thread: hb-user/src/pulse/thread.rs with a virtual clock, a modelled network, and queues that are never full.
 
+use hb_ebpf::beat::{Flags, Status};
 use hb_ebpf::liveness::Liveness;
 use hb_ebpf::{Heard, Incarnation, Nanos, Sequence};
-use hb_ebpf::beat::{Flags, Status};
 use hb_user::core::{Advert, Change, Detector, Differs, Echoed, Lease, Outbox, Settings, Timing, Wake};
 
 use super::network::LINKS;
@@ -30,17 +30,29 @@ pub(super) enum News {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Order {
     Advertise(Advert),
-    TakenIn { node: usize, sequence: Sequence },
+    TakenIn {
+        node: usize,
+        sequence: Sequence,
+    },
     /// The configuration is another: what is said from now on, and under which digest, in one step.
-    Configure { digest: u32, advert: Advert },
+    Configure {
+        digest: u32,
+        advert: Advert,
+    },
     Farewell,
 }
 
 /// What a round did to the outside.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Output {
-    Beat { to: usize, beat: Heard },
-    Ping { ping: usize, sent: Nanos },
+    Beat {
+        to: usize,
+        beat: Heard,
+    },
+    Ping {
+        ping: usize,
+        sent: Nanos,
+    },
     News(News),
     /// Not told to anybody, but the witness checks it.
     Graced,
@@ -106,7 +118,14 @@ pub(super) struct Pulse {
 }
 
 impl Pulse {
-    pub(super) fn new(settings: &Settings, incarnation: Incarnation, digest: u32, advert: Advert, pings: usize, now: Nanos) -> Self {
+    pub(super) fn new(
+        settings: &Settings,
+        incarnation: Incarnation,
+        digest: u32,
+        advert: Advert,
+        pings: usize,
+        now: Nanos,
+    ) -> Self {
         let peers = (0..settings.nodes).filter(|node| *node != settings.me);
         Self {
             me: settings.me,
@@ -213,7 +232,9 @@ impl Pulse {
     }
 
     fn is_farewell_over(&self, now: Nanos) -> bool {
-        let Some((sequence, until)) = self.farewell else { return false };
+        let Some((sequence, until)) = self.farewell else {
+            return false;
+        };
         let needs_no_more =
             |peer: &Watched| !peer.detector.is_up() || peer.is_leaving() || peer.detector.has_confirmed(sequence);
         now >= until || self.peers.iter().all(needs_no_more)
@@ -244,7 +265,8 @@ impl Pulse {
                 .is_some_and(|heard| {
                     heard.present & (1 << self.me) != 0 && Differs::between(self.digest, heard.digest).keeps_our_time()
                 });
-            self.lease.hear(peer.node, Some(echoed.heard_us), supports, is_idle, now);
+            self.lease
+                .hear(peer.node, Some(echoed.heard_us), supports, is_idle, now);
             let node = peer.node;
             let news = match findings.change {
                 Some(Change::Up(heard)) => Some(News::Up { node, heard, echoed }),

@@ -32,7 +32,11 @@ pub(super) fn fate(task: Task, aborts: bool, is_bad: bool, dice: &mut Dice) -> (
         Task::Start if fails => {
             // It is stopped in full, which may fail, too.
             let stop = script(dice);
-            let outcome = if dice.percent(15) { Outcome::Stuck } else { Outcome::Failed };
+            let outcome = if dice.percent(15) {
+                Outcome::Stuck
+            } else {
+                Outcome::Failed
+            };
             (failing(dice).saturating_add(stop), outcome)
         }
         Task::Stop if fails && dice.percent(40) => (failing(dice), Outcome::Stuck),

@@ -73,6 +73,8 @@ struct Fact {
     is_stuck: bool,
     /// The daemon has gone and left it behind: in maintenance, or since it could not stop it.
     is_orphan: bool,
+    /// When it last ran, once it does not.
+    last_ran: Nanos,
     /// What has happened to it here, ever.
     has_failed: bool,
     was_declined: bool,
@@ -111,6 +113,8 @@ pub(super) struct Witness {
     isolated: [Option<Nanos>; NODES],
     last_upheaval: Nanos,
     config_before: [usize; NODES],
+    /// The version of the configuration in force in the last life.
+    pub(super) last_config: [usize; NODES],
     last_reload: Option<Nanos>,
 }
 
@@ -149,6 +153,7 @@ impl Witness {
             isolated: [None; NODES],
             last_upheaval: Nanos(0),
             config_before: [0; NODES],
+            last_config: [0; NODES],
             last_reload: None,
         }
     }
@@ -183,6 +188,13 @@ impl Witness {
         self.forget(index);
         self.last_upheaval = now;
         self.config_before[index] = host.config;
+        self.last_config[index] = host.config;
+        // Whoever starts a daemon again has looked after what the last had left behind.
+        for fact in &mut self.facts[index] {
+            if fact.is_orphan {
+                (fact.runs, fact.is_stuck, fact.is_orphan) = (false, false, false);
+            }
+        }
     }
 
     /// What only one life of the daemon is about.
@@ -206,6 +218,9 @@ impl Witness {
         self.last_upheaval = now;
         for id in 0..GROUPS {
             let fact = &mut self.facts[host][id];
+            if fact.runs {
+                fact.last_ran = now;
+            }
             (fact.runs, fact.is_stuck, fact.is_orphan) = (false, false, false);
             self.owners[id] &= !(1 << host);
         }
@@ -216,12 +231,15 @@ impl Witness {
         let index = host.index;
         self.trace.say(|| format!("{} has gone", name(index)));
         self.note_maintenance(now);
-        let in_maintenance = host.life.as_ref().is_some_and(|life| life.control.node.in_maintenance());
+        let in_maintenance = host
+            .life
+            .as_ref()
+            .is_some_and(|life| life.control.node.in_maintenance());
         self.forget(index);
         self.last_upheaval = now;
         for id in 0..GROUPS {
             let fact = &mut self.facts[index][id];
-            if fact.runs && (in_maintenance || !self.fencing) {
+            if fact.runs && (in_maintenance || fact.is_stuck) {
                 fact.is_orphan = true;
                 self.owners[id] &= !(1 << index);
                 self.tally.count("orphans");
@@ -229,10 +247,9 @@ impl Witness {
         }
     }
 
-    pub(super) fn leaves(&mut self, now: Nanos, host: &Host) {
+    pub(super) fn leaves(&mut self, now: Nanos) {
         self.count("farewells");
         self.note_maintenance(now);
-        let _ = host;
     }
 
     pub(super) fn is_told_to_leave(&mut self, host: usize) {
@@ -240,7 +257,7 @@ impl Witness {
         self.was_told_to_leave[host] = true;
     }
 
-    pub(super) fn is_sick(&mut self, _now: Nanos, host: usize, id: usize) {
+    pub(super) fn is_sick(&mut self, host: usize, id: usize) {
         self.count("sick groups");
         self.trace.say(|| format!("g{id} is sick on {}", name(host)));
         self.facts[host][id].was_sick = true;
@@ -281,6 +298,7 @@ impl Witness {
         self.trace
             .say(|| format!("{} reloads, from version {old} to {new}", name(host)));
         self.config_before[host] = old;
+        self.last_config[host] = new;
         self.was_told[host].reload = true;
         self.last_reload = Some(now);
         self.last_upheaval = now;
@@ -349,10 +367,9 @@ impl Witness {
     }
 
     /// Scripts have ended.
-    pub(super) fn ended(&mut self, now: Nanos, host: usize, id: usize, job: Job, life: Option<u64>) {
+    pub(super) fn ended(&mut self, now: Nanos, host: usize, id: usize, job: Job) {
         self.trace
             .say(|| format!("{} is done with {:?} of g{id}: {:?}", name(host), job.task, job.outcome));
-        let _ = (now, life);
         let fact = &mut self.facts[host][id];
         match (job.task, job.outcome) {
             (Task::Start, Outcome::Done) => {}
@@ -371,6 +388,7 @@ impl Witness {
             }
         }
         if !fact.runs {
+            fact.last_ran = now;
             fact.is_orphan = false;
             self.owners[id] &= !(1 << host);
         }

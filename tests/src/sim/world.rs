@@ -23,28 +23,77 @@ use super::{DISASTERS, QUIET, SETTLED, ms};
 /// Something that happens at its time. `life`: to whom it would have happened, should there be another by then.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Happening {
-    Boot { host: usize },
+    Boot {
+        host: usize,
+    },
     /// The thread's alarm, void if it was woken before.
-    Alarm { host: usize, life: u64, ticket: u64 },
+    Alarm {
+        host: usize,
+        life: u64,
+        ticket: u64,
+    },
     /// Orders for the thread, or it runs again after a freeze.
-    Bell { host: usize, life: u64 },
+    Bell {
+        host: usize,
+        life: u64,
+    },
     /// The controller reads its news.
-    Read { host: usize, life: u64 },
-    Tick { host: usize, life: u64 },
+    Read {
+        host: usize,
+        life: u64,
+    },
+    Tick {
+        host: usize,
+        life: u64,
+    },
     /// A beat, by its place.
-    Arrival { to: u8, from: u8, link: u8, beat: u32 },
-    Pong { host: usize, life: u64, ping: usize, sent: Nanos },
+    Arrival {
+        to: u8,
+        from: u8,
+        link: u8,
+        beat: u32,
+    },
+    Pong {
+        host: usize,
+        life: u64,
+        ping: usize,
+        sent: Nanos,
+    },
     /// Scripts have ended.
-    Ended { host: usize, id: usize, ticket: u64 },
+    Ended {
+        host: usize,
+        id: usize,
+        ticket: u64,
+    },
     /// The controller hears of it.
-    Finished { host: usize, life: u64, work: u32, outcome: Outcome },
+    Finished {
+        host: usize,
+        life: u64,
+        work: u32,
+        outcome: Outcome,
+    },
     /// The power goes, since a node asked for it.
-    Off { host: usize, life: u64 },
-    Fenced { host: usize, life: u64, node: usize, done: bool },
-    Begins { disaster: usize },
-    Ends { disaster: usize },
+    Off {
+        host: usize,
+        life: u64,
+    },
+    Fenced {
+        host: usize,
+        life: u64,
+        node: usize,
+        done: bool,
+    },
+    Begins {
+        disaster: usize,
+    },
+    Ends {
+        disaster: usize,
+    },
     /// A node reads its new configuration.
-    Reload { host: usize, config: usize },
+    Reload {
+        host: usize,
+        config: usize,
+    },
     Repair,
 }
 
@@ -93,6 +142,9 @@ pub(super) struct World {
     /// When the last fault ended, or what it led to.
     pub(super) last_fault: Nanos,
 }
+
+/// A thread that is later than this was stopped, as in hb-user/src/pulse/mod.rs.
+const OVERDUE: Nanos = ms(5);
 
 pub(super) type Step = Result<(), Violation>;
 
@@ -181,7 +233,9 @@ impl World {
     }
 
     pub(super) fn step(&mut self) -> Step {
-        let Some(Reverse(next)) = self.ahead.pop() else { return Ok(()) };
+        let Some(Reverse(next)) = self.ahead.pop() else {
+            return Ok(());
+        };
         self.now = next.at;
         self.witness.trace.now = next.at;
         self.happen(next.what)?;
@@ -207,21 +261,33 @@ impl World {
         self.hosts[host].number() == Some(life)
     }
 
-    /// Whether what happens to a daemon is held up, or lost with it.
-    fn holds_up(&mut self, host: usize, what: Happening) -> bool {
-        let host = &mut self.hosts[host];
+    /// Whether what happens to a daemon is held up: it is frozen, or the controller sees that the thread is late, so that
+    /// what it knows may be old.
+    fn holds_up(&mut self, index: usize, what: Happening) -> bool {
+        let host = &mut self.hosts[index];
         if host.is_frozen() {
             host.deferred.push(what);
+            return true;
         }
-        host.is_frozen()
+        let clock = host.clock(self.now);
+        let is_overdue = host
+            .life
+            .as_ref()
+            .is_some_and(|life| !life.pulse.is_over && clock > life.pulse.planned.saturating_add(OVERDUE));
+        if is_overdue {
+            self.witness.count("waits for the pulse");
+            let later = self.now.saturating_add(ms(1));
+            self.schedule(later, what);
+        }
+        is_overdue
     }
 
     fn happen(&mut self, what: Happening) -> Step {
         match what {
             Happening::Boot { host } => self.boot(host),
             Happening::Alarm { host, life, ticket } => {
-                let is_due = self.lives(host, life)
-                    && self.hosts[host].life.as_ref().is_some_and(|life| life.ticket == ticket);
+                let is_due =
+                    self.lives(host, life) && self.hosts[host].life.as_ref().is_some_and(|life| life.ticket == ticket);
                 if !is_due || self.hosts[host].is_frozen() {
                     return Ok(());
                 }
@@ -243,6 +309,7 @@ impl World {
                 if !self.lives(host, life) || self.holds_up(host, what) {
                     return Ok(());
                 }
+                self.read(host)?;
                 self.tick(host)
             }
             Happening::Arrival { to, from, link, beat } => {
@@ -269,6 +336,8 @@ impl World {
                 if !self.lives(host, life) || self.holds_up(host, what) {
                     return Ok(());
                 }
+                // Who is alive comes first.
+                self.read(host)?;
                 self.feed(host, &Event::Finished { work, outcome })
             }
             Happening::Off { host, life } => {
@@ -293,6 +362,7 @@ impl World {
                 if self.holds_up(host, what) {
                     return Ok(());
                 }
+                self.read(host)?;
                 self.reload(host, config)
             }
             Happening::Repair => self.repair(),
@@ -395,7 +465,9 @@ impl World {
 
     fn tell(&mut self, index: usize, news: News) {
         let delay = self.controller_delay(index);
-        let Some(life) = &mut self.hosts[index].life else { return };
+        let Some(life) = &mut self.hosts[index].life else {
+            return;
+        };
         life.news.push_back(news);
         if !life.is_rung {
             life.is_rung = true;

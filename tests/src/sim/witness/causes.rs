@@ -4,9 +4,9 @@ use hb_ebpf::Nanos;
 use hb_user::core::{Cause, Contact, Failback, Node, Quorum};
 
 use super::{Rule, Violation, Witness};
-use crate::sim::ms;
 use crate::sim::host::Host;
 use crate::sim::trace::name;
+use crate::sim::{DEADTIME, ms};
 
 impl Witness {
     pub(super) fn check_cause_of_start(
@@ -52,15 +52,22 @@ impl Witness {
             // While nodes read a new configuration, they do not agree on what is preferred and whether it returns.
             Cause::Takeover(peer) => self.was_told[peer].takeover || self.is_reloading(now),
             Cause::Standby => self.was_told[host].standby,
-            Cause::Conflict(peer) => self.shared[id][host][peer] || self.facts[peer][id].runs,
-            Cause::Lease => {
-                self.quorum != Quorum::None && self.lapsed[host].saturating_add(ms(100)) >= fact.since
+            // A last word may come after the death.
+            Cause::Conflict(peer) => {
+                let other = self.facts[peer][id];
+                self.shared[id][host][peer] || other.runs || now.since(other.last_ran) < DEADTIME
             }
+            Cause::Lease => self.quorum != Quorum::None && self.lapsed[host].saturating_add(ms(100)) >= fact.since,
             Cause::Sick => fact.was_sick,
             Cause::Cleanup => self.was_told[host].cleanup,
             Cause::Reload => self.was_told[host].reload,
             Cause::Leave => self.was_told_to_leave[host],
-            Cause::Start | Cause::PeerDied(_) | Cause::PeerLeft(_) | Cause::PeerFailed(_) | Cause::PeerDeclined(_) | Cause::Retry => false,
+            Cause::Start
+            | Cause::PeerDied(_)
+            | Cause::PeerLeft(_)
+            | Cause::PeerFailed(_)
+            | Cause::PeerDeclined(_)
+            | Cause::Retry => false,
         };
         if matches!(cause, Cause::Standby | Cause::Takeover(_)) {
             self.facts[host][id].was_declined = true;

@@ -79,7 +79,13 @@ impl Witness {
     }
 
     /// A group that a new configuration does not name.
-    pub(in crate::sim) fn drops(&mut self, now: Nanos, host: usize, id: usize, hosts: &[Host]) -> Result<(), Violation> {
+    pub(in crate::sim) fn drops(
+        &mut self,
+        now: Nanos,
+        host: usize,
+        id: usize,
+        hosts: &[Host],
+    ) -> Result<(), Violation> {
         self.count("dropped");
         let fact = self.facts[host][id];
         if !fact.runs {
@@ -127,7 +133,11 @@ impl Witness {
                 Quorum::Majority => (true, self.room),
             };
             if is_checked && over.saturating_add(room) > now {
-                let rule = if self.quorum == Quorum::Majority { Rule::OneOwner } else { Rule::Partition };
+                let rule = if self.quorum == Quorum::Majority {
+                    Rule::OneOwner
+                } else {
+                    Rule::Partition
+                };
                 let micros = over.as_micros();
                 let what = format!(
                     "{} starts g{id}, and {}'s lease ends at {}.{:03} ms, with {} ms of room",
@@ -197,7 +207,13 @@ impl Witness {
 
     /// When there was last a reason for two owners who have nobody to ask.
     fn last_trouble(&self, now: Nanos, (a, b): (usize, usize), hosts: &[Host], network: &Network) -> Nanos {
-        let frozen = |host: usize| if hosts[host].is_frozen() { now } else { self.thawed[host] };
+        let frozen = |host: usize| {
+            if hosts[host].is_frozen() {
+                now
+            } else {
+                self.thawed[host]
+            }
+        };
         let is_maintained = [a, b].iter().any(|host| {
             let life = hosts[*host].life.as_ref();
             life.is_some_and(|life| life.control.node.in_maintenance())

@@ -14,9 +14,13 @@ impl World {
     /// The controller reads all news that there are.
     pub(super) fn read(&mut self, host: usize) -> Step {
         loop {
-            let Some(life) = &mut self.hosts[host].life else { return Ok(()) };
+            let Some(life) = &mut self.hosts[host].life else {
+                return Ok(());
+            };
             life.is_rung = false;
-            let Some(news) = life.news.pop_front() else { return Ok(()) };
+            let Some(news) = life.news.pop_front() else {
+                return Ok(());
+            };
             match news {
                 News::Up { node, heard, echoed } => {
                     let event = life.control.meeting(node, &heard, echoed);
@@ -44,7 +48,9 @@ impl World {
 
     pub(super) fn tick(&mut self, host: usize) -> Step {
         let clock = self.hosts[host].clock(self.now);
-        let Some(life) = &mut self.hosts[host].life else { return Ok(()) };
+        let Some(life) = &mut self.hosts[host].life else {
+            return Ok(());
+        };
         if life.control.tick.is_none_or(|tick| tick > clock) {
             return Ok(());
         }
@@ -54,7 +60,10 @@ impl World {
 
     /// What a person asks for, as the control socket has it: planned first.
     pub(super) fn command(&mut self, host: usize, command: Command) -> Step {
-        let Some(life) = &self.hosts[host].life else { return Ok(()) };
+        self.read(host)?;
+        let Some(life) = &self.hosts[host].life else {
+            return Ok(());
+        };
         match life.control.node.plan(command) {
             Ok(groups) => {
                 let ids = &self.plan.configs[life.control.config].ids;
@@ -74,7 +83,9 @@ impl World {
 
     pub(super) fn feed(&mut self, host: usize, event: &Event) -> Step {
         let clock = self.hosts[host].clock(self.now);
-        let Some(life) = &mut self.hosts[host].life else { return Ok(()) };
+        let Some(life) = &mut self.hosts[host].life else {
+            return Ok(());
+        };
         let actions = life.control.node.handle(event, clock);
         let config = life.control.config;
         let number = life.number;
@@ -148,7 +159,7 @@ impl World {
                 let at = self.now.saturating_add(self.dice.span(1, REBOOT));
                 self.schedule(at, Happening::Off { host, life });
             }
-            Action::Left => self.witness.leaves(self.now, &self.hosts[host]),
+            Action::Left => self.witness.leaves(self.now),
         }
         Ok(())
     }
@@ -160,7 +171,9 @@ impl World {
         let is_bad = self.hosts[host].bad_scripts > 0;
         let (span, outcome) = fate(task, aborts, is_bad, &mut self.dice);
         // The stop of a group that was dropped is waited for, although nobody asked.
-        let begins = under_way.filter(|job| job.work.is_none()).map_or(self.now, |job| job.ends);
+        let begins = under_way
+            .filter(|job| job.work.is_none())
+            .map_or(self.now, |job| job.ends);
         let ticket = self.ticket();
         let ends = begins.saturating_add(span);
         self.hosts[host].jobs[id] = Some(Job {
@@ -192,7 +205,7 @@ impl World {
         }
         host.jobs[id] = None;
         let life = host.number();
-        self.witness.ended(self.now, index, id, job, life);
+        self.witness.ended(self.now, index, id, job);
         if job.outcome != Outcome::Done {
             self.last_fault = self.last_fault.max(self.now);
         }
@@ -232,6 +245,7 @@ impl World {
         if self.holds_up(host, what) {
             return Ok(());
         }
+        self.read(host)?;
         self.feed(host, &Event::Fenced { node, done })
     }
 
@@ -240,10 +254,16 @@ impl World {
         let is_apart = self.dice.percent(5);
         let gap = Nanos(10_000 + self.dice.below(if is_apart { 1_000_000 } else { 90_000 }));
         let now = self.now;
-        let Some(life) = &mut self.hosts[index].life else { return };
+        let Some(life) = &mut self.hosts[index].life else {
+            return;
+        };
         let last = life.orders.back().map_or(Nanos(0), |(at, _)| *at);
         // What is sent in one go is mostly seen in one go.
-        let at = if !is_apart && last > now { last } else { last.max(now.saturating_add(gap)) };
+        let at = if !is_apart && last > now {
+            last
+        } else {
+            last.max(now.saturating_add(gap))
+        };
         life.orders.push_back((at, order));
         let number = life.number;
         if at != last {
@@ -305,11 +325,12 @@ impl World {
     /// replaced.
     fn configure(&mut self, index: usize, digest: u32) {
         let now = self.now;
-        let Some(life) = &mut self.hosts[index].life else { return };
+        let Some(life) = &mut self.hosts[index].life else {
+            return;
+        };
         let advert = life.control.node.advert();
         let is_stale = |order: &Order| matches!(order, Order::Advertise(_));
         life.orders.retain(|(at, order)| !(*at > now && is_stale(order)));
         self.order(index, Order::Configure { digest, advert });
     }
-
 }

@@ -59,11 +59,13 @@ impl World {
                 if self.hosts[host].life.is_some() && !self.hosts[host].is_frozen() {
                     self.witness.count("leaves");
                     self.witness.is_told_to_leave(host);
+                    self.read(host)?;
                     return self.feed(host, &Event::Leave);
                 }
             }
             Disaster::Freeze { host, machine } => {
-                self.witness.count(if machine { "frozen machines" } else { "frozen daemons" });
+                self.witness
+                    .count(if machine { "frozen machines" } else { "frozen daemons" });
                 let host = &mut self.hosts[host];
                 if host.freezes == 0 {
                     host.frozen_since = self.now;
@@ -152,14 +154,26 @@ impl World {
         };
         let groups = self.plan.configs[life.control.config].ids.len();
         let runs = |group: &usize| life.control.node.group(*group).is_some_and(|view| view.state.runs());
-        let Some(group) = (0..groups).find(runs) else { return Ok(()) };
+        let Some(group) = (0..groups).find(runs) else {
+            return Ok(());
+        };
         let id = self.plan.configs[life.control.config].ids[group];
-        self.witness.is_sick(self.now, index, id);
+        self.witness.is_sick(index, id);
         self.feed(index, &Event::Sick { group })
     }
 
     /// All faults are over: from now on people repair what needs a person.
+    ///
+    /// A node that is off and whose last beats came from an older configuration is brought back: its lease may be longer
+    /// than the others know, so they wait for it, or for its fencing.
     pub(super) fn repair(&mut self) -> Step {
+        for host in 0..self.hosts.len() {
+            let is_old = self.witness.last_config[host] + 1 < self.plan.configs.len();
+            if self.hosts[host].life.is_none() && !self.hosts[host].is_frozen() && is_old {
+                self.witness.count("brought back for its configuration");
+                self.boot(host)?;
+            }
+        }
         for host in 0..self.hosts.len() {
             let Some(life) = &self.hosts[host].life else { continue };
             if self.hosts[host].is_frozen() {

@@ -21,7 +21,11 @@ impl World {
                 return Err(Violation {
                     rule: Rule::Settled,
                     at: self.now,
-                    what: format!("g{} of {}: {what}; {states:?}; {waiting:?}", group.id, name(group.preferred)),
+                    what: format!(
+                        "g{} of {}: {what}; {states:?}; {waiting:?}",
+                        group.id,
+                        name(group.preferred)
+                    ),
                 });
             }
         }
@@ -65,12 +69,7 @@ impl World {
         {
             return Err(format!("{} runs it, and does not know", name(*owner)));
         }
-        let is_able = |host: usize| {
-            !matches!(
-                state(host),
-                Some(GroupState::Failed | GroupState::Declined) | None
-            )
-        };
+        let is_able = |host: usize| !matches!(state(host), Some(GroupState::Failed | GroupState::Declined) | None);
         let is_right = match self.plan.configs[self.plan.configs.len() - 1].failback {
             Failback::Return if living.contains(&preferred) && is_able(preferred) => owners == [preferred],
             Failback::Return | Failback::Stay => owners.len() == 1,
