@@ -57,6 +57,8 @@ pub(super) enum ReloadError {
     Slots,
     #[error(transparent)]
     Start(#[from] start::StartError),
+    #[error("this would stop a group, and in maintenance nothing is touched: `hb maintenance off` first")]
+    Maintenance,
     #[error("hb is leaving")]
     Leaving,
 }
@@ -75,6 +77,14 @@ impl Daemon {
         }
         self.refuse_what_is_fixed(&new)?;
         let change = Change::between(&self.cluster, &new);
+        let reconfiguration = Reconfiguration {
+            settings: settings::ownership(&new),
+            nodes: change.nodes.clone(),
+            groups: change.groups.clone(),
+        };
+        if self.node.plan_reconfigure(&reconfiguration).is_err() {
+            return Err(ReloadError::Maintenance);
+        }
 
         let slots = self.slots(&new)?;
         let slot = |link: &crate::config::Link| {
@@ -131,11 +141,7 @@ impl Daemon {
                 .iter()
                 .any(|link| link.interface == attached.interface)
         });
-        let event = Event::Reconfigure(Box::new(Reconfiguration {
-            settings: settings::ownership(&self.cluster),
-            nodes: change.nodes.clone(),
-            groups: change.groups.clone(),
-        }));
+        let event = Event::Reconfigure(Box::new(reconfiguration));
         let now = clock::now();
         let actions = self.decide(&event, now);
         plan.advert = self.node.advert();

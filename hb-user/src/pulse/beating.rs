@@ -339,7 +339,11 @@ impl Beating {
             if let Some(old) = self.peers.iter_mut().find(|old| old.node == peer.node) {
                 std::mem::swap(&mut peer.detector, &mut old.detector);
                 peer.detector.set_timing(new.settings.timing);
-                peer.told = old.told;
+                // No edition: what the peer says has to be told again, for it is judged anew.
+                peer.told = Echoed {
+                    confirmed: u32::MAX,
+                    ..old.told
+                };
                 peer.untold = old.untold.take();
             }
         }
