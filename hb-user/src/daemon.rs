@@ -3,9 +3,12 @@
 //! News of the pulse thread, ends of scripts and signals become events of the core; its actions become orders and
 //! scripts. Nothing is decided here.
 
+mod alarms;
+mod orders;
 mod report;
 mod start;
 mod takeover;
+mod words;
 mod work;
 
 use std::path::PathBuf;
@@ -21,6 +24,7 @@ use crate::control::{Asked, Reply, Request, Server};
 use crate::core::{Action, Cause, Contact, Differs, Event, GroupState, Node, Sight};
 use crate::datapath::{Attached, Counters, LivenessMap};
 use crate::pulse::{News, Pulse};
+use orders::Orders;
 use takeover::Record;
 use work::{Finished, Task, Works};
 
@@ -51,6 +55,7 @@ struct Daemon {
     pulse: Pulse,
     works: Works,
     server: Server,
+    orders: Orders,
     liveness: LivenessMap,
     counters: Counters,
     attached: Vec<Attached>,
@@ -76,6 +81,7 @@ impl Daemon {
         let mut hangup = signal(SignalKind::hangup())?;
         let doorbell = self.pulse.doorbell()?;
         loop {
+            let wake = self.wake_at();
             tokio::select! {
                 // In this order: who is alive, what has been done about it, and only then what people want.
                 biased;
@@ -90,7 +96,12 @@ impl Daemon {
                     tracing::info!("leaving");
                     self.feed(Event::Leave);
                 }
-                _ = hangup.recv() => tracing::warn!("reloading on SIGHUP is not supported yet; restart hb instead"),
+                _ = hangup.recv() => match self.reload() {
+                    Ok(message) => tracing::info!("{message}"),
+                    Err(message) => tracing::error!("nothing has changed: {message}"),
+                },
+                () = clock::sleep_until(wake) => self.feed(Event::Tick),
+                () = self.orders.hung_up() => self.settle_orders(),
                 Some(asked) = self.server.next() => self.answer(asked),
             }
         }
@@ -210,6 +221,7 @@ impl Daemon {
                 Action::Left => self.pulse.farewell(),
             }
         }
+        self.settle_orders();
     }
 
     fn begin(&mut self, group: usize, work: u32, task: Task, cause: Cause) {
@@ -246,12 +258,15 @@ impl Daemon {
         self.feed(Event::Finished { work, outcome });
     }
 
-    fn answer(&self, asked: Asked) {
-        let reply = match asked.request {
-            Request::Status => Reply::Status(Box::new(self.report(clock::now()))),
-        };
-        // Who asked may have gone.
-        let _ = asked.reply.send(reply);
+    fn answer(&mut self, asked: Asked) {
+        match asked.request {
+            Request::Status => {
+                let status = self.report(clock::now());
+                // Who asked may have gone.
+                let _ = asked.reply.send(Reply::Status(Box::new(status)));
+            }
+            Request::Order(order) => self.order(&order, asked.reply),
+        }
     }
 }
 

@@ -177,7 +177,9 @@ impl Display for Report<'_> {
 
         let devices = cluster.stonith.iter().map(|device| {
             [
-                device.from.map_or("any node".to_owned(), |node| node_name(cluster, node)),
+                device
+                    .from
+                    .map_or("any node".to_owned(), |node| node_name(cluster, node)),
                 device.kind.clone(),
                 parameters(device),
                 format!("ha.cf:{}", device.line),

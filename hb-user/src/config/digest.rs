@@ -135,7 +135,11 @@ impl Display for DigestDifference {
             (self.nodes, "the nodes of ha.cf"),
             (self.settings, "the timers and policies of ha.cf and hb.toml"),
         ];
-        let parts: Vec<&str> = parts.iter().filter(|(differs, _)| *differs).map(|(_, part)| *part).collect();
+        let parts: Vec<&str> = parts
+            .iter()
+            .filter(|(differs, _)| *differs)
+            .map(|(_, part)| *part)
+            .collect();
         match parts[..] {
             [] => f.write_str("nothing differs"),
             [one] => write!(f, "{one} differ"),

@@ -111,8 +111,14 @@ impl Cluster {
         }
         if fenced && self.nodes.len() > 1 {
             for (node, name) in self.nodes.iter().enumerate() {
-                if !self.stonith.iter().any(|device| device.from.is_none_or(|from| from == node)) {
-                    messages.push(format!("no stonith line is for node {name}: it cannot fence the others"));
+                if !self
+                    .stonith
+                    .iter()
+                    .any(|device| device.from.is_none_or(|from| from == node))
+                {
+                    messages.push(format!(
+                        "no stonith line is for node {name}: it cannot fence the others"
+                    ));
                 }
             }
         }

@@ -160,7 +160,11 @@ impl Draft {
             "node" => return self.read_nodes(line),
             "ucast" => return self.read_ucast(line, host, resolve),
             "ping" | "ping6" => {
-                let family = if line.directive == "ping" { Family::V4 } else { Family::V6 };
+                let family = if line.directive == "ping" {
+                    Family::V4
+                } else {
+                    Family::V6
+                };
                 return self.pings.read_hosts(line, family, (host, resolve), &mut self.warnings);
             }
             "ping_group" => return self.pings.read_group(line, (host, resolve), &mut self.warnings),

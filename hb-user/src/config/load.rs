@@ -55,7 +55,9 @@ fn load(dir: &Path, host: &Host, resolve: Resolve<'_>) -> Result<Loaded, ConfigE
         claims: &claims,
         resolve,
     };
-    let links = owners.assign(ha_cf.ucasts).map_err(|fault| fault.in_file(&ha_cf_path))?;
+    let links = owners
+        .assign(ha_cf.ucasts)
+        .map_err(|fault| fault.in_file(&ha_cf_path))?;
     let checked = ha_cf.pings.check_links(&links, &ha_cf.nodes);
     checked.map_err(|fault| fault.in_file(&ha_cf_path))?;
 

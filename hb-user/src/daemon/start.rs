@@ -101,6 +101,7 @@ impl Daemon {
             pulse,
             works: Works::new(&cluster),
             server,
+            orders: super::orders::Orders::default(),
             liveness: program.liveness()?,
             counters: program.take_counters()?,
             attached,

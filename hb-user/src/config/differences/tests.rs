@@ -5,7 +5,9 @@ const README: &str = include_str!("../../../../README.md");
 /// The README's table has a row for each topic, in the same order, and no other.
 #[test]
 fn the_readme_has_every_topic() {
-    let (_, section) = README.split_once("\n## What differs from Heartbeat\n").expect("a section");
+    let (_, section) = README
+        .split_once("\n## What differs from Heartbeat\n")
+        .expect("a section");
     let rows: Vec<String> = section
         .lines()
         .skip_while(|line| !line.starts_with('|'))

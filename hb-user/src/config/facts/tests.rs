@@ -5,9 +5,20 @@ use crate::config::{Cluster, PingTarget, Stonith, StonithParameters, StuckPolicy
 
 #[test]
 fn a_lease_needs_somebody_who_can_take_it() {
-    let table = [(1, false, false), (1, true, false), (2, false, false), (2, true, true), (3, false, true), (4, true, true)];
+    let table = [
+        (1, false, false),
+        (1, true, false),
+        (2, false, false),
+        (2, true, true),
+        (3, false, true),
+        (4, true, true),
+    ];
     for (nodes, pinged, expected) in table {
-        assert_eq!(with(nodes, pinged, false).owns_by_lease(), expected, "{nodes} nodes, {pinged}");
+        assert_eq!(
+            with(nodes, pinged, false).owns_by_lease(),
+            expected,
+            "{nodes} nodes, {pinged}"
+        );
     }
 }
 
@@ -75,7 +86,11 @@ fn a_lease_that_one_lost_beat_ends_is_a_danger() {
         cluster.timers.deadtime = Duration::from_millis(deadtime);
         let found = messages(&cluster);
         assert_eq!(found.len(), expected, "{nodes} nodes, {deadtime}: {found:?}");
-        assert!(found.iter().all(|message| message.starts_with("deadtime 400ms is not more than 4 times keepalive 100ms")));
+        assert!(
+            found
+                .iter()
+                .all(|message| message.starts_with("deadtime 400ms is not more than 4 times keepalive 100ms"))
+        );
     }
 }
 
@@ -83,7 +98,10 @@ fn a_lease_that_one_lost_beat_ends_is_a_danger() {
 fn a_node_that_cannot_fence_is_a_danger() {
     let mut cluster = with(2, false, false);
     cluster.stonith.push(device(Some(0)));
-    assert_eq!(messages(&cluster), ["no stonith line is for node node1: it cannot fence the others"]);
+    assert_eq!(
+        messages(&cluster),
+        ["no stonith line is for node node1: it cannot fence the others"]
+    );
     cluster.stonith.push(device(Some(1)));
     assert!(messages(&cluster).is_empty());
 }

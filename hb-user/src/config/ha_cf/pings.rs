@@ -67,7 +67,10 @@ impl Draft {
         warnings: &mut Vec<Warning>,
     ) -> Result<(), Fault> {
         let [name, hosts @ ..] = &line.values[..] else {
-            return Err(line.refuse("", "expected a name and addresses (ping_group routers 192.0.2.1 192.0.2.2)"));
+            return Err(line.refuse(
+                "",
+                "expected a name and addresses (ping_group routers 192.0.2.1 192.0.2.2)",
+            ));
         };
         if hosts.is_empty() {
             return Err(line.refuse(name, "expected addresses after the name of the group"));
@@ -96,7 +99,10 @@ impl Draft {
         };
         if let Some(twin) = self.targets.iter().find(|twin| twin.name == target.name) {
             if twin.members != target.members {
-                let expected = format!("line {} has other hosts of this name: expected each name once", twin.line);
+                let expected = format!(
+                    "line {} has other hosts of this name: expected each name once",
+                    twin.line
+                );
                 return Err(line.refuse(name, expected));
             }
             let message = format!("{name} is in line {} already: ignored", twin.line);
@@ -112,12 +118,7 @@ impl Draft {
     }
 
     /// Fills in what is not given, and refuses what cannot work.
-    pub(super) fn finish(
-        self,
-        nodes: &[String],
-        timers: &Timers,
-        warnings: &mut Vec<Warning>,
-    ) -> Result<Pings, Fault> {
+    pub(super) fn finish(self, nodes: &[String], timers: &Timers, warnings: &mut Vec<Warning>) -> Result<Pings, Fault> {
         if let Some(target) = self.targets.iter().find(|target| nodes.contains(&target.name)) {
             let expected = "it is a node of the cluster: expected a host outside, such as a router";
             return Err(Fault::value(target.line, "ping", &target.name, expected));

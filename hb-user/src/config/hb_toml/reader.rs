@@ -88,7 +88,10 @@ impl<'a> Reader<'a> {
             &file.file,
             None,
             |text| absolute(text).map(Some),
-            |path| path.as_ref().map_or("none".to_owned(), |path| path.display().to_string()),
+            |path| {
+                path.as_ref()
+                    .map_or("none".to_owned(), |path| path.display().to_string())
+            },
         )?;
         if let (None, Some(size)) = (&path, &file.max_size_mb) {
             return Err(Fault::at(
@@ -240,8 +243,8 @@ fn absolute(text: &String) -> Result<PathBuf, String> {
 }
 
 fn command(words: &[String]) -> Result<Vec<String>, String> {
-    let good = words.first().is_some_and(|program| absolute(program).is_ok())
-        && words.iter().all(|word| !word.contains('\0'));
+    let good =
+        words.first().is_some_and(|program| absolute(program).is_ok()) && words.iter().all(|word| !word.contains('\0'));
     good.then(|| words.to_vec())
         .ok_or_else(|| "expected a program's absolute path and its arguments".to_owned())
 }

@@ -70,7 +70,12 @@ fn refuses_with_what_to_write() {
             None,
             "no ucast line leads to node web2: expected `ucast INTERFACE ADDRESS` with an address of that host",
         ),
-        (2, &many, Some(9), r#"ucast "192.0.2.28": expected at most 8 links to web2"#),
+        (
+            2,
+            &many,
+            Some(9),
+            r#"ucast "192.0.2.28": expected at most 8 links to web2"#,
+        ),
     ];
     for (nodes, ucasts, line, message) in table {
         let fault = assign(nodes, &[], ucasts).expect_err(message);
@@ -81,7 +86,10 @@ fn refuses_with_what_to_write() {
 #[test]
 fn the_limit_is_for_each_peer() {
     let addresses: Vec<u8> = (20..36).collect();
-    let claims: Vec<(u8, usize)> = addresses.iter().map(|&last| (last, 1 + usize::from(last % 2))).collect();
+    let claims: Vec<(u8, usize)> = addresses
+        .iter()
+        .map(|&last| (last, 1 + usize::from(last % 2)))
+        .collect();
     assert_eq!(assign(3, &claims, &addresses).expect("8 to each").len(), 16);
 }
 
@@ -93,7 +101,10 @@ fn hb_toml_alone_asks_no_resolver() {
         claims: &[claim((2, 1)), claim((3, 2))],
         resolve: &|name| panic!("{name} was resolved"),
     };
-    assert_eq!(owners.assign(vec![ucast(2, 1), ucast(3, 2)]).expect("accepted").len(), 2);
+    assert_eq!(
+        owners.assign(vec![ucast(2, 1), ucast(3, 2)]).expect("accepted").len(),
+        2
+    );
 }
 
 fn assign(nodes: usize, claims: &[(u8, usize)], ucasts: &[u8]) -> Result<Vec<Link>, Fault> {

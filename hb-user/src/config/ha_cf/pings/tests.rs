@@ -13,10 +13,22 @@ fn accepts_what_heartbeat_accepts() {
     let table = [
         ("", "", 500),
         ("ping 192.0.2.1", "192.0.2.1 192.0.2.1", 500),
-        ("ping 192.0.2.1 192.0.2.2", "192.0.2.1 192.0.2.1, 192.0.2.2 192.0.2.2", 500),
-        ("ping 192.0.2.1\nping 192.0.2.2", "192.0.2.1 192.0.2.1, 192.0.2.2 192.0.2.2", 500),
+        (
+            "ping 192.0.2.1 192.0.2.2",
+            "192.0.2.1 192.0.2.1, 192.0.2.2 192.0.2.2",
+            500,
+        ),
+        (
+            "ping 192.0.2.1\nping 192.0.2.2",
+            "192.0.2.1 192.0.2.1, 192.0.2.2 192.0.2.2",
+            500,
+        ),
         ("ping Router\ndeadping 400ms", "router 192.0.2.7", 400),
-        ("ping6 2001:DB8::1 router", "2001:db8::1 2001:db8::1, router 2001:db8::7", 500),
+        (
+            "ping6 2001:DB8::1 router",
+            "2001:db8::1 2001:db8::1, router 2001:db8::7",
+            500,
+        ),
         (
             "ping_group Routers 192.0.2.1 2001:db8::1 router 192.0.2.1",
             "routers 192.0.2.1 2001:db8::1 192.0.2.7",
@@ -35,7 +47,11 @@ fn accepts_what_heartbeat_accepts() {
                 format!("{} {}", target.name, members.join(" "))
             })
             .collect();
-        assert_eq!((shown.join(", ").as_str(), pings.deadping.as_millis()), (targets, deadping), "{lines}");
+        assert_eq!(
+            (shown.join(", ").as_str(), pings.deadping.as_millis()),
+            (targets, deadping),
+            "{lines}"
+        );
     }
 }
 
@@ -43,24 +59,66 @@ fn accepts_what_heartbeat_accepts() {
 fn refuses_with_the_reason() {
     let outside = "expected a host outside the cluster, such as a router";
     let table = [
-        ("ping", "ping \"\": expected the address of a host outside the cluster".to_owned()),
-        ("ping_group", r#"ping_group "": expected a name and addresses (ping_group routers 192.0.2.1 192.0.2.2)"#.to_owned()),
-        ("ping_group routers", r#"ping_group "routers": expected addresses after the name of the group"#.to_owned()),
-        ("ping nowhere", r#"ping "nowhere": cannot resolve this host name: no such host"#.to_owned()),
-        ("ping 2001:db8::1", r#"ping "2001:db8::1": expected an IPv4 address (ping6 takes others)"#.to_owned()),
-        ("ping6 192.0.2.1", r#"ping6 "192.0.2.1": expected an IPv6 address (ping takes others)"#.to_owned()),
-        ("ping6 fe80::1", r#"ping6 "fe80::1": expected an address that is good on every interface"#.to_owned()),
-        ("ping 255.255.255.255", r#"ping "255.255.255.255": expected the address of one host"#.to_owned()),
-        ("ping6 ff02::1", r#"ping6 "ff02::1": expected the address of one host"#.to_owned()),
-        ("ping 198.51.100.5", format!(r#"ping "198.51.100.5": it is this host itself: {outside}"#)),
-        ("ping 127.0.0.1", format!(r#"ping "127.0.0.1": it is this host itself: {outside}"#)),
-        ("ping SECONDARY", format!(r#"ping "secondary": it is a node of the cluster: {outside}"#)),
+        (
+            "ping",
+            "ping \"\": expected the address of a host outside the cluster".to_owned(),
+        ),
+        (
+            "ping_group",
+            r#"ping_group "": expected a name and addresses (ping_group routers 192.0.2.1 192.0.2.2)"#.to_owned(),
+        ),
+        (
+            "ping_group routers",
+            r#"ping_group "routers": expected addresses after the name of the group"#.to_owned(),
+        ),
+        (
+            "ping nowhere",
+            r#"ping "nowhere": cannot resolve this host name: no such host"#.to_owned(),
+        ),
+        (
+            "ping 2001:db8::1",
+            r#"ping "2001:db8::1": expected an IPv4 address (ping6 takes others)"#.to_owned(),
+        ),
+        (
+            "ping6 192.0.2.1",
+            r#"ping6 "192.0.2.1": expected an IPv6 address (ping takes others)"#.to_owned(),
+        ),
+        (
+            "ping6 fe80::1",
+            r#"ping6 "fe80::1": expected an address that is good on every interface"#.to_owned(),
+        ),
+        (
+            "ping 255.255.255.255",
+            r#"ping "255.255.255.255": expected the address of one host"#.to_owned(),
+        ),
+        (
+            "ping6 ff02::1",
+            r#"ping6 "ff02::1": expected the address of one host"#.to_owned(),
+        ),
+        (
+            "ping 198.51.100.5",
+            format!(r#"ping "198.51.100.5": it is this host itself: {outside}"#),
+        ),
+        (
+            "ping 127.0.0.1",
+            format!(r#"ping "127.0.0.1": it is this host itself: {outside}"#),
+        ),
+        (
+            "ping SECONDARY",
+            format!(r#"ping "secondary": it is a node of the cluster: {outside}"#),
+        ),
         (
             "ping_group a 192.0.2.1\nping_group A 192.0.2.2",
             r#"ping_group "A": line 4 has other hosts of this name: expected each name once"#.to_owned(),
         ),
-        ("deadping soon", r#"deadping "soon": expected seconds (2, 0.5) or milliseconds (100ms)"#.to_owned()),
-        ("deadping 200ms", r#"deadping "200ms": expected more than twice keepalive, which is 100ms"#.to_owned()),
+        (
+            "deadping soon",
+            r#"deadping "soon": expected seconds (2, 0.5) or milliseconds (100ms)"#.to_owned(),
+        ),
+        (
+            "deadping 200ms",
+            r#"deadping "200ms": expected more than twice keepalive, which is 100ms"#.to_owned(),
+        ),
     ];
     for (lines, message) in table {
         assert_eq!(read(lines).expect_err(lines).message, message);
@@ -72,12 +130,17 @@ fn refuses_more_than_a_beat_counts() {
     let hosts = |count: u8| (1..=count).map(|last| format!(" 192.0.2.{last}")).collect::<String>();
     assert_eq!(read(&format!("ping{}", hosts(15))).expect("15").pings.targets.len(), 15);
     let fault = read(&format!("ping{}", hosts(16))).expect_err("16");
-    assert_eq!(fault.message, r#"ping "192.0.2.16": expected at most 15 ping nodes and groups"#);
+    assert_eq!(
+        fault.message,
+        r#"ping "192.0.2.16": expected at most 15 ping nodes and groups"#
+    );
 }
 
 #[test]
 fn refuses_the_address_of_another_node() {
-    let pings = read("ping_group routers 192.0.2.1 198.51.100.6").expect("accepted so far").pings;
+    let pings = read("ping_group routers 192.0.2.1 198.51.100.6")
+        .expect("accepted so far")
+        .pings;
     let nodes = ["primary".to_owned(), "secondary".to_owned()];
     let link = |last| Link {
         node: 1,
@@ -96,7 +159,10 @@ fn refuses_the_address_of_another_node() {
 #[test]
 fn warns_of_what_is_odd() {
     let table = [
-        ("ping 192.0.2.1\nping 192.0.2.1", "ha.cf:5: 192.0.2.1 is in line 4 already: ignored"),
+        (
+            "ping 192.0.2.1\nping 192.0.2.1",
+            "ha.cf:5: 192.0.2.1 is in line 4 already: ignored",
+        ),
         (
             "deadping 3",
             "ha.cf:4: deadping 3s is longer than deadtime 500ms: for the difference a node that was cut off from everything \
@@ -104,7 +170,12 @@ fn warns_of_what_is_odd() {
         ),
     ];
     for (lines, expected) in table {
-        let warnings: Vec<String> = read(lines).expect(lines).warnings.iter().map(ToString::to_string).collect();
+        let warnings: Vec<String> = read(lines)
+            .expect(lines)
+            .warnings
+            .iter()
+            .map(ToString::to_string)
+            .collect();
         assert_eq!(warnings, [expected]);
     }
 }
@@ -119,7 +190,10 @@ fn read(lines: &str) -> Result<HaCf, Fault> {
 
 fn resolve(name: &str) -> io::Result<Vec<IpAddr>> {
     match name.to_ascii_lowercase().as_str() {
-        "router" => Ok(["2001:db8::7", "192.0.2.7"].iter().filter_map(|text| text.parse().ok()).collect()),
+        "router" => Ok(["2001:db8::7", "192.0.2.7"]
+            .iter()
+            .filter_map(|text| text.parse().ok())
+            .collect()),
         "secondary" => Ok(vec![IpAddr::V4(Ipv4Addr::new(198, 51, 100, 6))]),
         _ => Err(io::Error::other("no such host")),
     }

@@ -9,10 +9,30 @@ use crate::config::ha_cf::{HaCf, parse};
 #[test]
 fn accepts_what_heartbeat_accepts() {
     let table = [
-        ("stonith external/ipmi /etc/ha.d/ipmi.conf", None, "external/ipmi", "file /etc/ha.d/ipmi.conf"),
-        ("stonith_host * external/ssh primary secondary", None, "external/ssh", "primary secondary"),
-        ("stonith_host Secondary apcsmart /dev/ttyS0 primary", Some(1), "apcsmart", "/dev/ttyS0 primary"),
-        ("stonith_host primary baytech 192.0.2.3 me  sec  ret # both", Some(0), "baytech", "192.0.2.3 me  sec  ret"),
+        (
+            "stonith external/ipmi /etc/ha.d/ipmi.conf",
+            None,
+            "external/ipmi",
+            "file /etc/ha.d/ipmi.conf",
+        ),
+        (
+            "stonith_host * external/ssh primary secondary",
+            None,
+            "external/ssh",
+            "primary secondary",
+        ),
+        (
+            "stonith_host Secondary apcsmart /dev/ttyS0 primary",
+            Some(1),
+            "apcsmart",
+            "/dev/ttyS0 primary",
+        ),
+        (
+            "stonith_host primary baytech 192.0.2.3 me  sec  ret # both",
+            Some(0),
+            "baytech",
+            "192.0.2.3 me  sec  ret",
+        ),
     ];
     for (line, from, kind, parameters) in table {
         let devices = read(line).expect(line).stonith;
@@ -21,14 +41,20 @@ fn accepts_what_heartbeat_accepts() {
             StonithParameters::File(path) => format!("file {}", path.display()),
             StonithParameters::Inline(text) => text.as_str().to_owned(),
         };
-        assert_eq!((device.from, device.kind.as_str(), shown.as_str()), (from, kind, parameters), "{line}");
+        assert_eq!(
+            (device.from, device.kind.as_str(), shown.as_str()),
+            (from, kind, parameters),
+            "{line}"
+        );
         assert_eq!(device.line, 1);
     }
 }
 
 #[test]
 fn devices_keep_their_order() {
-    let devices = read("stonith_host secondary b 1\nstonith a /c\nstonith_host * c 2").expect("accepted").stonith;
+    let devices = read("stonith_host secondary b 1\nstonith a /c\nstonith_host * c 2")
+        .expect("accepted")
+        .stonith;
     let kinds: Vec<&str> = devices.iter().map(|device| device.kind.as_str()).collect();
     assert_eq!(kinds, ["b", "a", "c"]);
 }
@@ -42,7 +68,10 @@ fn refuses_with_the_reason_and_no_password() {
         ("stonith", device),
         ("stonith ssh", device),
         ("stonith ssh hunter2 hunter2", device),
-        ("stonith ssh ssh.conf", r#"stonith "ssh.conf": expected an absolute path"#),
+        (
+            "stonith ssh ssh.conf",
+            r#"stonith "ssh.conf": expected an absolute path"#,
+        ),
         ("stonith_host", host),
         ("stonith_host * ssh", host),
         ("stonith_host * ssh # hunter2", host),
@@ -50,9 +79,18 @@ fn refuses_with_the_reason_and_no_password() {
             "stonith_host tertiary ssh hunter2",
             r#"stonith_host "tertiary": expected * or a node of ha.cf (primary, secondary)"#,
         ),
-        ("stonith_host * -F hunter2", r#"stonith_host "-F": expected a plug-in (`stonith -L` lists them)"#),
-        ("stonith_host * ../x hunter2", r#"stonith_host "../x": expected a plug-in (`stonith -L` lists them)"#),
-        ("stonith_host * a/../x hunter2", r#"stonith_host "a/../x": expected a plug-in (`stonith -L` lists them)"#),
+        (
+            "stonith_host * -F hunter2",
+            r#"stonith_host "-F": expected a plug-in (`stonith -L` lists them)"#,
+        ),
+        (
+            "stonith_host * ../x hunter2",
+            r#"stonith_host "../x": expected a plug-in (`stonith -L` lists them)"#,
+        ),
+        (
+            "stonith_host * a/../x hunter2",
+            r#"stonith_host "a/../x": expected a plug-in (`stonith -L` lists them)"#,
+        ),
         ("watchdog watchdog", r#"watchdog "watchdog": expected an absolute path"#),
         ("watchdog", "watchdog: expected a value"),
     ];
