@@ -280,11 +280,24 @@ impl Daemon {
             let incarnation = format_args!("{:012x}", heard.incarnation.0);
             tracing::info!(peer = %name, status = ?sight.status, incarnation, "peer is up");
         }
-        if before.contact == Contact::Up && before.sight.hears_us != sight.hears_us {
-            tracing::warn!(peer = %name, hears_us = sight.hears_us, "whether our beats reach the peer");
+        match (before.contact, before.sight.hears_us, sight.hears_us) {
+            (Contact::Up, true, false) => tracing::warn!(peer = %name, "our beats do not reach the peer"),
+            (Contact::Up, false, true) => tracing::info!(peer = %name, "our beats reach the peer again"),
+            (Contact::Up | Contact::Unknown | Contact::Left | Contact::Dead, _, _) => {}
         }
         if differs.is_any() && before.sight.differs != differs {
-            tracing::warn!(peer = %name, ?differs, "the configuration differs between this node and its peer");
+            let parts = [
+                (differs.groups, "haresources"),
+                (differs.nodes, "the list of nodes"),
+                (differs.settings, "timers and rules"),
+            ];
+            let parts: Vec<&str> = parts
+                .into_iter()
+                .filter(|(differs, _)| *differs)
+                .map(|(_, part)| part)
+                .collect();
+            let parts = parts.join(", ");
+            tracing::warn!(peer = %name, %parts, "configurations differ between this node and its peer");
         }
         self.feed(Event::Peer { node, sight });
         self.pulse.take_in(id, heard.sequence);
