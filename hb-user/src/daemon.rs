@@ -5,15 +5,22 @@
 
 mod alarms;
 mod orders;
+mod outside;
+mod reload;
 mod report;
+mod settings;
 mod start;
 mod takeover;
 mod words;
 mod work;
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
-use hb_ebpf::{Incarnation, Nanos};
+use hb_ebpf::{Heard, Incarnation, Nanos, NodeId};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 pub use start::StartError;
@@ -21,12 +28,26 @@ pub use start::StartError;
 use crate::clock;
 use crate::config::Cluster;
 use crate::control::{Asked, Reply, Request, Server};
-use crate::core::{Action, Cause, Contact, Differs, Event, GroupState, Node, Sight};
-use crate::datapath::{Attached, Counters, LivenessMap};
-use crate::pulse::{News, Pulse};
+use crate::core::{Action, Cause, Contact, Differs, Echoed, Event, GroupState, Node, Sight};
+use crate::datapath::{Attached, Counters, LivenessMap, Program};
+use crate::pings::{Prober, Reach};
+use crate::pulse::{News, Peer, Pulse, Sockets};
+use crate::resources::group::GroupResult;
+use crate::resources::monitor::Health;
 use orders::Orders;
+use outside::{Ended, Outside};
 use takeover::Record;
 use work::{Finished, Task, Works};
+
+/// How often the controller shows the watchdog that it makes progress.
+const PROGRESS: Duration = Duration::from_secs(1);
+/// A look at whether the pulse thread has caught up.
+const CATCH_UP: Duration = Duration::from_millis(1);
+
+/// Each link's place in the liveness map, by node and address.
+type Slots = Vec<((usize, IpAddr), u32)>;
+/// What asks ping nodes, and what they answered.
+type Probing = Option<(Prober, Arc<Reach>)>;
 
 /// Where the daemon finds and leaves things.
 #[derive(Clone, Debug)]
@@ -47,13 +68,15 @@ pub async fn run(cluster: Cluster, places: &Places) -> Result<(), StartError> {
 /// The running daemon.
 struct Daemon {
     cluster: Cluster,
-    /// The peers in the order of the pulse: their indices among the nodes.
-    peers: Vec<usize>,
-    /// The links of each peer, in the same order.
-    links: Vec<Vec<crate::pulse::Link>>,
+    peers: Vec<Peer>,
+    slots: Slots,
+    next_slot: u32,
+    sockets: Sockets,
+    prober: Probing,
     node: Node,
     pulse: Pulse,
     works: Works,
+    outside: Outside,
     server: Server,
     orders: Orders,
     liveness: LivenessMap,
@@ -69,8 +92,10 @@ struct Daemon {
     problems: Vec<Option<String>>,
     /// The silence of each node that died last.
     silences: Vec<Option<crate::core::Silence>>,
+    /// What failed outside of the groups, by what it is about.
+    troubles: BTreeMap<String, String>,
     /// The program and its tables; they go with this, after everything that uses them.
-    _program: crate::datapath::Program,
+    program: Program,
     _lock: start::Lock,
 }
 
@@ -81,6 +106,7 @@ impl Daemon {
         let mut hangup = signal(SignalKind::hangup())?;
         let doorbell = self.pulse.doorbell()?;
         loop {
+            self.pulse.progress();
             let wake = self.wake_at();
             tokio::select! {
                 // In this order: who is alive, what has been done about it, and only then what people want.
@@ -91,20 +117,68 @@ impl Daemon {
                         return Ok(());
                     }
                 }
-                finished = self.works.next() => self.finish(finished),
+                finished = self.works.next() => {
+                    self.catch_up().await?;
+                    self.finish(finished);
+                }
+                ended = self.outside.next() => {
+                    self.catch_up().await?;
+                    self.conclude(ended);
+                }
+                () = clock::sleep_until(wake) => {
+                    self.catch_up().await?;
+                    self.look_around();
+                }
                 () = any(&mut terminate, &mut interrupt) => {
                     tracing::info!("leaving");
                     self.feed(Event::Leave);
                 }
                 _ = hangup.recv() => match self.reload() {
-                    Ok(message) => tracing::info!("{message}"),
-                    Err(message) => tracing::error!("nothing has changed: {message}"),
+                    Ok(_) => {}
+                    Err(error) => tracing::error!(error = crate::cli::causes(&error), "nothing has changed"),
                 },
-                () = clock::sleep_until(wake) => self.feed(Event::Tick),
                 () = self.orders.hung_up() => self.settle_orders(),
                 Some(asked) = self.server.next() => self.answer(asked),
             }
         }
+    }
+
+    /// When something is due.
+    fn wake_at(&self) -> Option<Nanos> {
+        let progress = self
+            .cluster
+            .watchdog
+            .as_ref()
+            .map(|_| clock::now().saturating_add(settings::nanos(PROGRESS)));
+        let all = [
+            self.node.deadline(),
+            self.outside.deadline(),
+            self.orders.deadline(),
+            progress,
+        ];
+        all.into_iter().flatten().min()
+    }
+
+    fn look_around(&mut self) {
+        let now = clock::now();
+        if self.node.deadline().is_some_and(|deadline| deadline <= now) {
+            self.feed(Event::Tick);
+        }
+        self.settle_orders();
+        let (works, alone) = (&self.works, self.is_alone());
+        let groups = &self.cluster.groups;
+        self.outside.ask(now, |name| {
+            let group = groups.iter().position(|group| group.name() == name)?;
+            Some((works.scripts(group)?, works.context(alone)))
+        });
+    }
+
+    /// Waits until the pulse thread has had its turn: whoever was stopped knows nothing before.
+    async fn catch_up(&mut self) -> std::io::Result<()> {
+        while self.pulse.is_overdue(clock::now()) && !self.pulse.has_ended() {
+            clock::sleep(CATCH_UP).await;
+        }
+        self.hear().map(drop)
     }
 
     /// What could not be stopped is not left behind in silence.
@@ -128,9 +202,9 @@ impl Daemon {
     fn hear(&mut self) -> std::io::Result<bool> {
         while let Some(news) = self.pulse.read() {
             match news {
-                News::Up { peer, heard, echoed } => self.meet(peer, &heard, echoed),
-                News::Dead { peer, silence } => {
-                    let node = self.peers[peer];
+                News::Up { node, heard, echoed } => self.meet(node, &heard, echoed),
+                News::Dead { node, silence } => {
+                    let Some(node) = self.index(node) else { continue };
                     let name = &self.cluster.nodes[node];
                     if self.node.peer(node).has_said_farewell(self.cluster.groups.len()) {
                         tracing::info!(peer = %name, "peer has left");
@@ -145,13 +219,11 @@ impl Daemon {
                     self.silences[node] = Some(silence);
                     self.feed(Event::Silent { node });
                 }
-                News::LateBeat { peer, gap } => tracing::warn!(
-                    peer = %self.cluster.nodes[self.peers[peer]],
-                    gap_us = gap.as_micros(),
-                    "late beat"
-                ),
-                News::Graced { peer, late } => tracing::warn!(
-                    peer = %self.cluster.nodes[self.peers[peer]],
+                News::LateBeat { node, gap } => {
+                    tracing::warn!(peer = self.name(node), gap_us = gap.as_micros(), "late beat")
+                }
+                News::Graced { node, late } => tracing::warn!(
+                    peer = self.name(node),
                     late_us = late.as_micros(),
                     "this node was late itself; the peer gets one deadtime more"
                 ),
@@ -162,6 +234,22 @@ impl Daemon {
                         tracing::warn!("too few others hear us: this node gives up what it owns");
                     }
                     self.feed(Event::Lease { held });
+                }
+                News::Pings { reached } => {
+                    let of = self.cluster.pings.targets.len();
+                    if usize::from(reached) < of {
+                        tracing::warn!(reached, of, "not all ping nodes answer");
+                    } else {
+                        tracing::info!(reached, of, "all ping nodes answer");
+                    }
+                    self.feed(Event::Pings { reached });
+                }
+                News::Watchdog { error } => {
+                    tracing::error!(%error, "the watchdog device cannot be fed");
+                    self.troubles.insert(
+                        "watchdog".to_owned(),
+                        format!("the watchdog device cannot be fed: {error}"),
+                    );
                 }
                 News::Woke { late } => {
                     tracing::warn!(
@@ -183,13 +271,13 @@ impl Daemon {
     }
 
     /// A peer is up, or says something new.
-    fn meet(&mut self, peer: usize, heard: &hb_ebpf::Heard, echoed: crate::core::Echoed) {
-        let node = self.peers[peer];
+    fn meet(&mut self, id: NodeId, heard: &Heard, echoed: Echoed) {
+        let Some(node) = self.index(id) else { return };
         let differs = Differs::between(self.cluster.digest(), heard.digest);
         let (before, sight) = (self.node.peer(node), Sight::of(heard, echoed, differs));
         let name = &self.cluster.nodes[node];
         if before.contact != Contact::Up || before.sight.status != sight.status {
-            let incarnation = format_args!("{:016x}", heard.incarnation.0);
+            let incarnation = format_args!("{:012x}", heard.incarnation.0);
             tracing::info!(peer = %name, status = ?sight.status, incarnation, "peer is up");
         }
         if before.contact == Contact::Up && before.sight.hears_us != sight.hears_us {
@@ -199,12 +287,37 @@ impl Daemon {
             tracing::warn!(peer = %name, ?differs, "the configuration differs between this node and its peer");
         }
         self.feed(Event::Peer { node, sight });
-        self.pulse.take_in(peer, heard.sequence);
+        self.pulse.take_in(id, heard.sequence);
+    }
+
+    /// The node with this number, unless a reload has just removed it.
+    fn index(&self, id: NodeId) -> Option<usize> {
+        self.peers.iter().find(|peer| peer.node == id).map(|peer| peer.index)
+    }
+
+    fn name(&self, id: NodeId) -> &str {
+        self.index(id).map_or("", |node| &self.cluster.nodes[node])
+    }
+
+    fn is_alone(&self) -> bool {
+        !self
+            .peers
+            .iter()
+            .any(|peer| self.node.peer(peer.index).contact == Contact::Up)
     }
 
     fn feed(&mut self, event: Event) {
         let now = clock::now();
-        for action in self.node.handle(&event, now) {
+        let actions = self.decide(&event, now);
+        self.perform(actions, now);
+    }
+
+    fn decide(&mut self, event: &Event, now: Nanos) -> Vec<Action> {
+        self.node.handle(event, now)
+    }
+
+    fn perform(&mut self, actions: Vec<Action>, now: Nanos) {
+        for action in actions {
             match action {
                 Action::Advertise(advert) => self.pulse.advertise(advert),
                 Action::Acquire {
@@ -217,20 +330,36 @@ impl Daemon {
                     self.begin(group, work, Task::Acquire { reassert }, cause);
                 }
                 Action::Release { group, work, cause } => self.begin(group, work, Task::Release, cause),
-                Action::Drop { .. } | Action::Fence { .. } | Action::Reboot { .. } => {}
+                // The reload has seen to it.
+                Action::Drop { .. } => {}
+                Action::Fence { node } => {
+                    let name = self.cluster.nodes[node].clone();
+                    tracing::warn!(peer = %name, "fencing");
+                    self.outside.fence(name);
+                }
+                Action::Reboot { group } => {
+                    let name = self.cluster.groups[group].name();
+                    tracing::error!(group = %name, "could not be stopped: this host is rebooted");
+                    self.outside.reboot(name);
+                }
                 Action::Left => self.pulse.farewell(),
             }
+        }
+        for (index, group) in self.cluster.groups.iter().enumerate() {
+            let runs = self.node.group(index).is_some_and(|group| group.state.runs());
+            self.outside.watch(&group.name(), runs, now);
         }
         self.settle_orders();
     }
 
     fn begin(&mut self, group: usize, work: u32, task: Task, cause: Cause) {
-        tracing::info!(group = %self.cluster.groups[group].name(), cause = cause.name(), "{}", task.name());
-        let alone = !self
-            .peers
-            .iter()
-            .any(|node| self.node.peer(*node).contact == Contact::Up);
-        self.works.begin(group, work, task, alone);
+        let peer = cause
+            .peer()
+            .and_then(|node| self.cluster.nodes.get(node))
+            .map(String::as_str);
+        tracing::info!(group = %self.cluster.groups[group].name(), cause = cause.name(), peer, "{}", task.name());
+        let alone = self.is_alone();
+        self.works.begin(group, Some(work), task, alone);
     }
 
     fn record(&mut self, group: usize, cause: Cause, now: Nanos) {
@@ -240,22 +369,81 @@ impl Daemon {
 
     fn finish(&mut self, finished: Finished) {
         let Finished {
-            group,
+            group: name,
             work,
             task,
             report,
         } = finished;
-        let name = self.cluster.groups[group].name();
-        let (outcome, problem) = work::outcome(&report.result);
+        let Some((outcome, problem)) = work::outcome(&report.result) else {
+            tracing::warn!(group = %name, "{}: broken off", task.name());
+            return;
+        };
         match &problem {
             None => tracing::info!(group = %name, "{}: done", task.name()),
             Some(problem) => tracing::error!(group = %name, %problem, "{}: failed", task.name()),
         }
-        self.problems[group] = problem;
-        if let (Task::Acquire { .. }, Some(record)) = (task, &mut self.records[group]) {
-            record.finish(&report);
+        let Some(work) = work else {
+            if let (Some(problem), GroupResult::Stuck { .. }) = (problem, &report.result) {
+                self.troubles.insert(
+                    name,
+                    format!("is no more in haresources, and could not be stopped: {problem}"),
+                );
+            }
+            return;
+        };
+        if let Some(group) = self.cluster.groups.iter().position(|group| group.name() == name) {
+            self.problems[group] = problem;
+            if let (Task::Acquire { .. }, Some(record)) = (task, &mut self.records[group]) {
+                record.finish(&report);
+            }
         }
         self.feed(Event::Finished { work, outcome });
+    }
+
+    fn conclude(&mut self, ended: Ended) {
+        match ended {
+            Ended::Fenced { node: name, result } => {
+                let key = format!("fence {name}");
+                let done = match result {
+                    Ok(()) => {
+                        tracing::warn!(peer = %name, "fenced");
+                        self.troubles.remove(&key);
+                        true
+                    }
+                    Err(error) => {
+                        let error = crate::cli::causes(&error);
+                        tracing::error!(peer = %name, %error, "fencing failed: nothing is taken over from it");
+                        self.troubles.insert(key, error);
+                        false
+                    }
+                };
+                if let Some(node) = self.cluster.nodes.iter().position(|node| *node == name) {
+                    self.feed(Event::Fenced { node, done });
+                }
+            }
+            Ended::Rebooted { group, result } => match result {
+                Ok(()) => tracing::warn!(%group, "the reboot command has ended"),
+                Err(error) => {
+                    let error = crate::cli::causes(&error);
+                    tracing::error!(%group, %error, "this host cannot be rebooted: the group is held");
+                    self.troubles.insert("reboot".to_owned(), error);
+                }
+            },
+            Ended::Checked { group: name, health } => {
+                let is_healthy = match &health {
+                    Health::Healthy => true,
+                    Health::Sick { resource, reason } => {
+                        tracing::warn!(group = %name, %resource, reason, "does not run as it should");
+                        false
+                    }
+                };
+                let is_sick = self.outside.count(&name, is_healthy, clock::now());
+                let group = self.cluster.groups.iter().position(|group| group.name() == name);
+                if let Some(group) = group.filter(|_| is_sick) {
+                    self.feed(Event::Sick { group });
+                }
+            }
+        }
     }
 
     fn answer(&mut self, asked: Asked) {

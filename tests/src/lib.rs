@@ -22,6 +22,7 @@ pub mod process;
 pub mod random;
 pub mod resource;
 mod service;
+pub mod sim;
 pub mod site;
 pub mod stamp;
 pub mod status;

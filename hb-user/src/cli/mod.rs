@@ -91,6 +91,17 @@ impl Cli {
     }
 }
 
+/// An error with all its causes, in one line.
+pub(crate) fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(this) = cause {
+        text += &format!(": {this}");
+        cause = this.source();
+    }
+    text
+}
+
 /// Prints to stdout.
 fn print(text: &str) -> Result<(), Failure> {
     match io::stdout().lock().write_all(text.as_bytes()) {

@@ -57,6 +57,8 @@ fn exit(error: &StartError) -> Exit {
         | StartError::Datapath(_)
         | StartError::Sockets(_)
         | StartError::Pulse(_)
+        | StartError::Pings(_)
+        | StartError::Watchdog(_)
         | StartError::Control(_)
         | StartError::Io(_)
         | StartError::Stuck { .. } => Exit::of(error),

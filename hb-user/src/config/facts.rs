@@ -59,6 +59,9 @@ impl Cluster {
             ));
         }
         facts.push(match self.policy.stuck {
+            _ if self.scripts.stop_retries == 0 => {
+                "a stop that fails is repeated for ever (scripts.stop_retries 0)".to_owned()
+            }
             StuckPolicy::Reboot => format!(
                 "a stop that still fails after {} more tries reboots this host: {}",
                 self.scripts.stop_retries,

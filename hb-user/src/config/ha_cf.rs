@@ -4,6 +4,7 @@ mod directives;
 mod facility;
 mod links;
 mod pings;
+mod settings;
 mod stonith;
 mod values;
 
@@ -341,60 +342,5 @@ impl Draft {
             ));
         }
         Ok(())
-    }
-
-    fn settings(&self, timers: &Timers) -> Vec<Setting> {
-        let mut settings = Vec::from(self.timers.settings(timers));
-        let mut add = |name: &str, value: String, origin| {
-            settings.push(Setting {
-                name: name.to_owned(),
-                value,
-                origin,
-            });
-        };
-        add(
-            "udpport",
-            self.udp_port().to_string(),
-            Given::origin(self.udp_port.as_ref()),
-        );
-        add(
-            "auto_failback",
-            self.auto_failback().to_string(),
-            Given::origin(self.auto_failback.as_ref()),
-        );
-        let path = |given: &Option<Given<PathBuf>>| {
-            let given = given.as_ref().map(|given| given.value.display().to_string());
-            given.unwrap_or("none".to_owned())
-        };
-        add("logfile", path(&self.logfile), Given::origin(self.logfile.as_ref()));
-        add("watchdog", path(&self.watchdog), Given::origin(self.watchdog.as_ref()));
-        let facility = self
-            .facility
-            .as_ref()
-            .and_then(|given| given.value)
-            .map_or("none", Facility::name);
-        add(
-            "logfacility",
-            facility.to_owned(),
-            Given::origin(self.facility.as_ref()),
-        );
-        let debug = self.debug.as_ref().map_or(0, |given| given.value);
-        add("debug", debug.to_string(), Given::origin(self.debug.as_ref()));
-        settings
-    }
-
-    /// Heartbeat sets the parameters that have a fixed default from it; the others only when they are given.
-    fn add_default_directives(&mut self, timers: &Timers) {
-        let defaults = [
-            ("keepalive", format!("{}ms", timers.keepalive.as_millis())),
-            ("deadtime", format!("{}ms", timers.deadtime.as_millis())),
-            ("udpport", self.udp_port().to_string()),
-            ("auto_failback", self.auto_failback().to_string()),
-        ];
-        for (name, value) in defaults {
-            if !self.directives.iter().any(|(given, _)| given == name) {
-                self.set_directive(name, &value);
-            }
-        }
     }
 }

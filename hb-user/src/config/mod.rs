@@ -14,6 +14,8 @@ mod hb_toml;
 mod host;
 mod load;
 mod options;
+#[cfg(test)]
+mod testing;
 mod text;
 mod time;
 mod timers;

@@ -9,7 +9,7 @@ use std::time::Duration;
 pub struct Scripts {
     /// How long one call may take.
     pub timeout: Duration,
-    /// How often a failed `stop` is repeated.
+    /// How often a failed `stop` is repeated; 0 is for ever, as with Heartbeat's `HA_STOPRETRYMAX`.
     pub stop_retries: u32,
     /// The pause before each repetition.
     pub stop_pause: Duration,

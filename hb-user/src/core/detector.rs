@@ -35,10 +35,11 @@ impl Wake {
         self.now.since(self.planned)
     }
 
-    /// Whether we were stopped for so long that others may have declared us dead meanwhile.
+    /// Whether we were stopped for so long that others may have declared us dead meanwhile: since our last beat, which
+    /// left an interval before we meant to wake, or later.
     #[must_use]
-    pub fn was_frozen(&self, deadtime: Nanos) -> bool {
-        self.lateness() > deadtime
+    pub fn was_frozen(&self, deadtime: Nanos, interval: Nanos) -> bool {
+        self.lateness().saturating_add(interval) > deadtime
     }
 }
 
@@ -124,6 +125,17 @@ impl Detector {
             heard_us: false,
             graced: false,
         }
+    }
+
+    /// Goes on with other times: a deadline under way moves with them.
+    pub fn set_timing(&mut self, timing: Timing) {
+        let moved =
+            |old: Nanos, new: Nanos, deadline: Nanos| Nanos(deadline.0.saturating_sub(old.0)).saturating_add(new);
+        self.deadline = match self.phase {
+            Phase::Unmet => moved(self.timing.initdead, timing.initdead, self.deadline),
+            Phase::Up | Phase::Dead => moved(self.timing.deadtime, timing.deadtime, self.deadline),
+        };
+        self.timing = timing;
     }
 
     /// When to look at the latest. A peer that is dead has no deadline.

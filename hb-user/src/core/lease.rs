@@ -66,6 +66,14 @@ impl Lease {
         peer.heard = heard.unwrap_or_default().max(peer.heard);
     }
 
+    /// Goes on from what is known already; for each node its old index, if it had one.
+    pub fn inherit(&mut self, old: &Self, nodes: impl Iterator<Item = Option<usize>>) {
+        for (peer, from) in self.peers.iter_mut().zip(nodes) {
+            *peer = from.and_then(|from| old.peers.get(from).copied()).unwrap_or_default();
+        }
+        self.pinged = old.pinged;
+    }
+
     /// Ping nodes, as many as it takes, have answered what we sent at this time.
     pub fn ping(&mut self, sent: Option<Nanos>) {
         self.pinged = sent;

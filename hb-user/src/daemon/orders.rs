@@ -40,8 +40,17 @@ enum Fate {
 }
 
 impl Orders {
+    /// Groups are not what they were: nobody can tell any more how far an order is.
+    pub(super) fn break_off(&mut self) {
+        for order in self.pending.drain(..) {
+            let message = "the configuration has changed meanwhile: see `hb status`".to_owned();
+            // Who asked may have gone.
+            let _ = order.reply.send(Reply::Failed { message });
+        }
+    }
+
     /// When the first of them is late.
-    fn deadline(&self) -> Option<Nanos> {
+    pub(super) fn deadline(&self) -> Option<Nanos> {
         self.pending.iter().map(|order| order.deadline).min()
     }
 
@@ -58,20 +67,6 @@ impl Orders {
 }
 
 impl Daemon {
-    /// When to look again, with [`Event::Tick`], if nothing happens before.
-    pub(super) fn wake_at(&self) -> Option<Nanos> {
-        self.node.deadline().into_iter().chain(self.orders.deadline()).min()
-    }
-
-    /// Reads the configuration again. An error means that nothing has changed.
-    pub(super) fn reload(&mut self) -> Result<String, String> {
-        let Self { cluster, .. } = self;
-        Err(format!(
-            "reloading {} is not supported yet; restart hb instead",
-            cluster.dir.display()
-        ))
-    }
-
     /// Begins what is ordered, or says why not.
     pub(super) fn order(&mut self, request: &OrderRequest, reply: oneshot::Sender<Reply>) {
         let begun = match self.command(&request.order) {
@@ -80,7 +75,9 @@ impl Daemon {
             None => {
                 let result = match self.reload() {
                     Ok(message) => Reply::Done { message },
-                    Err(message) => Reply::Refused { message },
+                    Err(error) => Reply::Refused {
+                        message: crate::cli::causes(&error),
+                    },
                 };
                 Some((result, reply))
             }

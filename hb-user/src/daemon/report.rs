@@ -21,8 +21,12 @@ impl Daemon {
         let realtime = self.pulse.realtime();
         let refused = [&realtime.scheduling_refused, &realtime.locking_refused];
         let refused: Vec<_> = refused.into_iter().flatten().map(String::as_str).collect();
+        let troubles = self
+            .troubles
+            .iter()
+            .map(|(about, trouble)| format!("{about}: {trouble}"));
         Status {
-            alarms: words.alarms(&refused),
+            alarms: words.alarms(&refused).into_iter().chain(troubles).collect(),
             maintenance: self.node.in_maintenance(),
             maintenance_by: self.node.maintainers().map(|node| words.name(node)).collect(),
             quorum: self.node.settings().quorum.name().into(),
@@ -66,10 +70,11 @@ impl Daemon {
     }
 
     fn report_peer(&self, peer: usize, now: Nanos) -> PeerStatus {
-        let node = self.peers[peer];
+        let links = &self.peers[peer].links;
+        let node = self.peers[peer].index;
         let view = self.node.peer(node);
         let heard = |link: &Link| self.liveness.get(link.slot)?.heard();
-        let newest = self.links[peer]
+        let newest = links
             .iter()
             .filter_map(heard)
             .max_by_key(|heard| (heard.incarnation, heard.sequence));
@@ -88,10 +93,7 @@ impl Daemon {
             }),
             fencing: view.fencing.name().into(),
             pings: view.sight.pings,
-            links: self.links[peer]
-                .iter()
-                .filter_map(|link| self.report_link(link, now))
-                .collect(),
+            links: links.iter().filter_map(|link| self.report_link(link, now)).collect(),
         }
     }
 

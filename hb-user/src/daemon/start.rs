@@ -1,22 +1,28 @@
 //! From a valid configuration to a running daemon, in an order that fails before anything is sent or attached.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use hb_ebpf::tables::{self, Address, Own};
-use hb_ebpf::{KeyId, Nanos, NodeId};
+use hb_ebpf::{Incarnation, KeyId, Nanos};
 use nix::fcntl::{Flock, FlockArg};
 
+use super::outside::Outside;
 use super::work::Works;
-use super::{Daemon, Places};
+use super::{Daemon, Places, settings};
 use crate::clock;
-use crate::config::{AutoFailback, Cluster, node_id};
+use crate::config::Cluster;
 use crate::control::{Server, ServerError};
-use crate::core::{self, Event, Failback, GroupSettings, Lease, Node, Quorum, StuckPolicy, Timing};
-use crate::datapath::{DatapathError, Mode, Program, Tables};
+use crate::core::{self, Event, Lease, Node};
+use crate::datapath::{DatapathError, Mode, Program};
 use crate::incarnation::{self, IncarnationError};
-use crate::pulse::{Link, Means, Peer, Pulse, PulseError, Realtime, Settings, Signer, SocketError, Sockets, midstates};
+use crate::pings::{PingError, Prober};
+use crate::pulse::{self, Means, Pulse, PulseError, Realtime, SocketError, Sockets, Watchdog, WatchdogError};
+
+/// The least time after which a watchdog bites. Devices count in seconds, and a busy host is not a dead one.
+const WATCHDOG: Duration = Duration::from_secs(10);
 
 /// Why the daemon does not run.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +41,10 @@ pub enum StartError {
     #[error(transparent)]
     Pulse(#[from] PulseError),
     #[error(transparent)]
+    Pings(#[from] PingError),
+    #[error(transparent)]
+    Watchdog(#[from] WatchdogError),
+    #[error(transparent)]
     Control(#[from] ServerError),
     #[error("the runtime fails")]
     Io(#[source] io::Error),
@@ -45,61 +55,60 @@ pub enum StartError {
 impl Daemon {
     pub(super) fn start(cluster: Cluster, places: &Places) -> Result<Self, StartError> {
         let lock = Lock::take(&places.run)?;
-        let (nodes, peers) = peers(&cluster);
-        let links: Vec<_> = peers.iter().map(|peer| peer.links.clone()).collect();
+        let mut slots = super::Slots::new();
+        let peers = settings::peers(&cluster, |link| {
+            let slot = u32::try_from(slots.len()).unwrap_or(u32::MAX);
+            slots.push(((link.node, link.peer), slot));
+            slot
+        });
         let sockets = Sockets::open(
             cluster.udp_port,
             cluster.links.iter().map(|link| (link.interface.as_str(), link.peer)),
         )
         .map_err(|error| no_interface(error, &cluster))?;
+        let prober = prober(&cluster)?;
 
-        let mut program = Program::load(&tables(&cluster, &peers))?;
-        if logs_verdicts(&cluster) {
+        let mut program = Program::load(&settings::tables(&cluster, &peers))?;
+        if settings::logs_verdicts(&cluster) {
             tokio::spawn(program.take_log()?.copy());
         }
-        let attached = attach(&mut program, &cluster)?;
+        let mut interfaces: Vec<&str> = cluster.links.iter().map(|link| link.interface.as_str()).collect();
+        interfaces.sort_unstable();
+        interfaces.dedup();
+        let attached = attach(&mut program, &interfaces)?;
         let incarnation = incarnation::next(&places.state, clock::unix_seconds())?;
 
         let now = clock::now();
-        let settings = ownership(&cluster);
-        let lease = Lease::new(&settings);
-        let node = Node::new(settings, now);
-        let signing = cluster.keys.all.iter().find(|key| key.id == cluster.keys.signing);
+        let ownership = settings::ownership(&cluster);
+        let node = Node::new(ownership.clone(), now);
+        let pings = pings(&cluster, prober.as_ref());
         let pulse = Pulse::start(
-            Settings {
-                me: own_id(&cluster),
-                incarnation,
-                digest: cluster.digest(),
-                timing: timing(&cluster),
-                interval: nanos(cluster.timers.keepalive),
-                key: KeyId(cluster.keys.signing),
-                // authkeys names a key that it has.
-                signer: Signer::new(signing.map_or(&[], |key| key.secret.reveal())),
-                peers,
-                advert: node.advert(),
-                lease,
-                index: cluster.me,
-            },
+            pulse_settings(&cluster, incarnation, peers.clone(), &ownership, pings),
             Means {
                 liveness: program.liveness()?,
                 events: program.take_events()?,
-                sockets,
+                sockets: sockets.clone(),
+                watchdog: watchdog(&cluster)?,
             },
         )?;
         warn_of_refusals(pulse.realtime());
         let server = Server::start(&places.run)?;
         tracing::info!(
             node = %cluster.nodes[cluster.me],
-            incarnation = format_args!("{:016x}", incarnation.0),
+            incarnation = format_args!("{:012x}", incarnation.0),
             digest = format_args!("{:08x}", cluster.digest()),
             "started"
         );
 
         let mut daemon = Self {
-            peers: nodes,
-            links,
+            next_slot: u32::try_from(slots.len()).unwrap_or(u32::MAX),
+            slots,
+            peers,
+            sockets,
+            prober,
             pulse,
             works: Works::new(&cluster),
+            outside: Outside::new(&cluster),
             server,
             orders: super::orders::Orders::default(),
             liveness: program.liveness()?,
@@ -111,14 +120,74 @@ impl Daemon {
             last_takeover: None,
             problems: vec![None; cluster.groups.len()],
             silences: vec![None; cluster.nodes.len()],
+            troubles: BTreeMap::new(),
             node,
             cluster,
-            _program: program,
+            program,
             _lock: lock,
         };
         daemon.feed(Event::Begin);
         Ok(daemon)
     }
+}
+
+/// What the pulse has to know.
+pub(super) fn pulse_settings(
+    cluster: &Cluster,
+    incarnation: Incarnation,
+    peers: Vec<pulse::Peer>,
+    ownership: &core::Settings,
+    pings: Option<pulse::Pings>,
+) -> pulse::Settings {
+    pulse::Settings {
+        me: settings::own_id(cluster),
+        index: cluster.me,
+        incarnation,
+        digest: cluster.digest(),
+        timing: settings::timing(cluster),
+        interval: settings::nanos(cluster.timers.keepalive),
+        key: KeyId(cluster.keys.signing),
+        signer: settings::signer(cluster),
+        peers,
+        advert: Node::new(ownership.clone(), Nanos(0)).advert(),
+        lease: Lease::new(ownership),
+        pings,
+    }
+}
+
+/// What asks the ping nodes, if there are any.
+pub(super) fn prober(cluster: &Cluster) -> Result<super::Probing, StartError> {
+    if cluster.pings.targets.is_empty() {
+        return Ok(None);
+    }
+    let targets = cluster.pings.targets.iter().map(|target| target.members.clone());
+    Ok(Some(Prober::start(targets.collect(), cluster.timers.keepalive)?))
+}
+
+pub(super) fn pings(
+    cluster: &Cluster,
+    prober: Option<&(Prober, std::sync::Arc<crate::pings::Reach>)>,
+) -> Option<pulse::Pings> {
+    prober.map(|(_, reach)| pulse::Pings {
+        reach: reach.clone(),
+        deadping: settings::nanos(cluster.pings.deadping),
+    })
+}
+
+/// The watchdog may bite when this node has done nothing for so long that everybody has long taken over.
+fn watchdog(cluster: &Cluster) -> Result<Option<Watchdog>, StartError> {
+    let Some(device) = &cluster.watchdog else {
+        return Ok(None);
+    };
+    let timeout = (cluster.timers.deadtime * 2).max(WATCHDOG);
+    let watchdog = Watchdog::open(device, timeout)?;
+    match (watchdog.timeout, watchdog.refused) {
+        (Some(granted), _) => tracing::info!(device = %device.display(), ?granted, "the watchdog is armed"),
+        (None, refused) => {
+            tracing::warn!(device = %device.display(), ?refused, "the watchdog is armed, its timeout is not known");
+        }
+    }
+    Ok(Some(watchdog))
 }
 
 /// One daemon a host: a lock that the kernel lets go of when the process ends.
@@ -158,72 +227,10 @@ impl Lock {
     }
 }
 
-/// The peers: their indices among the nodes, and what the pulse needs to know of them. A link's slot is its index.
-fn peers(cluster: &Cluster) -> (Vec<usize>, Vec<Peer>) {
-    let nodes: Vec<usize> = (0..cluster.nodes.len()).filter(|node| *node != cluster.me).collect();
-    let peers = nodes.iter().map(|node| Peer {
-        index: *node,
-        node: NodeId(node_id(&cluster.nodes[*node])),
-        links: cluster
-            .links
-            .iter()
-            .zip(0..)
-            .filter(|(link, _)| link.node == *node)
-            .map(|(link, slot)| Link {
-                interface: link.interface.clone(),
-                address: link.peer,
-                slot,
-            })
-            .collect(),
-    });
-    let peers = peers.collect();
-    (nodes, peers)
-}
-
-fn tables(cluster: &Cluster, peers: &[Peer]) -> Tables {
-    let keys = cluster
-        .keys
-        .all
-        .iter()
-        .map(|key| (KeyId(key.id), midstates(key.secret.reveal())));
-    let slots = peers
-        .iter()
-        .flat_map(|peer| &peer.links)
-        .map(|link| link.slot + 1)
-        .max();
-    Tables {
-        own: Own {
-            node: own_id(cluster),
-            port: cluster.udp_port,
-        },
-        keys: keys.collect(),
-        peers: peers.iter().map(|peer| (peer.node, table(peer))).collect(),
-        slots: slots.unwrap_or(0),
-        log: logs_verdicts(cluster),
-    }
-}
-
-/// From `debug 2` on.
-fn logs_verdicts(cluster: &Cluster) -> bool {
-    cluster.logging.debug > 1
-}
-
-fn table(peer: &Peer) -> tables::Peer {
-    let mut table = tables::Peer::default();
-    for (entry, link) in table.links.iter_mut().zip(&peer.links) {
-        *entry = tables::Link {
-            address: Address::from(link.address),
-            slot: link.slot,
-        };
-        table.count += 1;
-    }
-    table
-}
-
-fn attach(program: &mut Program, cluster: &Cluster) -> Result<Vec<crate::datapath::Attached>, DatapathError> {
-    let mut interfaces: Vec<&str> = cluster.links.iter().map(|link| link.interface.as_str()).collect();
-    interfaces.sort_unstable();
-    interfaces.dedup();
+pub(super) fn attach(
+    program: &mut Program,
+    interfaces: &[&str],
+) -> Result<Vec<crate::datapath::Attached>, DatapathError> {
     let mut attached = Vec::with_capacity(interfaces.len());
     for interface in interfaces {
         let one = program.attach(interface)?;
@@ -237,7 +244,7 @@ fn attach(program: &mut Program, cluster: &Cluster) -> Result<Vec<crate::datapat
 }
 
 /// A socket cannot be bound to an interface that does not exist; that deserves the datapath's message.
-fn no_interface(error: SocketError, cluster: &Cluster) -> StartError {
+pub(super) fn no_interface(error: SocketError, cluster: &Cluster) -> StartError {
     if let SocketError::Open { interface, source, .. } = &error
         && source.raw_os_error() == Some(libc::ENODEV)
         && cluster.links.iter().any(|link| link.interface == *interface)
@@ -248,52 +255,6 @@ fn no_interface(error: SocketError, cluster: &Cluster) -> StartError {
         .into();
     }
     error.into()
-}
-
-fn ownership(cluster: &Cluster) -> core::Settings {
-    core::Settings {
-        nodes: cluster.nodes.len(),
-        me: cluster.me,
-        groups: cluster
-            .groups
-            .iter()
-            .map(|group| GroupSettings {
-                preferred: group.preferred,
-            })
-            .collect(),
-        failback: match cluster.auto_failback {
-            AutoFailback::On | AutoFailback::Legacy => Failback::Return,
-            AutoFailback::Off => Failback::Stay,
-        },
-        quorum: if cluster.nodes.len() > 2 {
-            Quorum::Majority
-        } else {
-            Quorum::None
-        },
-        deadtime: nanos(cluster.timers.deadtime),
-        interval: nanos(cluster.timers.keepalive),
-        takeover_delay: Nanos(0),
-        start_retry: Nanos::from_millis(60_000),
-        stuck: StuckPolicy::Hold,
-        fenced: vec![false; cluster.nodes.len()],
-        fence_retry: Nanos::from_millis(10_000),
-    }
-}
-
-fn timing(cluster: &Cluster) -> Timing {
-    Timing {
-        deadtime: nanos(cluster.timers.deadtime),
-        warntime: nanos(cluster.timers.warntime),
-        initdead: nanos(cluster.timers.initdead),
-    }
-}
-
-fn own_id(cluster: &Cluster) -> NodeId {
-    NodeId(node_id(&cluster.nodes[cluster.me]))
-}
-
-fn nanos(duration: std::time::Duration) -> Nanos {
-    Nanos(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX))
 }
 
 fn warn_of_refusals(realtime: &Realtime) {

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
+use super::reload::Change;
 use crate::config::{AutoFailback, Cluster, Facility};
-use crate::core::Outcome;
-use crate::process::Abort;
+use crate::core::{Carry, Outcome};
+use crate::process::{Abort, Aborter, abortable};
 use crate::resources::environment::{self, Facts};
 use crate::resources::group::{self, Context, GroupReport, GroupResult, GroupScripts};
 use crate::resources::scripts::ScriptDirs;
@@ -17,8 +19,12 @@ const INIT_D: &str = "/etc/init.d";
 /// What is done with a group.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Task {
-    Acquire { reassert: bool },
+    Acquire {
+        reassert: bool,
+    },
     Release,
+    /// The group is in the configuration no more.
+    Drop,
 }
 
 impl Task {
@@ -27,6 +33,7 @@ impl Task {
             Self::Acquire { reassert: false } => "acquiring",
             Self::Acquire { reassert: true } => "asserting again",
             Self::Release => "releasing",
+            Self::Drop => "dropping",
         }
     }
 }
@@ -34,16 +41,43 @@ impl Task {
 /// A task that has ended.
 #[derive(Debug)]
 pub(super) struct Finished {
-    pub(super) group: usize,
-    pub(super) work: u32,
+    /// The group's name.
+    pub(super) group: String,
+    /// The core's number of it; of a dropped group it has none.
+    pub(super) work: Option<u32>,
     pub(super) task: Task,
     pub(super) report: GroupReport,
+}
+
+/// A task under way: how to break it off, and what tells its end.
+#[derive(Debug)]
+struct UnderWay {
+    aborter: Aborter,
+    ended: oneshot::Receiver<()>,
+}
+
+#[derive(Debug)]
+struct Slot {
+    scripts: Arc<GroupScripts>,
+    /// What still may run, when the configuration has changed.
+    former: Option<Arc<GroupScripts>>,
+    under_way: Option<UnderWay>,
+}
+
+impl Slot {
+    fn name(&self) -> String {
+        self.scripts
+            .resources
+            .first()
+            .map(ToString::to_string)
+            .unwrap_or_default()
+    }
 }
 
 /// The tasks under way.
 #[derive(Debug)]
 pub(super) struct Works {
-    groups: Vec<Arc<GroupScripts>>,
+    slots: Vec<Slot>,
     alone: Arc<Context>,
     together: Arc<Context>,
     tasks: JoinSet<Finished>,
@@ -51,32 +85,59 @@ pub(super) struct Works {
 
 impl Works {
     pub(super) fn new(cluster: &Cluster) -> Self {
-        let groups = cluster.groups.iter().map(|group| GroupScripts {
-            resources: group.resources.clone(),
+        let slots = cluster.groups.iter().map(|group| Slot {
+            scripts: scripts(group),
+            former: None,
+            under_way: None,
         });
         Self {
-            groups: groups.map(Arc::new).collect(),
+            slots: slots.collect(),
             alone: Arc::new(context(cluster, true)),
             together: Arc::new(context(cluster, false)),
             tasks: JoinSet::new(),
         }
     }
 
-    /// Begins a task. The core asks for the next of a group only when the last has ended.
-    pub(super) fn begin(&mut self, group: usize, work: u32, task: Task, alone: bool) {
-        let scripts = self.groups[group].clone();
-        let context = if alone {
+    /// The scripts of a group.
+    pub(super) fn scripts(&self, group: usize) -> Option<Arc<GroupScripts>> {
+        self.slots.get(group).map(|slot| slot.scripts.clone())
+    }
+
+    /// How scripts are called now.
+    pub(super) fn context(&self, alone: bool) -> Arc<Context> {
+        if alone {
             self.alone.clone()
         } else {
             self.together.clone()
+        }
+    }
+
+    /// Begins a task. One of the same group that is under way is broken off, and known dead before this one begins.
+    pub(super) fn begin(&mut self, group: usize, work: Option<u32>, task: Task, alone: bool) {
+        let context = self.context(alone);
+        let Some(slot) = self.slots.get_mut(group) else { return };
+        let name = slot.name();
+        let scripts = match task {
+            Task::Acquire { .. } => {
+                slot.former = None;
+                slot.scripts.clone()
+            }
+            Task::Release | Task::Drop => slot.former.take().unwrap_or_else(|| slot.scripts.clone()),
         };
+        let before = slot.under_way.take();
+        let (aborter, abort) = abortable();
+        let (end, ended) = oneshot::channel();
+        slot.under_way = Some(UnderWay { aborter, ended });
         self.tasks.spawn(async move {
-            let report = match task {
-                Task::Acquire { reassert } => group::acquire(&scripts, &context, reassert, &Abort::never()).await,
-                Task::Release => group::release(&scripts, &context).await,
-            };
+            if let Some(before) = before {
+                before.aborter.abort();
+                // It fails when the sender is dropped, which is what tells the end.
+                let _ = before.ended.await;
+            }
+            let report = run(task, &scripts, &context, &abort).await;
+            drop(end);
             Finished {
-                group,
+                group: name,
                 work,
                 task,
                 report,
@@ -88,11 +149,51 @@ impl Works {
     pub(super) async fn next(&mut self) -> Finished {
         match self.tasks.join_next().await {
             Some(Ok(finished)) => finished,
-            // Tasks are not aborted, and one that panics ends the daemon: it is better dead than wrong.
+            // Tasks are not cancelled, and one that panics ends the daemon: it is better dead than wrong.
             Some(Err(error)) => std::panic::resume_unwind(error.into_panic()),
             None => std::future::pending().await,
         }
     }
+
+    /// Drops these groups, and goes on with the configuration as it is now. Tasks under way go on.
+    pub(super) fn reconfigure(&mut self, cluster: &Cluster, change: &Change, dropped: &[usize], alone: bool) {
+        for group in dropped {
+            self.begin(*group, None, Task::Drop, alone);
+        }
+        let mut before: Vec<Option<Slot>> = std::mem::take(&mut self.slots).into_iter().map(Some).collect();
+        let mut take = |from: usize| before.get_mut(from).and_then(Option::take);
+        for (group, carry) in cluster.groups.iter().zip(&change.groups) {
+            let (old, has_changed) = match carry {
+                Carry::New => (None, false),
+                Carry::Kept(from) => (take(*from), false),
+                Carry::Changed(from) => (take(*from), true),
+            };
+            let (former, under_way) = old.map_or((None, None), |old| {
+                let former = old.former.or(Some(old.scripts).filter(|_| has_changed));
+                (former, old.under_way)
+            });
+            self.slots.push(Slot {
+                scripts: scripts(group),
+                former,
+                under_way,
+            });
+        }
+        self.alone = Arc::new(context(cluster, true));
+        self.together = Arc::new(context(cluster, false));
+    }
+}
+
+async fn run(task: Task, scripts: &GroupScripts, context: &Context, abort: &Abort) -> GroupReport {
+    match task {
+        Task::Acquire { reassert } => group::acquire(scripts, context, reassert, abort).await,
+        Task::Release | Task::Drop => group::release(scripts, context).await,
+    }
+}
+
+fn scripts(group: &crate::config::Group) -> Arc<GroupScripts> {
+    Arc::new(GroupScripts {
+        resources: group.resources.clone(),
+    })
 }
 
 fn context(cluster: &Cluster, alone: bool) -> Context {
@@ -118,13 +219,12 @@ fn context(cluster: &Cluster, alone: bool) -> Context {
     }
 }
 
-/// What the core and the status make of a result.
-pub(super) fn outcome(result: &GroupResult) -> (Outcome, Option<String>) {
+/// What the core and the status make of a result. Of a task that was broken off the core wants to know nothing.
+pub(super) fn outcome(result: &GroupResult) -> Option<(Outcome, Option<String>)> {
     match result {
-        GroupResult::Done => (Outcome::Done, None),
-        GroupResult::Failed { resource, reason } => (Outcome::Failed, Some(format!("{resource}: {reason}"))),
-        GroupResult::Stuck { resource, reason } => (Outcome::Stuck, Some(format!("{resource}: {reason}"))),
-        // Nobody aborts yet. Who does has to release the group: until then something of it may run here.
-        GroupResult::Aborted => (Outcome::Stuck, Some("its start was aborted".to_owned())),
+        GroupResult::Done => Some((Outcome::Done, None)),
+        GroupResult::Failed { resource, reason } => Some((Outcome::Failed, Some(format!("{resource}: {reason}")))),
+        GroupResult::Stuck { resource, reason } => Some((Outcome::Stuck, Some(format!("{resource}: {reason}")))),
+        GroupResult::Aborted => None,
     }
 }

@@ -12,4 +12,4 @@ pub use counters::Counters;
 pub use error::DatapathError;
 pub use liveness_map::LivenessMap;
 pub use log::ProgramLog;
-pub use program::{Program, Tables};
+pub use program::{Program, SLOTS, Tables};

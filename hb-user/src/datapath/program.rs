@@ -15,6 +15,9 @@ use super::{Counters, DatapathError, LivenessMap};
 /// The object that `cargo xtask build-ebpf` made, embedded by `build.rs`.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/hb-xdp.o"));
 
+/// How many links can have a place in the liveness map, those of former configurations included.
+pub const SLOTS: u32 = 256;
+
 /// The program's name in the object.
 const PROGRAM: &str = "hb_xdp";
 
@@ -27,8 +30,6 @@ pub struct Tables {
     pub keys: Vec<(KeyId, Midstates)>,
     /// The peers and where their beats come from.
     pub peers: Vec<(NodeId, Peer)>,
-    /// How many slots the peers' links use.
-    pub slots: u32,
     /// Whether verdicts other than accepted are logged, each: for diagnosis.
     pub log: bool,
 }
@@ -37,33 +38,37 @@ pub struct Tables {
 #[derive(Debug)]
 pub struct Program {
     ebpf: Ebpf,
-    slots: u32,
 }
 
 impl Program {
     /// Loads the program and fills its tables.
     pub fn load(tables: &Tables) -> Result<Self, DatapathError> {
-        let slots = tables.slots.max(1);
         let log_level: u8 = if tables.log { u8::MAX } else { 0 };
         let mut ebpf = EbpfLoader::new()
             .override_global("UDP_PORT", &tables.own.port, true)
             .override_global("OWN_NODE", &tables.own.node.0, true)
             .override_global(aya_log::LEVEL, &log_level, true)
-            .map_max_entries("LIVENESS", slots)
-            .map_max_entries("COUNTERS", (slots + 1) * verdict::COUNT)
+            .map_max_entries("LIVENESS", SLOTS)
+            .map_max_entries("COUNTERS", (SLOTS + 1) * verdict::COUNT)
             .load(OBJECT)
             .map_err(load_error)?;
-        fill(&mut ebpf, tables)?;
+        fill(&mut ebpf, None, tables)?;
         xdp_mut(&mut ebpf)?
             .load()
             .map_err(|error| load_error(EbpfError::ProgramError(error)))?;
-        Ok(Self { ebpf, slots })
+        Ok(Self { ebpf })
+    }
+
+    /// Changes the tables while beats are being admitted: what is valid in both is valid all the time. The port and our
+    /// own name are fixed.
+    pub fn update(&mut self, old: &Tables, new: &Tables) -> Result<(), DatapathError> {
+        fill(&mut self.ebpf, Some(old), new)
     }
 
     /// The liveness of every slot, through memory.
     pub fn liveness(&self) -> Result<LivenessMap, DatapathError> {
         let map = map_data(self.ebpf.map("LIVENESS"), "LIVENESS")?;
-        LivenessMap::new(map.fd().as_fd(), self.slots)
+        LivenessMap::new(map.fd().as_fd(), SLOTS)
     }
 
     /// The frames by verdict. Can be taken once.
@@ -99,7 +104,7 @@ impl Program {
     }
 }
 
-fn fill(ebpf: &mut Ebpf, tables: &Tables) -> Result<(), DatapathError> {
+fn fill(ebpf: &mut Ebpf, old: Option<&Tables>, tables: &Tables) -> Result<(), DatapathError> {
     let table = |name| move |source| DatapathError::Table { name, source };
 
     let map = ebpf.map_mut("KEYS").ok_or(DatapathError::Object {
@@ -110,6 +115,11 @@ fn fill(ebpf: &mut Ebpf, tables: &Tables) -> Result<(), DatapathError> {
     for (id, midstates) in &tables.keys {
         keys.set(u32::from(id.0), Plain(*midstates), 0).map_err(table("KEYS"))?;
     }
+    let gone = old.iter().flat_map(|old| &old.keys);
+    for (id, _) in gone.filter(|(id, _)| tables.keys.iter().all(|(other, _)| other != id)) {
+        keys.set(u32::from(id.0), Plain(Midstates::default()), 0)
+            .map_err(table("KEYS"))?;
+    }
 
     let map = ebpf.map_mut("PEERS").ok_or(DatapathError::Object {
         what: "map",
@@ -118,6 +128,10 @@ fn fill(ebpf: &mut Ebpf, tables: &Tables) -> Result<(), DatapathError> {
     let mut peers: HashMap<_, u32, Plain<Peer>> = HashMap::try_from(map).map_err(table("PEERS"))?;
     for (id, peer) in &tables.peers {
         peers.insert(id.0, Plain(*peer), 0).map_err(table("PEERS"))?;
+    }
+    let gone = old.iter().flat_map(|old| &old.peers);
+    for (id, _) in gone.filter(|(id, _)| tables.peers.iter().all(|(other, _)| other != id)) {
+        peers.remove(&id.0).map_err(table("PEERS"))?;
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 //! It allocates nothing after its start, logs nothing, and shares no lock with anything slow: news go to the
 //! controller through a wait-free queue, orders come back through another.
 
+mod beating;
 mod order;
 mod realtime;
 mod signer;
@@ -13,10 +14,12 @@ mod wake;
 mod watchdog;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use aya::maps::{MapData, RingBuf};
 use hb_ebpf::{Incarnation, KeyId, Nanos, NodeId, Sequence};
 
+pub use beating::Reconfiguration;
 pub use order::{News, Order, OrderSender};
 pub use realtime::Realtime;
 pub use signer::{Signer, midstates};
@@ -27,6 +30,7 @@ pub use watchdog::{Watchdog, WatchdogError};
 
 use crate::core::{Advert, Lease, Timing};
 use crate::datapath::LivenessMap;
+use crate::pings::Reach;
 
 /// A thread of the real-time class that is later than this was stopped.
 const OVERDUE: Nanos = Nanos::from_millis(5);
@@ -56,6 +60,17 @@ pub struct Settings {
     pub advert: Advert,
     /// What our lease depends on.
     pub lease: Lease,
+    /// The ping nodes, if there are any.
+    pub pings: Option<Pings>,
+}
+
+/// What ping nodes answer.
+#[derive(Clone, Debug)]
+pub struct Pings {
+    /// What they answered.
+    pub reach: Arc<Reach>,
+    /// The silence after which one is not reached.
+    pub deadping: Nanos,
 }
 
 /// One peer.
@@ -88,6 +103,8 @@ pub struct Means {
     pub events: RingBuf<MapData>,
     /// Where beats leave.
     pub sockets: Sockets,
+    /// Fed while the controller makes progress.
+    pub watchdog: Option<Watchdog>,
 }
 
 /// The running thread, as the controller sees it.
@@ -134,8 +151,18 @@ impl Pulse {
     }
 
     /// The news of a peer's beat have been taken in, and what follows from them was advertised.
-    pub fn take_in(&mut self, peer: usize, sequence: Sequence) {
-        self.orders.send(Order::TakenIn { peer, sequence });
+    pub fn take_in(&mut self, node: NodeId, sequence: Sequence) {
+        self.orders.send(Order::TakenIn { node, sequence });
+    }
+
+    /// Goes on with other settings: no beat is lost, and who is known stays known.
+    pub fn reconfigure(&mut self, new: Reconfiguration) {
+        self.orders.send(Order::Reconfigure(Box::new(new)));
+    }
+
+    /// The controller makes progress: the watchdog may be fed.
+    pub fn progress(&self) {
+        self.stats.progress();
     }
 
     /// Whether the thread should have woken a while ago, so that what we know may be old. It is of a higher class and

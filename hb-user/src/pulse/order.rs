@@ -1,7 +1,8 @@
 //! What the thread and the controller say to each other.
 
-use hb_ebpf::{Heard, Nanos, Sequence};
+use hb_ebpf::{Heard, Nanos, NodeId, Sequence};
 
+use super::beating::Reconfiguration;
 use super::wake::Bell;
 use crate::core::{Advert, Echoed, Silence};
 
@@ -10,8 +11,8 @@ use crate::core::{Advert, Echoed, Silence};
 pub enum News {
     /// A peer is up, or says something new.
     Up {
-        /// Its index in the settings.
-        peer: usize,
+        /// Which.
+        node: NodeId,
         /// Its newest beat.
         heard: Heard,
         /// What it tells of ours.
@@ -19,22 +20,22 @@ pub enum News {
     },
     /// A peer fell silent.
     Dead {
-        /// Its index in the settings.
-        peer: usize,
+        /// Which.
+        node: NodeId,
         /// The silence.
         silence: Silence,
     },
     /// Two beats of a peer were farther apart than the warntime.
     LateBeat {
-        /// Its index in the settings.
-        peer: usize,
+        /// Which.
+        node: NodeId,
         /// The time between them.
         gap: Nanos,
     },
     /// This thread woke so late, without having heard the peer meanwhile, that the peer gets a whole deadtime from now.
     Graced {
-        /// Its index in the settings.
-        peer: usize,
+        /// Which.
+        node: NodeId,
         /// How late.
         late: Nanos,
     },
@@ -42,6 +43,16 @@ pub enum News {
     Lease {
         /// Which of the two.
         held: bool,
+    },
+    /// So many ping nodes answer now.
+    Pings {
+        /// How many.
+        reached: u8,
+    },
+    /// The watchdog device refuses to be fed.
+    Watchdog {
+        /// Why.
+        error: nix::errno::Errno,
     },
     /// This thread was stopped for longer than a deadtime, and is silent for one now.
     Woke {
@@ -58,17 +69,19 @@ pub enum News {
 }
 
 /// From the controller to the thread.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub enum Order {
     /// Say this from now on, and at once.
     Advertise(Advert),
     /// The news of a peer's beat are known to whoever decides: say so, at once if they are any.
     TakenIn {
-        /// Its index in the settings.
-        peer: usize,
+        /// Which.
+        node: NodeId,
         /// The beat.
         sequence: Sequence,
     },
+    /// Go on with other settings.
+    Reconfigure(Box<Reconfiguration>),
     /// Repeat what was said last until it is confirmed, then end.
     Farewell,
     /// End now.
@@ -85,11 +98,12 @@ pub struct OrderSender {
 impl OrderSender {
     /// Sends an order. Should the queue be full, the thread, which is of a higher class, empties it at once; should the
     /// thread be gone, nobody listens.
-    pub(super) fn send(&mut self, order: Order) {
-        while self.queue.push(order).is_err() {
+    pub(super) fn send(&mut self, mut order: Order) {
+        while let Err(rtrb::PushError::Full(refused)) = self.queue.push(order) {
             if self.queue.is_abandoned() {
                 return;
             }
+            order = refused;
             self.bell.ring();
             std::thread::yield_now();
         }

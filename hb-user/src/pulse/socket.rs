@@ -9,6 +9,7 @@ use std::io;
 use std::mem;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::sync::Arc;
 
 use nix::errno::Errno;
 use nix::sys::socket::{
@@ -44,27 +45,43 @@ pub enum SocketError {
 }
 
 /// The sockets by interface and family.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Sockets {
     port: u16,
-    sockets: Vec<(String, bool, OwnedFd)>,
+    sockets: Vec<(String, bool, Arc<OwnedFd>)>,
 }
 
 impl Sockets {
     /// Opens what is needed to send from `port` to `port` over these links.
     pub fn open<'a>(port: u16, links: impl Iterator<Item = (&'a str, IpAddr)>) -> Result<Self, SocketError> {
-        let mut sockets: Vec<(String, bool, OwnedFd)> = Vec::new();
+        let none = Self {
+            port,
+            sockets: Vec::new(),
+        };
+        none.adapted(links)
+    }
+
+    /// The same for other links: what is open already is shared.
+    pub fn adapted<'a>(&self, links: impl Iterator<Item = (&'a str, IpAddr)>) -> Result<Self, SocketError> {
+        let mut sockets: Vec<(String, bool, Arc<OwnedFd>)> = Vec::new();
         for (interface, address) in links {
-            if sockets
-                .iter()
-                .all(|(name, v6, _)| name != interface || *v6 != address.is_ipv6())
-            {
-                let socket =
-                    open(interface, address.is_ipv6(), port).map_err(|errno| explain(errno, interface, port))?;
-                sockets.push((interface.to_owned(), address.is_ipv6(), socket));
+            let is_it = |(name, v6, _): &&(String, bool, Arc<OwnedFd>)| name == interface && *v6 == address.is_ipv6();
+            if sockets.iter().any(|socket| is_it(&socket)) {
+                continue;
             }
+            sockets.push(match self.sockets.iter().find(is_it) {
+                Some(socket) => socket.clone(),
+                None => {
+                    let socket = open(interface, address.is_ipv6(), self.port)
+                        .map_err(|errno| explain(errno, interface, self.port))?;
+                    (interface.to_owned(), address.is_ipv6(), Arc::new(socket))
+                }
+            });
         }
-        Ok(Self { port, sockets })
+        Ok(Self {
+            port: self.port,
+            sockets,
+        })
     }
 
     /// Where a link's beats leave and go: the index of a socket and an address. To be looked up once.

@@ -13,6 +13,7 @@ pub struct Stats {
     wakes: AtomicU64,
     latest_wake: AtomicU64,
     planned: AtomicU64,
+    progress: AtomicU64,
 }
 
 impl Stats {
@@ -56,6 +57,15 @@ impl Stats {
 
     pub(super) fn plan(&self, wake: Nanos) {
         self.planned.store(wake.0, Ordering::Relaxed);
+    }
+
+    pub(super) fn progress(&self) {
+        self.progress.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Grows while the controller makes progress.
+    pub(super) fn progressed(&self) -> u64 {
+        self.progress.load(Ordering::Relaxed)
     }
 
     pub(super) fn count_sent(&self) {

@@ -314,7 +314,6 @@ fn load() -> Result<Program> {
         own: Own { node: US, port: PORT },
         keys: vec![(KeyId(1), midstates(KEY))],
         peers: vec![(THEM, peer)],
-        slots: 1,
         log: false,
     };
     Ok(Program::load(&tables)?)

@@ -219,7 +219,6 @@ fn tables(log: bool) -> Tables {
         own: Own { node: US, port: PORT },
         keys: vec![(KeyId(1), midstates(KEY)), (OTHER_KEY.0, midstates(OTHER_KEY.1))],
         peers: vec![(THEM, peer(&THEIR_LINKS)), (OTHERS, peer(&[OTHERS_LINK]))],
-        slots: SLOTS,
         log,
     }
 }

@@ -27,7 +27,12 @@ fn writes_a_file_that_loads() {
         addresses: vec![IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1))],
     };
     let loaded = Cluster::load(dir.path(), &host).expect("loads");
-    assert_eq!(loaded.warnings, []);
+    assert!(
+        !loaded
+            .warnings
+            .iter()
+            .any(|warning| warning.origin.starts_with("authkeys"))
+    );
     let secret = loaded.cluster.keys.all[0].secret.reveal();
     assert_eq!(secret.len(), 40);
     assert!(secret.iter().all(u8::is_ascii_hexdigit));

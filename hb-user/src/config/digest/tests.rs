@@ -2,9 +2,11 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::node_id;
-use crate::config::{AutoFailback, Cluster, Facility, Group, Key, Keys, Link, Logging, Resource, Timers};
-use crate::secret::Secret;
+use super::{DigestDifference, difference, node_id};
+use crate::config::testing::cluster;
+use crate::config::{
+    AutoFailback, Cluster, Facility, Link, Logging, PingTarget, Stonith, StonithParameters, StuckPolicy,
+};
 
 /// `printf primary | sha1sum` and so on.
 #[test]
@@ -14,25 +16,34 @@ fn node_ids_are_the_first_word_of_sha1() {
     assert_eq!(node_id("PrimarY"), node_id("primary"));
 }
 
+/// The number is from Python's hashlib.
 #[test]
-fn canonical_text_is_as_documented() {
-    let expected = "node primary\nnode secondary\nkeepalive 100\ndeadtime 500\nwarntime 250\ninitdead 2000\n\
-                    auto_failback legacy\ngroup primary IPaddr2::10.77.0.100/24/eth0 web\ngroup secondary floatip\n";
-    assert_eq!(cluster().canonical_text(), expected);
-    assert_eq!(cluster().digest(), 0x40a2_cb06);
+fn the_texts_are_as_documented() {
+    let mut cluster = cluster();
+    cluster.pings.targets = ["b", "a"].map(ping).to_vec();
+    assert_eq!(
+        cluster.groups_text(),
+        "group primary IPaddr2::10.77.0.100/24/eth0 web\ngroup secondary floatip\n"
+    );
+    assert_eq!(cluster.nodes_text(), "node secondary\nnode primary\n");
+    assert_eq!(
+        cluster.settings_text(),
+        "keepalive 100\ndeadtime 500\nwarntime 250\ninitdead 2000\nauto_failback legacy\ntakeover_delay 0\n\
+         stuck reboot\nping a\nping b\nfencing off\n"
+    );
+    assert_eq!(cluster.digest(), 0x968d_86d5);
 }
 
 #[test]
 fn digest_is_the_same_on_every_node() {
     let mut other = cluster();
     other.dir = PathBuf::from("/elsewhere");
-    other.nodes.reverse();
     other.me = 0;
     for group in &mut other.groups {
-        group.preferred = 1 - group.preferred;
         group.line += 7;
     }
     other.links = vec![Link {
+        node: 1,
         interface: "eth7".to_owned(),
         peer: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)),
         line: 9,
@@ -43,70 +54,117 @@ fn digest_is_the_same_on_every_node() {
         debug: 3,
     };
     other.keys.signing = 2;
-    other.script_timeout = Duration::from_secs(5);
+    other.scripts.timeout = Duration::from_secs(5);
     other.directives.clear();
     assert_eq!(other.digest(), cluster().digest());
 }
 
 #[test]
 fn digest_tells_what_must_agree() {
-    let changes: [fn(&mut Cluster); 9] = [
-        |cluster| cluster.nodes[0] = "tertiary".to_owned(),
-        |cluster| cluster.timers.keepalive *= 2,
-        |cluster| cluster.timers.deadtime *= 2,
-        |cluster| cluster.timers.warntime *= 2,
-        |cluster| cluster.timers.initdead *= 2,
-        |cluster| cluster.auto_failback = AutoFailback::Off,
-        |cluster| cluster.groups.reverse(),
-        |cluster| cluster.groups[0].preferred = 0,
-        |cluster| cluster.groups[0].resources.reverse(),
+    type Change = fn(&mut Cluster);
+    let changes: [(Change, DigestDifference); 15] = [
+        (|cluster| cluster.groups.reverse(), GROUPS),
+        (|cluster| cluster.groups[0].preferred = 0, GROUPS),
+        (|cluster| cluster.groups[0].resources.reverse(), GROUPS),
+        (|cluster| cluster.nodes.push("tertiary".to_owned()), NODES),
+        (|cluster| cluster.timers.keepalive *= 2, SETTINGS),
+        (|cluster| cluster.timers.deadtime *= 2, SETTINGS),
+        (|cluster| cluster.timers.warntime *= 2, SETTINGS),
+        (|cluster| cluster.timers.initdead *= 2, SETTINGS),
+        (|cluster| cluster.auto_failback = AutoFailback::Off, SETTINGS),
+        (
+            |cluster| cluster.policy.takeover_delay = Duration::from_secs(1),
+            SETTINGS,
+        ),
+        (|cluster| cluster.policy.stuck = StuckPolicy::Hold, SETTINGS),
+        (|cluster| cluster.pings.targets.push(ping("router")), SETTINGS),
+        (|cluster| cluster.stonith.push(device()), SETTINGS),
+        (
+            // The same groups on the same hosts, but the order decides who is next.
+            |cluster| {
+                cluster.nodes.reverse();
+                cluster
+                    .groups
+                    .iter_mut()
+                    .for_each(|group| group.preferred = 1 - group.preferred);
+            },
+            NODES,
+        ),
+        (
+            |_| {},
+            DigestDifference {
+                groups: false,
+                nodes: false,
+                settings: false,
+            },
+        ),
     ];
-    for (number, change) in changes.iter().enumerate() {
+    for (number, (change, expected)) in changes.iter().enumerate() {
         let mut other = cluster();
         change(&mut other);
-        assert_ne!(other.digest(), cluster().digest(), "change {number}");
+        assert_eq!(
+            difference(cluster().digest(), other.digest()),
+            *expected,
+            "change {number}"
+        );
     }
 }
 
-fn cluster() -> Cluster {
-    let resource = |name: &str, args: &[&str]| Resource {
+#[test]
+fn a_difference_has_words() {
+    let table = [
+        (0, "nothing differs"),
+        (1, "the timers and policies of ha.cf and hb.toml differ"),
+        (1 << 9, "the timers and policies of ha.cf and hb.toml differ"),
+        (1 << 10, "the nodes of ha.cf differ"),
+        (1 << 19, "the nodes of ha.cf differ"),
+        (1 << 20, "the groups of haresources differ"),
+        (1 << 31, "the groups of haresources differ"),
+        (
+            1 << 31 | 1,
+            "the groups of haresources and the timers and policies of ha.cf and hb.toml differ",
+        ),
+        (
+            u32::MAX,
+            "the groups of haresources, the nodes of ha.cf, the timers and policies of ha.cf and hb.toml differ",
+        ),
+    ];
+    for (bits, words) in table {
+        let difference = difference(0x1234_5678, 0x1234_5678 ^ bits);
+        assert_eq!(difference.to_string(), words, "{bits:x}");
+        assert_eq!(difference.is_none(), bits == 0);
+    }
+}
+
+const GROUPS: DigestDifference = DigestDifference {
+    groups: true,
+    nodes: false,
+    settings: false,
+};
+const NODES: DigestDifference = DigestDifference {
+    groups: false,
+    nodes: true,
+    settings: false,
+};
+const SETTINGS: DigestDifference = DigestDifference {
+    groups: false,
+    nodes: false,
+    settings: true,
+};
+
+fn ping(name: &str) -> PingTarget {
+    PingTarget {
         name: name.to_owned(),
-        args: args.iter().map(ToString::to_string).collect(),
-    };
-    Cluster {
-        dir: PathBuf::from("/etc/ha.d"),
-        nodes: vec!["secondary".to_owned(), "primary".to_owned()],
-        me: 1,
-        links: Vec::new(),
-        timers: Timers {
-            keepalive: Duration::from_millis(100),
-            deadtime: Duration::from_millis(500),
-            warntime: Duration::from_millis(250),
-            initdead: Duration::from_secs(2),
-        },
-        udp_port: 694,
-        auto_failback: AutoFailback::Legacy,
-        logging: Logging::default(),
-        keys: Keys {
-            signing: 1,
-            all: vec![Key {
-                id: 1,
-                secret: Secret::new(b"key".to_vec()),
-            }],
-        },
-        groups: vec![
-            Group {
-                preferred: 1,
-                resources: vec![resource("IPaddr2", &["10.77.0.100/24/eth0"]), resource("web", &[])],
-                line: 1,
-            },
-            Group {
-                preferred: 0,
-                resources: vec![resource("floatip", &[])],
-                line: 2,
-            },
-        ],
-        script_timeout: Duration::from_mins(1),
-        directives: vec![("keepalive".to_owned(), "100ms".to_owned())],
+        members: Vec::new(),
+        line: 1,
+    }
+}
+
+fn device() -> Stonith {
+    Stonith {
+        from: None,
+        kind: "ssh".to_owned(),
+        parameters: StonithParameters::File(PathBuf::from("/etc/ha.d/ssh.conf")),
+        line: 1,
     }
 }

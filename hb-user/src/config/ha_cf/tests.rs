@@ -19,18 +19,19 @@ fn accepts_the_tutorial() {
     assert_eq!(ha_cf.nodes, ["primary", "secondary"]);
     assert_eq!(ha_cf.me, 0);
     let links: Vec<_> = ha_cf
-        .links
+        .ucasts
         .iter()
         .map(|link| (link.interface.as_str(), link.peer, link.line))
         .collect();
     assert_eq!(links, [("eth0", IpAddr::V4(Ipv4Addr::new(198, 51, 100, 6)), 4)]);
     assert_eq!((ha_cf.udp_port, ha_cf.auto_failback), (694, AutoFailback::Legacy));
-    assert_eq!(ha_cf.warnings, []);
+    let warnings: Vec<&str> = ha_cf.warnings.iter().map(|warning| warning.origin.as_str()).collect();
+    assert_eq!(warnings, ["ha.cf"], "of auto_failback legacy");
     assert_eq!(
         shown(&ha_cf),
         "keepalive 100ms default, deadtime 500ms default, warntime 250ms default, initdead 2s default, \
-         udpport 694 default, auto_failback legacy default, logfile none default, logfacility none default, \
-         debug 0 default"
+         udpport 694 default, auto_failback legacy default, logfile none default, watchdog none default, \
+         logfacility none default, debug 0 default, deadping 500ms default"
     );
     assert_eq!(
         directives(&ha_cf),
@@ -45,7 +46,7 @@ fn the_other_host_skips_the_other_line() {
         addresses: vec![IpAddr::V4(Ipv4Addr::new(198, 51, 100, 6))],
     };
     let ha_cf = parse(TUTORIAL.as_bytes(), &host, &resolve).expect("accepted");
-    assert_eq!((ha_cf.me, ha_cf.links[0].line), (1, 2));
+    assert_eq!((ha_cf.me, ha_cf.ucasts[0].line), (1, 2));
 }
 
 /// Lines before the tutorial's four, and the settings that they change.
@@ -100,7 +101,7 @@ fn accepts_what_heartbeat_accepts() {
             .collect();
         assert_eq!(shown.join(", "), expected, "{lines}");
         assert_eq!(ha_cf.nodes, ["primary", "secondary"], "{lines}");
-        assert_eq!(ha_cf.links.len(), 1, "{lines}");
+        assert_eq!(ha_cf.ucasts.len(), 1, "{lines}");
     }
 }
 
@@ -185,9 +186,9 @@ fn refuses_with_the_reason() {
         ("debug -1", 1, r#"debug "-1": expected a level from 0 to 255"#),
         ("node", 1, "node: expected a host's name (`uname -n`)"),
         (
-            "node primary secondary tertiary",
+            "node a b c d e f g h i j k l m n o p q",
             1,
-            r#"node "tertiary": more than 2 nodes are not supported yet"#,
+            r#"node "q": expected at most 16 nodes"#,
         ),
         (
             "ucast eth0",
@@ -324,17 +325,17 @@ fn a_long_value_is_cut_and_escaped() {
 #[test]
 fn a_name_is_resolved_to_its_ipv4_address() {
     let ha_cf = read("node primary secondary\nucast eth0 both").expect("accepted");
-    assert_eq!(ha_cf.links[0].peer, IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7)));
+    assert_eq!(ha_cf.ucasts[0].peer, IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7)));
 }
 
 #[test]
 fn warns_of_a_link_given_twice_and_of_a_lone_node() {
     let ha_cf =
         read("node primary\nucast eth0 192.0.2.9\nucast eth1 192.0.2.8\nucast eth0 192.0.2.9").expect("accepted");
-    assert_eq!(ha_cf.links.len(), 2);
+    assert_eq!(ha_cf.ucasts.len(), 2);
     let warnings: Vec<String> = ha_cf.warnings.iter().map(ToString::to_string).collect();
     assert_eq!(
-        warnings,
+        warnings[..2],
         [
             "ha.cf:4: the same link as in line 2: ignored",
             "ha.cf: this host is the only node: nobody can take over from it",
@@ -343,17 +344,30 @@ fn warns_of_a_link_given_twice_and_of_a_lone_node() {
 }
 
 #[test]
-fn refuses_links_that_cannot_be_told_apart_or_are_too_many() {
+fn refuses_links_that_cannot_be_told_apart() {
     let twice = read("node primary\nucast eth0 192.0.2.9\nucast eth1 192.0.2.9").expect_err("one address, two links");
     assert!(twice.message.contains("expected another address"), "{twice:?}");
+}
 
-    let lines: Vec<_> = (20..29).map(|last| format!("ucast eth0 192.0.2.{last}")).collect();
-    let nine = read(&format!("node primary\n{}", lines.join("\n"))).expect_err("nine links");
-    assert_eq!(
-        (nine.line, nine.message.contains("at most 8 links")),
-        (Some(10), true),
-        "{nine:?}"
-    );
+#[test]
+fn takes_sixteen_nodes_in_the_files_order() {
+    let ha_cf = read("node p o Primary n m l\nnode k j i h g f e d c b\nucast eth0 192.0.2.9").expect("accepted");
+    assert_eq!((ha_cf.nodes.join("").as_str(), ha_cf.me), ("poprimarynmlkjihgfedcb", 2));
+}
+
+#[test]
+fn legacy_is_warned_of() {
+    let table = [
+        ("", Some("ha.cf")),
+        ("auto_failback legacy", Some("ha.cf:1")),
+        ("auto_failback on", None),
+    ];
+    for (line, origin) in table {
+        let ha_cf = read(&format!("{line}\n{TUTORIAL}")).expect(line);
+        let warning = ha_cf.warnings.first();
+        assert_eq!(warning.map(|warning| warning.origin.as_str()), origin, "{line}");
+        assert!(warning.is_none_or(|warning| warning.message.starts_with("auto_failback is legacy")));
+    }
 }
 
 #[test]
@@ -384,7 +398,7 @@ proptest! {
 
     #[test]
     fn anything_like_a_file_is_judged(
-        lines in "((node|ucast|keepalive|deadtime|udpport|debug|logfile|auto_failback) ?(primary|eth0|[0-9.]{1,8}|ms|#|on|\t| ){0,4}\n){0,12}"
+        lines in "((node|ucast|keepalive|deadtime|udpport|debug|logfile|auto_failback|ping|ping_group|deadping|stonith|stonith_host|watchdog) ?(primary|eth0|[0-9.]{1,8}|ms|#|on|\t| ){0,4}\n){0,12}"
     ) {
         let _ = parse(format!("{lines}{TUTORIAL}").as_bytes(), &primary(), &resolve);
     }

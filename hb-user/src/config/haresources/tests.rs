@@ -7,7 +7,7 @@ type Row = (&'static str, &'static [(usize, u32, &'static str)]);
 
 #[test]
 fn accepts_what_heartbeat_accepts() {
-    let table: [Row; 16] = [
+    let table: [Row; 20] = [
         ("", &[]),
         ("# nothing\n\n   # yet\n", &[]),
         ("primary floatip\n", &[(0, 1, "floatip")]),
@@ -39,6 +39,19 @@ fn accepts_what_heartbeat_accepts() {
             &[(0, 1, "a b"), (1, 3, "c")],
         ),
         ("primary a::\nprimary b \\", &[(0, 1, "a"), (0, 2, "b")]),
+        ("Secondary a\nPriMary b", &[(1, 1, "a"), (0, 2, "b")]),
+        (
+            "primary a#1 \\\nprimary b \\ # note\n\tc # note\nthird d\nprimary e",
+            &[(0, 1, "a"), (0, 2, "b c"), (2, 4, "d"), (0, 5, "e")],
+        ),
+        (
+            "primary 10.0.0.1/24/eth0:1/10.0.0.255 10.0.0.2/24",
+            &[(0, 1, "IPaddr::10.0.0.1/24/eth0:1/10.0.0.255 IPaddr::10.0.0.2/24")],
+        ),
+        (
+            "primary Filesystem::/dev/sda1::/mnt::ext4 10.0.0.1",
+            &[(0, 1, "Filesystem::/dev/sda1::/mnt::ext4 IPaddr::10.0.0.1")],
+        ),
     ];
     for (text, expected) in table {
         let (groups, warnings) = parse(text.as_bytes(), &nodes()).expect(text);
@@ -65,8 +78,8 @@ fn a_group_is_named_after_its_first_resource() {
 fn refuses_with_the_reason() {
     let script = "expected NAME or NAME::ARG::ARG, the name of a script in resource.d or /etc/init.d";
     let table = [
-        ("gamma floatip", 1, r#"node "gamma": expected a node of ha.cf (primary, secondary)"#.to_owned()),
-        ("primary a \\\n # note\nb", 3, r#"node "b": expected a node of ha.cf (primary, secondary)"#.to_owned()),
+        ("gamma floatip", 1, r#"node "gamma": expected a node of ha.cf (primary, secondary, third)"#.to_owned()),
+        ("primary a \\\n # note\nb", 3, r#"node "b": expected a node of ha.cf (primary, secondary, third)"#.to_owned()),
         ("primary /bin/true", 1, format!(r#"resource "/bin/true": {script}"#)),
         ("primary a ../b::c", 1, format!(r#"resource "../b::c": {script}"#)),
         ("primary ..", 1, format!(r#"resource "..": {script}"#)),
@@ -136,7 +149,7 @@ proptest! {
 }
 
 fn nodes() -> Vec<String> {
-    vec!["primary".to_owned(), "secondary".to_owned()]
+    ["primary", "secondary", "third"].map(str::to_owned).to_vec()
 }
 
 fn resources(group: &Group) -> String {

@@ -1,5 +1,6 @@
 //! From the shape of hb.toml to values: each is checked, gets its default, and is noted as a setting.
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -62,7 +63,13 @@ impl<'a> Reader<'a> {
         Ok(Policy {
             takeover_delay: self.time_or_zero("cluster.takeover_delay", takeover_delay, default.takeover_delay)?,
             start_retry: self.time("cluster.start_retry", &file.start_retry, default.start_retry)?,
-            stuck: self.given("cluster.stuck", &file.stuck, default.stuck, stuck, ToString::to_string)?,
+            stuck: self.given(
+                "cluster.stuck",
+                file.stuck.as_ref(),
+                default.stuck,
+                stuck,
+                ToString::to_string,
+            )?,
             reboot_command: self.command(
                 "cluster.reboot_command",
                 file.reboot_command.as_ref(),
@@ -74,9 +81,13 @@ impl<'a> Reader<'a> {
     fn fencing(&mut self, file: &file::Fencing) -> Result<Fencing, Fault> {
         let default = Fencing::default();
         Ok(Fencing {
-            program: self.given("fencing.program", &file.program, default.program, absolute, |path| {
-                path.display().to_string()
-            })?,
+            program: self.given(
+                "fencing.program",
+                file.program.as_ref(),
+                default.program,
+                absolute,
+                |path| path.display().to_string(),
+            )?,
             timeout: self.time("fencing.timeout", &file.timeout, default.timeout)?,
             retry: self.time("fencing.retry", &file.retry, default.retry)?,
         })
@@ -85,9 +96,9 @@ impl<'a> Reader<'a> {
     fn recorder(&mut self, file: &file::Recorder) -> Result<Option<Recorder>, Fault> {
         let path = self.given(
             "recorder.file",
-            &file.file,
+            file.file.as_ref(),
             None,
-            |text| absolute(text).map(Some),
+            |text: &str| absolute(text).map(Some),
             |path| {
                 path.as_ref()
                     .map_or("none".to_owned(), |path| path.display().to_string())
@@ -153,11 +164,11 @@ impl<'a> Reader<'a> {
     }
 
     fn time(&mut self, key: &str, given: &Text, default: Duration) -> Result<Duration, Fault> {
-        self.given(key, given, default, time_of, |time| time::shown(*time))
+        self.given(key, given.as_ref(), default, time_of, |time| time::shown(*time))
     }
 
     fn time_or_zero(&mut self, key: &str, given: &Text, default: Duration) -> Result<Duration, Fault> {
-        self.given(key, given, default, time_or_zero, |time| time::shown(*time))
+        self.given(key, given.as_ref(), default, time_or_zero, |time| time::shown(*time))
     }
 
     fn number(&mut self, key: &str, given: &Number, default: u32, min: u32, max: u32) -> Result<u32, Fault> {
@@ -167,7 +178,7 @@ impl<'a> Reader<'a> {
                 .filter(|number| (min..=max).contains(number));
             number.ok_or_else(|| format!("expected a number from {min} to {max}"))
         };
-        self.given(key, given, default, parse, ToString::to_string)
+        self.given(key, given.as_ref(), default, parse, ToString::to_string)
     }
 
     fn command(
@@ -188,20 +199,20 @@ impl<'a> Reader<'a> {
     }
 
     /// One value: checked where it is given, `default` where not.
-    fn given<G: ToString, T>(
+    fn given<G: ToString + Borrow<B>, B: ?Sized, T>(
         &mut self,
         key: &str,
-        given: &Option<Spanned<G>>,
+        given: Option<&Spanned<G>>,
         default: T,
-        parse: impl Fn(&G) -> Result<T, String>,
+        parse: impl Fn(&B) -> Result<T, String>,
         shown: impl Fn(&T) -> String,
     ) -> Result<T, Fault> {
         let value = match given {
-            Some(given) => parse(given.get_ref())
+            Some(given) => parse(given.get_ref().borrow())
                 .map_err(|expected| Fault::value(self.line(given), key, &given.get_ref().to_string(), expected))?,
             None => default,
         };
-        self.note(key, shown(&value), given.as_ref().map(|given| self.line(given)));
+        self.note(key, shown(&value), given.map(|given| self.line(given)));
         Ok(value)
     }
 
@@ -218,23 +229,23 @@ impl<'a> Reader<'a> {
     }
 }
 
-fn time_of(text: &String) -> Result<Duration, String> {
+fn time_of(text: &str) -> Result<Duration, String> {
     time::parse_toml(text).map_err(|error| error.to_string())
 }
 
-fn time_or_zero(text: &String) -> Result<Duration, String> {
+fn time_or_zero(text: &str) -> Result<Duration, String> {
     time::parse_toml_or_zero(text).map_err(|error| error.to_string())
 }
 
-fn stuck(text: &String) -> Result<StuckPolicy, String> {
-    match text.as_str() {
+fn stuck(text: &str) -> Result<StuckPolicy, String> {
+    match text {
         "reboot" => Ok(StuckPolicy::Reboot),
         "hold" => Ok(StuckPolicy::Hold),
         _ => Err("expected reboot or hold".to_owned()),
     }
 }
 
-fn absolute(text: &String) -> Result<PathBuf, String> {
+fn absolute(text: &str) -> Result<PathBuf, String> {
     // An escape can write a NUL, which no path holds.
     let path = PathBuf::from(text);
     (path.is_absolute() && !text.contains('\0'))

@@ -1,56 +1,300 @@
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::parse;
+use super::{Claim, HbToml, parse};
+use crate::config::error::Fault;
+use crate::config::testing::cluster;
+use crate::config::{Fencing, Host, Monitor, Policy, Recorder, Scripts, StuckPolicy};
+
+const EVERYTHING: &str = r#"
+[scripts]
+timeout = "5s"
+stop_retries = 0
+stop_pause = "0ms"
+[cluster]
+takeover_delay = "1.5s"
+start_retry = "2m"
+stuck = "hold"
+reboot_command = ["/bin/sh", "-c", "echo b > /proc/sysrq-trigger"]
+[fencing]
+program = "/opt/stonith"
+timeout = "20s"
+retry = "1s"
+[recorder]
+file = "/var/log/hb.jsonl"
+max_size_mb = 1
+[monitor.floatip]
+interval = "1s"
+failures = 1
+[nodes]
+primary = ["192.0.2.1", "2001:db8::1"]
+"#;
 
 #[test]
-fn accepts_a_script_timeout() {
-    let table = [
-        ("", None),
-        ("# nothing\n[scripts]\n", None),
-        ("[scripts]\ntimeout = \"60s\"\n", Some(60_000)),
-        ("scripts.timeout = \"500ms\"", Some(500)),
-    ];
-    for (text, millis) in table {
-        let timeout = parse(text.as_bytes()).expect(text).script_timeout;
-        assert_eq!(timeout, millis.map(Duration::from_millis), "{text}");
+fn nothing_is_all_defaults() {
+    for text in ["", "# nothing\n[scripts]\n[nodes]\n[recorder]\n"] {
+        let file = parse(text.as_bytes()).expect(text);
+        assert_eq!(file.scripts, Scripts::default());
+        assert_eq!(file.policy, Policy::default());
+        assert_eq!(file.fencing, Fencing::default());
+        assert_eq!(file.recorder, None);
+        assert_eq!(
+            settings(&file),
+            "scripts.timeout 60s default, scripts.stop_retries 10 default, scripts.stop_pause 1s default, \
+             cluster.takeover_delay 0ms default, cluster.start_retry 60s default, cluster.stuck reboot default, \
+             cluster.reboot_command /sbin/reboot -nf default, fencing.program /usr/sbin/stonith default, \
+             fencing.timeout 60s default, fencing.retry 10s default, recorder.file none default"
+        );
     }
 }
 
 #[test]
+fn everything_can_be_set() {
+    let file = parse(EVERYTHING.as_bytes()).expect("accepted");
+    assert_eq!(
+        file.scripts,
+        Scripts {
+            timeout: Duration::from_secs(5),
+            stop_retries: 0,
+            stop_pause: Duration::ZERO,
+        }
+    );
+    assert_eq!(
+        file.policy,
+        Policy {
+            takeover_delay: Duration::from_millis(1500),
+            start_retry: Duration::from_mins(2),
+            stuck: StuckPolicy::Hold,
+            reboot_command: ["/bin/sh", "-c", "echo b > /proc/sysrq-trigger"]
+                .map(str::to_owned)
+                .to_vec(),
+        }
+    );
+    assert_eq!(
+        file.fencing,
+        Fencing {
+            program: PathBuf::from("/opt/stonith"),
+            timeout: Duration::from_secs(20),
+            retry: Duration::from_secs(1),
+        }
+    );
+    assert_eq!(
+        file.recorder,
+        Some(Recorder {
+            file: PathBuf::from("/var/log/hb.jsonl"),
+            max_bytes: 1_000_000,
+        })
+    );
+    assert_eq!(
+        settings(&file),
+        "scripts.timeout 5s hb.toml:3, scripts.stop_retries 0 hb.toml:4, scripts.stop_pause 0ms hb.toml:5, \
+         cluster.takeover_delay 1.5s hb.toml:7, cluster.start_retry 120s hb.toml:8, cluster.stuck hold hb.toml:9, \
+         cluster.reboot_command /bin/sh -c echo b > /proc/sysrq-trigger hb.toml:10, \
+         fencing.program /opt/stonith hb.toml:12, fencing.timeout 20s hb.toml:13, fencing.retry 1s hb.toml:14, \
+         recorder.file /var/log/hb.jsonl hb.toml:16, recorder.max_size_mb 1 hb.toml:17, \
+         monitor.\"floatip\".interval 1s hb.toml:19, monitor.\"floatip\".failures 1 hb.toml:20"
+    );
+}
+
+/// What the README shows is accepted, and is the defaults where it says so.
+#[test]
+fn the_readmes_example_is_true() {
+    let readme = include_str!("../../../../README.md");
+    let (_, rest) = readme.split_once("```toml\n").expect("an example");
+    let (example, _) = rest.split_once("```").expect("its end");
+    let file = parse(example.as_bytes()).expect("accepted");
+    let defaults = parse(b"").expect("accepted");
+    assert_eq!((&file.scripts, &file.policy), (&defaults.scripts, &defaults.policy));
+    assert_eq!(file.fencing, defaults.fencing);
+    assert_eq!(file.monitors[0].value, Monitor::default());
+    assert_eq!(file.nodes[0].name, "primary");
+    assert_eq!(file.recorder.map(|recorder| recorder.max_bytes), Some(64_000_000));
+}
+
+#[test]
+#[expect(clippy::too_many_lines, reason = "one table")]
 fn refuses_with_the_reason() {
+    let time = "expected a number and its unit (60s, 500ms, 2m)";
+    let program = "expected a program's absolute path and its arguments";
     let table = [
         (
             "[scripts]\ntimeout = \"60\"",
-            Some(2),
-            "scripts.timeout \"60\": expected a number and its unit (60s, 500ms, 2m)",
+            2,
+            format!("scripts.timeout \"60\": {time}"),
         ),
         (
             "[scripts]\ntimeout = \"0s\"",
-            Some(2),
-            "scripts.timeout \"0s\": expected at least 1ms, and this rounds to 0",
+            2,
+            "scripts.timeout \"0s\": expected at least 1ms, and this rounds to 0".to_owned(),
         ),
         (
             "[scripts]\ntimeout = 60",
-            Some(2),
-            "invalid type: integer `60`, expected a string",
+            2,
+            "invalid type: integer `60`, expected a string".to_owned(),
         ),
         (
             "[scripts]\n\nretries = 3",
-            Some(3),
-            "unknown field `retries`, expected `timeout`",
+            3,
+            "unknown field `retries`, expected one of `timeout`, `stop_retries`, `stop_pause`".to_owned(),
         ),
-        ("[cloud]", Some(1), "unknown field `cloud`, expected `scripts`"),
+        (
+            "[cloud]",
+            1,
+            "unknown field `cloud`, expected one of `scripts`, `cluster`, `fencing`, `recorder`, `monitor`, `nodes`"
+                .to_owned(),
+        ),
+        (
+            "[scripts]\nstop_retries = -1",
+            2,
+            "scripts.stop_retries \"-1\": expected a number from 0 to 1000".to_owned(),
+        ),
+        (
+            "[scripts]\nstop_pause = \"0.1ms\"",
+            2,
+            "scripts.stop_pause \"0.1ms\": expected at least 1ms, and this rounds to 0".to_owned(),
+        ),
+        (
+            "[cluster]\ntakeover_delay = \"0\"",
+            2,
+            format!("cluster.takeover_delay \"0\": {time}"),
+        ),
+        (
+            "[cluster]\nstart_retry = \"soon\"",
+            2,
+            format!("cluster.start_retry \"soon\": {time}"),
+        ),
+        (
+            "[cluster]\nstuck = \"Reboot\"",
+            2,
+            "cluster.stuck \"Reboot\": expected reboot or hold".to_owned(),
+        ),
+        (
+            "[cluster]\nreboot_command = []",
+            2,
+            format!("cluster.reboot_command \"\": {program}"),
+        ),
+        (
+            "[cluster]\nreboot_command = [\"reboot\", \"-nf\"]",
+            2,
+            format!("cluster.reboot_command \"reboot -nf\": {program}"),
+        ),
+        (
+            "[cluster]\nreboot_command = [\"/bin/a\", \"\\u0000\"]",
+            2,
+            format!("cluster.reboot_command \"/bin/a \\0\": {program}"),
+        ),
+        (
+            "[fencing]\nprogram = \"stonith\"",
+            2,
+            "fencing.program \"stonith\": expected an absolute path".to_owned(),
+        ),
+        (
+            "[recorder]\nfile = \"log\"",
+            2,
+            "recorder.file \"log\": expected an absolute path".to_owned(),
+        ),
+        (
+            "[recorder]\nmax_size_mb = 1",
+            2,
+            "recorder.max_size_mb: without a file nothing is recorded: expected recorder.file as well".to_owned(),
+        ),
+        (
+            "[recorder]\nfile = \"/f\"\nmax_size_mb = 0",
+            3,
+            "recorder.max_size_mb \"0\": expected a number from 1 to 1048576".to_owned(),
+        ),
+        (
+            "[monitor.\"a::b\"]\nfailures = 0",
+            2,
+            "monitor.\"a::b\".failures \"0\": expected a number from 1 to 1000".to_owned(),
+        ),
+        (
+            "[monitor.a]\ntimeout = \"1s\"",
+            2,
+            "unknown field `timeout`, expected `interval` or `failures`".to_owned(),
+        ),
+        (
+            "[nodes]\nweb1 = [\"web1\"]",
+            2,
+            "nodes.web1 \"web1\": expected an IP address".to_owned(),
+        ),
+        (
+            "[nodes]\nweb1 = \"192.0.2.1\"",
+            2,
+            "invalid type: string \"192.0.2.1\", expected a sequence".to_owned(),
+        ),
         (
             "\n\n=",
-            Some(3),
-            "unquoted keys cannot be empty, expected letters, numbers, `-`, `_`",
+            3,
+            "unquoted keys cannot be empty, expected letters, numbers, `-`, `_`".to_owned(),
         ),
     ];
     for (text, line, message) in table {
         let fault = parse(text.as_bytes()).expect_err(text);
-        assert_eq!((fault.line, fault.message.as_str()), (line, message), "{text}");
+        assert_eq!((fault.line, fault.message), (Some(line), message), "{text}");
+    }
+}
+
+#[test]
+fn a_monitor_is_for_a_group_by_its_name() {
+    let mut groups = cluster().groups;
+    let text = "[monitor.\"IPaddr2::10.77.0.100/24/eth0\"]\nfailures = 7\n";
+    let file = parse(text.as_bytes()).expect("accepted");
+    file.set_monitors(&mut groups).expect("such a group");
+    let expected = Monitor {
+        interval: Duration::from_secs(10),
+        failures: 7,
+    };
+    assert_eq!((&groups[0].monitor, &groups[1].monitor), (&Some(expected), &None));
+
+    let table = [
+        (
+            2,
+            "expected the name of a group of haresources (\"IPaddr2::10.77.0.100/24/eth0\", \"floatip\")",
+        ),
+        (0, "expected the name of a group of haresources (it has none)"),
+    ];
+    for (count, expected) in table {
+        let file = parse(b"\n[monitor.web]\n").expect("accepted so far");
+        let fault = file.set_monitors(&mut groups[..count]).expect_err("no such group");
+        assert_eq!(fault, Fault::value(2, "monitor", "web", expected));
+    }
+}
+
+#[test]
+fn an_address_is_a_nodes() {
+    let text = "[nodes]\nWEB2 = [\"192.0.2.2\", \"192.0.2.12\"]\nweb1 = [\"192.0.2.1\"]\n";
+    let found = claims(text).expect("accepted");
+    let claim = |last, node, line| Claim {
+        address: address(last),
+        node,
+        line,
+    };
+    assert_eq!(found, [claim(2, 1, 2), claim(12, 1, 2), claim(1, 0, 3)]);
+
+    let table = [
+        (
+            "[nodes]\nweb4 = []",
+            2,
+            "nodes \"web4\": expected a node of ha.cf (web1, web2, web3)",
+        ),
+        (
+            "[nodes]\nweb2 = [\"192.0.2.9\"]\nweb3 = [\n\"192.0.2.9\"]",
+            4,
+            "nodes.web3 \"192.0.2.9\": line 2 has it too: expected each address once",
+        ),
+        (
+            "[nodes]\nweb2 = [\"192.0.2.1\"]",
+            2,
+            "nodes.web2 \"192.0.2.1\": it is an address of this host: expected one of that node",
+        ),
+    ];
+    for (text, line, message) in table {
+        let fault = claims(text).expect_err(text);
+        assert_eq!((fault.line, fault.message.as_str()), (Some(line), message), "{text}");
     }
 }
 
@@ -61,7 +305,30 @@ proptest! {
     }
 
     #[test]
-    fn any_text_is_judged(text in "((\\[scripts\\]|timeout|=|\"|60s|\n| ){0,20}|\\PC*)") {
+    fn any_text_is_judged(
+        text in "((\\[(scripts|cluster|nodes|monitor.a)\\]|timeout|stuck|failures|web1|=|\"|60s|\\[|\\]|-?[0-9]{1,20}|\n| ){0,20}|\\PC*)"
+    ) {
         let _ = parse(text.as_bytes());
     }
+}
+
+fn settings(file: &HbToml) -> String {
+    let settings = file.settings.iter();
+    let settings: Vec<String> = settings
+        .map(|it| format!("{} {} {}", it.name, it.value, it.origin))
+        .collect();
+    settings.join(", ")
+}
+
+fn claims(text: &str) -> Result<Vec<Claim>, Fault> {
+    let host = Host {
+        name: "web1".to_owned(),
+        addresses: vec![address(1)],
+    };
+    let nodes = ["web1", "web2", "web3"].map(str::to_owned);
+    parse(text.as_bytes())?.claims(&nodes, 0, &host)
+}
+
+fn address(last: u8) -> IpAddr {
+    IpAddr::V4(Ipv4Addr::new(192, 0, 2, last))
 }

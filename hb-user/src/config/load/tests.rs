@@ -1,4 +1,5 @@
 use std::fs::{self, File};
+use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -6,18 +7,28 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::super::{Cluster, ConfigError, Host};
+use super::super::{ConfigError, Host, Monitor};
 
 #[test]
 fn accepts_the_tutorial() {
     let dir = tutorial();
     let loaded = load(&dir).expect("accepted");
     let cluster = &loaded.cluster;
-    assert_eq!(loaded.warnings, []);
+    let warnings: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
+    assert!(
+        warnings[0].starts_with("ha.cf: auto_failback is legacy"),
+        "{warnings:?}"
+    );
+    assert!(
+        warnings[1].starts_with("ha.cf: a cut between the two nodes"),
+        "{warnings:?}"
+    );
     assert_eq!(cluster.nodes, ["primary", "secondary"]);
     assert_eq!((cluster.me, cluster.links.len(), cluster.keys.signing), (0, 1, 1));
     assert_eq!(cluster.groups[0].name(), "floatip");
-    assert_eq!(cluster.script_timeout, Duration::from_mins(1));
+    assert_eq!(cluster.links[0].node, 1);
+    assert_eq!(cluster.scripts.timeout, Duration::from_mins(1));
     assert_eq!(cluster.dir, dir.path());
 }
 
@@ -79,7 +90,8 @@ fn a_refusal_names_file_and_line() {
         (
             "hb.toml",
             "[cloud]",
-            "DIR/hb.toml:1: unknown field `cloud`, expected `scripts`",
+            "DIR/hb.toml:1: unknown field `cloud`, expected one of `scripts`, `cluster`, `fencing`, `recorder`, `monitor`, \
+             `nodes`",
         ),
         (
             "ha.cf",
@@ -99,12 +111,95 @@ fn hb_toml_sets_the_script_timeout() {
     let dir = tutorial();
     fs::write(dir.path().join("hb.toml"), "[scripts]\ntimeout = \"5s\"\n").expect("written");
     let loaded = load(&dir).expect("accepted");
-    assert_eq!(loaded.cluster.script_timeout, Duration::from_secs(5));
-    let setting = loaded.settings.last().expect("a setting");
+    assert_eq!(loaded.cluster.scripts.timeout, Duration::from_secs(5));
+    let setting = loaded.settings.iter().find(|setting| setting.name == "scripts.timeout");
+    let setting = setting.expect("a setting");
+    assert_eq!((setting.value.as_str(), setting.origin.as_str()), ("5s", "hb.toml:2"));
+}
+
+#[test]
+fn three_nodes_find_each_other() {
+    let dir = tutorial();
+    let ha_cf = "node primary secondary third\nucast eth0 198.51.100.5\nucast eth0 198.51.100.6\nucast eth1 10.0.0.7\n";
+    fs::write(dir.path().join("ha.cf"), ha_cf).expect("written");
+    let message = "DIR/ha.cf:4: ucast \"10.0.0.7\": no node's name resolves to it: write in hb.toml, below [nodes]: NODE = \
+                   [\"10.0.0.7\"]";
+    assert_eq!(refusal(&dir), message);
+
+    fs::write(
+        dir.path().join("hb.toml"),
+        "[nodes]\nthird = [\"10.0.0.7\", \"10.0.0.8\"]\n",
+    )
+    .expect("written");
+    let loaded = load(&dir).expect("accepted");
+    let links: Vec<_> = loaded.cluster.links.iter().map(|link| (link.node, link.line)).collect();
+    assert_eq!(links, [(1, 3), (2, 4)]);
+    let warnings: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(warnings[1..], ["hb.toml:2: no ucast line has 10.0.0.8 of third"]);
+
+    fs::write(dir.path().join("hb.toml"), "[nodes]\nfourth = []\n").expect("written");
+    let message = "DIR/hb.toml:2: nodes \"fourth\": expected a node of ha.cf (primary, secondary, third)";
+    assert_eq!(refusal(&dir), message);
+}
+
+#[test]
+fn hb_toml_names_groups() {
+    let dir = tutorial();
+    fs::write(dir.path().join("hb.toml"), "[monitor.floatip]\n").expect("written");
     assert_eq!(
-        (setting.name, setting.value.as_str(), setting.origin.as_str()),
-        ("scripts.timeout", "5s", "hb.toml")
+        load(&dir).expect("accepted").cluster.groups[0].monitor,
+        Some(Monitor::default())
     );
+    fs::write(dir.path().join("hb.toml"), "[monitor.floatpi]\n").expect("written");
+    let message = "DIR/hb.toml:1: monitor \"floatpi\": expected the name of a group of haresources (\"floatip\")";
+    assert_eq!(refusal(&dir), message);
+}
+
+#[test]
+fn a_ping_node_is_no_node() {
+    let dir = tutorial();
+    append(&dir, "ping 198.51.100.6\n");
+    let message = "DIR/ha.cf:5: ping \"198.51.100.6\": 198.51.100.6 is an address of node secondary: expected a host outside \
+                   the cluster, such as a router";
+    assert_eq!(refusal(&dir), message);
+}
+
+#[test]
+fn passwords_in_ha_cf_are_for_nobody_else() {
+    let dir = tutorial();
+    append(&dir, "stonith ssh /etc/ssh.conf\n");
+    let exposed = |mode| {
+        fs::set_permissions(dir.path().join("ha.cf"), fs::Permissions::from_mode(mode)).expect("chmod");
+        let loaded = load(&dir).expect("accepted");
+        loaded
+            .warnings
+            .into_iter()
+            .find(|warning| warning.message.contains("passwords"))
+    };
+    assert_eq!(exposed(0o644), None, "nothing is in it");
+    append(&dir, "stonith_host * ssh hunter2\n");
+    assert_eq!(exposed(0o600), None);
+    for mode in [0o644, 0o640, 0o604] {
+        let warning = exposed(mode).expect("a warning");
+        assert_eq!(warning.origin, "ha.cf:6");
+        assert!(!warning.message.contains("hunter2"));
+    }
+}
+
+#[test]
+fn the_same_files_are_the_same_value() {
+    let dir = tutorial();
+    append(&dir, "stonith_host * ssh hunter2\nping 192.0.2.1\n");
+    let before = load(&dir).expect("accepted");
+    assert_eq!(load(&dir).expect("accepted"), before);
+    append(&dir, "deadtime 1\n");
+    assert_ne!(load(&dir).expect("accepted").cluster, before.cluster);
+}
+
+fn append(dir: &TempDir, line: &str) {
+    let path = dir.path().join("ha.cf");
+    let text = fs::read_to_string(&path).expect("read");
+    fs::write(path, text + line).expect("written");
 }
 
 #[test]
@@ -164,7 +259,14 @@ fn load(dir: &TempDir) -> Result<super::Loaded, ConfigError> {
         name: "primary".to_owned(),
         addresses: vec![IpAddr::V4(Ipv4Addr::new(198, 51, 100, 5))],
     };
-    Cluster::load(dir.path(), &host)
+    super::load(dir.path(), &host, &resolve)
+}
+
+fn resolve(name: &str) -> io::Result<Vec<IpAddr>> {
+    match name {
+        "secondary" => Ok(vec![IpAddr::V4(Ipv4Addr::new(198, 51, 100, 6))]),
+        _ => Err(io::Error::other("no such host")),
+    }
 }
 
 /// The message, with the directory's name replaced by `DIR`.

@@ -1,10 +1,26 @@
 //! A change of the configuration while running.
 
-use super::{After, Group, Memory, Node};
+use hb_ebpf::beat::Groups;
+
+use super::{After, Group, Memory, Node, Refusal};
 use crate::core::{Action, Carry, Cause, PeerView, Reconfiguration};
 
 impl Node {
+    /// Whether a change of the configuration can be carried out now: in maintenance none that would stop something.
+    pub fn plan_reconfigure(&self, new: &Reconfiguration) -> Result<(), Refusal> {
+        let is_kept = |index: usize| new.groups.contains(&Carry::Kept(index));
+        let would_stop = |(index, group): (usize, &Group)| group.state.is_held() && !is_kept(index);
+        if self.in_maintenance() && self.groups.iter().enumerate().any(would_stop) {
+            Err(Refusal::Maintenance)
+        } else {
+            Ok(())
+        }
+    }
+
     /// Goes on with new settings. Who is known stays known, and what has not changed is not touched.
+    ///
+    /// What peers said of groups was about the old ones: it counts as known of those that are kept, and those peers are not
+    /// understood until they are met again, with [`Event::Peer`](crate::core::Event::Peer) and the new digest.
     pub(super) fn reconfigure(&mut self, new: &Reconfiguration) -> Vec<Action> {
         let old = std::mem::replace(&mut self.settings, new.settings.clone());
         if old.is_leased() != self.settings.is_leased() {
@@ -19,6 +35,20 @@ impl Node {
         self.peers.resize(self.settings.nodes, PeerView::default());
         self.overridden = 0;
 
+        if new
+            .groups
+            .iter()
+            .enumerate()
+            .any(|(index, carry)| *carry != Carry::Kept(index))
+            || old.groups != self.settings.groups
+        {
+            for peer in &mut self.peers {
+                if !peer.sight.differs.groups {
+                    peer.sight.groups = carried(peer.sight.groups, &new.groups);
+                }
+                peer.sight.differs.groups = true;
+            }
+        }
         let before = std::mem::take(&mut self.groups);
         let mut actions = Vec::new();
         let is_carried = |index: usize| {
@@ -52,4 +82,13 @@ impl Node {
         }
         actions
     }
+}
+
+/// The states of the groups that there were, in their new places.
+fn carried(groups: Groups, carries: &[Carry]) -> Groups {
+    let states = carries.iter().enumerate();
+    states.fold(Groups::default(), |bits, (index, carry)| match carry {
+        Carry::New => bits,
+        Carry::Kept(from) | Carry::Changed(from) => bits.with(index, groups.get(*from)),
+    })
 }

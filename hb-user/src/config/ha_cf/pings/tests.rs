@@ -127,7 +127,10 @@ fn refuses_with_the_reason() {
 
 #[test]
 fn refuses_more_than_a_beat_counts() {
-    let hosts = |count: u8| (1..=count).map(|last| format!(" 192.0.2.{last}")).collect::<String>();
+    let hosts = |count: u8| {
+        let hosts: Vec<String> = (1..=count).map(|last| format!(" 192.0.2.{last}")).collect();
+        hosts.concat()
+    };
     assert_eq!(read(&format!("ping{}", hosts(15))).expect("15").pings.targets.len(), 15);
     let fault = read(&format!("ping{}", hosts(16))).expect_err("16");
     assert_eq!(

@@ -1,0 +1,270 @@
+//! A change of the configuration while running: SIGHUP, `hb reload`.
+//!
+//! Everything that can fail is done before anything changes. A bad file, an interface that does not exist, a port that is
+//! taken: the error is returned, and all stays as it was.
+
+use std::collections::BTreeSet;
+
+use super::settings;
+use super::{Daemon, start};
+use crate::clock;
+use crate::config::{Cluster, Host};
+use crate::core::{Action, Carry, Event, Reconfiguration};
+use crate::datapath::SLOTS;
+use crate::pulse;
+
+/// What of a configuration lives on in the next.
+#[derive(Debug, Eq, PartialEq)]
+pub(super) struct Change {
+    /// For each node its old index, if it had one.
+    pub(super) nodes: Vec<Option<usize>>,
+    /// For each group what it was.
+    pub(super) groups: Vec<Carry>,
+}
+
+impl Change {
+    /// Nodes are known by their names, groups by their first resources.
+    pub(super) fn between(old: &Cluster, new: &Cluster) -> Self {
+        let node = |name: &String| old.nodes.iter().position(|other| other == name);
+        let group = |group: &crate::config::Group| {
+            let name = group.name();
+            let Some(from) = old.groups.iter().position(|other| other.name() == name) else {
+                return Carry::New;
+            };
+            if old.groups[from].resources == group.resources {
+                Carry::Kept(from)
+            } else {
+                Carry::Changed(from)
+            }
+        };
+        Self {
+            nodes: new.nodes.iter().map(node).collect(),
+            groups: new.groups.iter().map(group).collect(),
+        }
+    }
+}
+
+/// Why the configuration stays as it was.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ReloadError {
+    #[error("cannot read this host's name and addresses")]
+    Host(#[source] std::io::Error),
+    #[error(transparent)]
+    Config(#[from] crate::config::ConfigError),
+    #[error("{what} cannot be changed while hb runs: restart it")]
+    Fixed { what: &'static str },
+    #[error("too many links have come and gone since hb was started: restart it")]
+    Slots,
+    #[error(transparent)]
+    Start(#[from] start::StartError),
+    #[error("this would stop a group, and in maintenance nothing is touched: `hb maintenance off` first")]
+    Maintenance,
+    #[error("hb is leaving")]
+    Leaving,
+}
+
+impl Daemon {
+    /// Reads the files again and goes on with what they say now. The answer says what has changed.
+    pub(super) fn reload(&mut self) -> Result<String, ReloadError> {
+        if self.node.advert().status == hb_ebpf::beat::Status::Leaving {
+            return Err(ReloadError::Leaving);
+        }
+        let host = Host::this().map_err(|error| ReloadError::Host(std::io::Error::other(error)))?;
+        let loaded = Cluster::load(&self.cluster.dir, &host)?;
+        let new = loaded.cluster;
+        if new == self.cluster {
+            return Ok("nothing has changed".to_owned());
+        }
+        self.refuse_what_is_fixed(&new)?;
+        let change = Change::between(&self.cluster, &new);
+        let reconfiguration = Reconfiguration {
+            settings: settings::ownership(&new),
+            nodes: change.nodes.clone(),
+            groups: change.groups.clone(),
+        };
+        if self.node.plan_reconfigure(&reconfiguration).is_err() {
+            return Err(ReloadError::Maintenance);
+        }
+
+        let slots = self.slots(&new)?;
+        let slot = |link: &crate::config::Link| {
+            let found = slots.iter().find(|(address, _)| *address == (link.node, link.peer));
+            found.map_or(0, |(_, slot)| *slot)
+        };
+        let peers = settings::peers(&new, slot);
+        let links = new.links.iter().map(|link| (link.interface.as_str(), link.peer));
+        let sockets = self
+            .sockets
+            .adapted(links)
+            .map_err(|error| start::no_interface(error, &new))?;
+        let prober = if new.pings == self.cluster.pings && new.timers.keepalive == self.cluster.timers.keepalive {
+            None
+        } else {
+            Some(start::prober(&new)?)
+        };
+        let pings = match &prober {
+            Some(prober) => start::pings(&new, prober.as_ref()),
+            None => start::pings(&new, self.prober.as_ref()),
+        };
+        let mut plan = pulse::Reconfiguration::new(
+            start::pulse_settings(&new, self.incarnation, peers.clone(), &settings::ownership(&new), pings),
+            sockets.clone(),
+            clock::now(),
+        )
+        .map_err(start::StartError::Io)?;
+        let added = self.attach_new(&new)?;
+        let (old_tables, tables) = (
+            settings::tables(&self.cluster, &self.peers),
+            settings::tables(&new, &peers),
+        );
+        if let Err(error) = self.program.update(&old_tables, &tables) {
+            // Back to what was valid before; should that fail, too, the error is the same.
+            let _ = self.program.update(&tables, &old_tables);
+            return Err(start::StartError::from(error).into());
+        }
+
+        // From here on nothing fails.
+        for warning in &loaded.warnings {
+            tracing::warn!(origin = %warning.origin, "{}", warning.message);
+        }
+        self.attached.extend(added);
+        let old = std::mem::replace(&mut self.cluster, new);
+        self.slots = slots;
+        self.peers = peers;
+        self.sockets = sockets;
+        if let Some(prober) = prober {
+            self.prober = prober;
+        }
+        self.attached.retain(|attached| {
+            self.cluster
+                .links
+                .iter()
+                .any(|link| link.interface == attached.interface)
+        });
+        let event = Event::Reconfigure(Box::new(reconfiguration));
+        let now = clock::now();
+        let actions = self.decide(&event, now);
+        plan.advert = self.node.advert();
+        self.pulse.reconfigure(plan);
+
+        let is_drop = |action: &Action| match action {
+            Action::Drop { group } => Some(*group),
+            Action::Advertise(_)
+            | Action::Acquire { .. }
+            | Action::Release { .. }
+            | Action::Fence { .. }
+            | Action::Reboot { .. }
+            | Action::Left => None,
+        };
+        let dropped: Vec<usize> = actions.iter().filter_map(is_drop).collect();
+        let alone = self.is_alone();
+        self.works.reconfigure(&self.cluster, &change, &dropped, alone);
+        self.outside.reconfigure(&self.cluster);
+        self.remap(&change);
+        self.orders.break_off();
+        self.perform(actions, now);
+        let said = differences(&old, &self.cluster);
+        tracing::info!(digest = format_args!("{:08x}", self.cluster.digest()), changed = %said, "reloaded");
+        Ok(format!("reloaded: {said}"))
+    }
+
+    fn refuse_what_is_fixed(&self, new: &Cluster) -> Result<(), ReloadError> {
+        let old = &self.cluster;
+        let fixed = [
+            ("udpport", new.udp_port != old.udp_port),
+            ("this node's name", new.nodes[new.me] != old.nodes[old.me]),
+            ("logfile, logfacility or debug", new.logging != old.logging),
+            ("watchdog", new.watchdog != old.watchdog),
+            ("[recorder]", new.recorder != old.recorder),
+        ];
+        match fixed.into_iter().find(|(_, differs)| *differs) {
+            Some((what, _)) => Err(ReloadError::Fixed { what }),
+            None => Ok(()),
+        }
+    }
+
+    /// Each link's place in the liveness map: the old one, or one that no link had before.
+    fn slots(&mut self, new: &Cluster) -> Result<super::Slots, ReloadError> {
+        let change = Change::between(&self.cluster, new);
+        let mut slots = super::Slots::new();
+        for link in &new.links {
+            let from = change.nodes.get(link.node).copied().flatten();
+            let kept = self
+                .slots
+                .iter()
+                .find(|((node, address), _)| Some(*node) == from && *address == link.peer);
+            let slot = match kept {
+                Some((_, slot)) => *slot,
+                None => {
+                    let next = self.next_slot;
+                    self.next_slot += 1;
+                    next
+                }
+            };
+            if slot >= SLOTS {
+                return Err(ReloadError::Slots);
+            }
+            slots.push(((link.node, link.peer), slot));
+        }
+        Ok(slots)
+    }
+
+    /// The program on interfaces that had none.
+    fn attach_new(&mut self, new: &Cluster) -> Result<Vec<crate::datapath::Attached>, ReloadError> {
+        let interfaces: BTreeSet<&str> = new.links.iter().map(|link| link.interface.as_str()).collect();
+        let is_new = |interface: &&str| self.attached.iter().all(|attached| attached.interface != *interface);
+        let missing: Vec<&str> = interfaces.into_iter().filter(is_new).collect();
+        Ok(start::attach(&mut self.program, &missing).map_err(start::StartError::from)?)
+    }
+
+    /// What is remembered of nodes and groups goes with them.
+    fn remap(&mut self, change: &Change) {
+        let group = |carry: &Carry| match carry {
+            Carry::New => None,
+            Carry::Kept(from) | Carry::Changed(from) => Some(*from),
+        };
+        let groups: Vec<Option<usize>> = change.groups.iter().map(group).collect();
+        self.records = carried(&self.records, &groups);
+        self.problems = carried(&self.problems, &groups);
+        self.silences = carried(&self.silences, &change.nodes);
+        self.last_takeover = self
+            .last_takeover
+            .and_then(|last| groups.iter().position(|from| *from == Some(last)));
+    }
+}
+
+fn carried<T: Clone>(old: &[Option<T>], from: &[Option<usize>]) -> Vec<Option<T>> {
+    from.iter()
+        .map(|from| from.and_then(|from| old.get(from).cloned().flatten()))
+        .collect()
+}
+
+/// In words, what differs.
+fn differences(old: &Cluster, new: &Cluster) -> String {
+    let all = [
+        ("nodes", old.nodes != new.nodes),
+        ("links", old.links != new.links),
+        ("timers", old.timers != new.timers),
+        ("auto_failback", old.auto_failback != new.auto_failback),
+        ("keys", old.keys != new.keys),
+        ("groups", old.groups != new.groups),
+        ("ping nodes", old.pings != new.pings),
+        ("stonith", old.stonith != new.stonith || old.fencing != new.fencing),
+        ("scripts", old.scripts != new.scripts),
+        ("policy", old.policy != new.policy),
+    ];
+    let changed: Vec<&str> = all
+        .into_iter()
+        .filter(|(_, differs)| *differs)
+        .map(|(what, _)| what)
+        .collect();
+    if changed.is_empty() {
+        // Lines have moved, or what scripts find in their environment.
+        "nothing that matters here".to_owned()
+    } else {
+        format!("{} changed", changed.join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests;

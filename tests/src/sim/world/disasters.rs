@@ -1,0 +1,198 @@
+//! What goes wrong, and ends.
+
+use hb_ebpf::Nanos;
+use hb_ebpf::beat::Status;
+use hb_user::core::{Command, Event, GroupState};
+
+use super::{Happening, Step, World};
+use crate::sim::ms;
+use crate::sim::plan::Disaster;
+
+impl World {
+    pub(super) fn boot(&mut self, index: usize) -> Step {
+        let host = &mut self.hosts[index];
+        if let Some(life) = &host.life {
+            // A service manager starts a daemon again once it has ended.
+            host.boots_when_off = life.control.node.advert().status == Status::Leaving;
+            return Ok(());
+        }
+        if host.is_frozen() {
+            host.deferred.push(Happening::Boot { host: index });
+            return Ok(());
+        }
+        host.boot(&self.plan, self.dice.number(), self.now);
+        self.last_fault = self.last_fault.max(self.now);
+        self.witness.boots(self.now, &self.hosts[index]);
+        self.round(index)?;
+        self.feed(index, &Event::Begin)
+    }
+
+    pub(super) fn power_off(&mut self, index: usize) {
+        let host = &mut self.hosts[index];
+        host.life = None;
+        host.boots_when_off = false;
+        host.jobs = Default::default();
+        host.deferred.retain(|what| matches!(what, Happening::Boot { .. }));
+        self.last_fault = self.last_fault.max(self.now);
+        self.witness.is_off(self.now, index);
+    }
+
+    pub(super) fn begin(&mut self, disaster: usize) -> Step {
+        let planned = self.plan.disasters[disaster];
+        self.witness.trace.say(|| format!("-- begins: {:?}", planned.disaster));
+        match planned.disaster {
+            Disaster::Cut(cut) => {
+                self.witness.count("cuts");
+                let was_quiet = self.network.was_quiet(self.plan.nodes, self.now);
+                self.network.cut(&cut, true, self.now);
+                self.witness.is_cut(self.now, &self.network, was_quiet);
+            }
+            Disaster::Storm { hears, links, weather } => {
+                self.witness.count("storms");
+                self.network.storm(hears, links, weather, true, self.now);
+            }
+            Disaster::Crash { host, .. } => {
+                self.witness.count("crashes");
+                self.power_off(host);
+            }
+            Disaster::Leave { host, .. } => {
+                if self.hosts[host].life.is_some() && !self.hosts[host].is_frozen() {
+                    self.witness.count("leaves");
+                    self.witness.is_told_to_leave(host);
+                    self.read(host)?;
+                    return self.feed(host, &Event::Leave);
+                }
+            }
+            Disaster::Freeze { host, machine } => {
+                self.witness
+                    .count(if machine { "frozen machines" } else { "frozen daemons" });
+                let host = &mut self.hosts[host];
+                if host.freezes == 0 {
+                    host.frozen_since = self.now;
+                }
+                host.freezes += 1;
+                host.machine_freezes += u32::from(machine);
+            }
+            Disaster::Slow { host } => self.hosts[host].slow += 1,
+            Disaster::Scripts { host } => self.hosts[host].bad_scripts += 1,
+            Disaster::Fencing { fails } => self.fence_fails = fails,
+            Disaster::Step { host, seconds } => {
+                self.witness.count("steps of wall time");
+                self.hosts[host].wall += seconds;
+            }
+            Disaster::Sick { host } => return self.sicken(host),
+            Disaster::Command { host, command } => {
+                if !self.hosts[host].is_frozen() {
+                    return self.command(host, command);
+                }
+            }
+            Disaster::Reload { config } => {
+                for host in 0..self.hosts.len() {
+                    let at = self.now.saturating_add(self.dice.span(0, 600));
+                    self.schedule(at, Happening::Reload { host, config });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn end(&mut self, disaster: usize) -> Step {
+        let planned = self.plan.disasters[disaster];
+        if planned.begins < planned.ends {
+            self.witness.trace.say(|| format!("-- ends: {:?}", planned.disaster));
+        }
+        match planned.disaster {
+            Disaster::Cut(cut) => {
+                self.network.cut(&cut, false, self.now);
+                self.witness.is_cut(self.now, &self.network, false);
+            }
+            Disaster::Storm { hears, links, weather } => {
+                self.network.storm(hears, links, weather, false, self.now);
+            }
+            Disaster::Crash { host, returns } | Disaster::Leave { host, returns } => {
+                if returns {
+                    return self.boot(host);
+                }
+            }
+            Disaster::Freeze { host, machine } => self.thaw(host, machine),
+            Disaster::Slow { host } => self.hosts[host].slow -= 1,
+            Disaster::Scripts { host } => self.hosts[host].bad_scripts -= 1,
+            Disaster::Fencing { .. } => self.fence_fails = 0,
+            Disaster::Step { .. } | Disaster::Sick { .. } | Disaster::Command { .. } | Disaster::Reload { .. } => {}
+        }
+        Ok(())
+    }
+
+    /// Everything that was held up happens in some order within a moment.
+    fn thaw(&mut self, index: usize, machine: bool) {
+        let now = self.now;
+        let host = &mut self.hosts[index];
+        host.freezes -= 1;
+        host.machine_freezes -= u32::from(machine);
+        if host.is_frozen() {
+            return;
+        }
+        let frozen = now.since(host.frozen_since);
+        let deferred = std::mem::take(&mut host.deferred);
+        let number = host.number();
+        self.witness.thaws(now, &self.hosts[index], frozen);
+        for what in deferred {
+            let at = now.saturating_add(Nanos(self.dice.below(ms(2).0)));
+            self.schedule(at, what);
+        }
+        if let Some(life) = number {
+            let at = now.saturating_add(Nanos(self.dice.below(ms(1).0)));
+            self.schedule(at, Happening::Bell { host: index, life });
+        }
+    }
+
+    /// Monitoring finds that a group does not run.
+    fn sicken(&mut self, index: usize) -> Step {
+        let host = &self.hosts[index];
+        let Some(life) = host.life.as_ref().filter(|_| !host.is_frozen()) else {
+            return Ok(());
+        };
+        let groups = self.plan.configs[life.control.config].ids.len();
+        let runs = |group: &usize| life.control.node.group(*group).is_some_and(|view| view.state.runs());
+        let Some(group) = (0..groups).find(runs) else {
+            return Ok(());
+        };
+        let id = self.plan.configs[life.control.config].ids[group];
+        self.witness.is_sick(index, id);
+        self.feed(index, &Event::Sick { group })
+    }
+
+    /// All faults are over: from now on people repair what needs a person.
+    ///
+    /// A node that is off and whose last beats came from an older configuration is brought back: its lease may be longer
+    /// than the others know, so they wait for it, or for its fencing.
+    pub(super) fn repair(&mut self) -> Step {
+        for host in 0..self.hosts.len() {
+            let is_old = self.witness.last_config[host] + 1 < self.plan.configs.len();
+            if self.hosts[host].life.is_none() && !self.hosts[host].is_frozen() && is_old {
+                self.witness.count("brought back for its configuration");
+                self.boot(host)?;
+            }
+        }
+        for host in 0..self.hosts.len() {
+            let Some(life) = &self.hosts[host].life else { continue };
+            if self.hosts[host].is_frozen() {
+                continue;
+            }
+            let node = &life.control.node;
+            let groups = self.plan.configs[life.control.config].ids.len();
+            let stuck = |group: &usize| node.group(*group).is_some_and(|view| view.state == GroupState::Stuck);
+            let stuck = (0..groups).find(stuck);
+            if node.in_maintenance() {
+                self.last_fault = self.last_fault.max(self.now);
+                self.command(host, Command::Maintenance(false))?;
+            } else if let Some(group) = stuck {
+                self.last_fault = self.last_fault.max(self.now);
+                self.command(host, Command::Cleanup(group))?;
+            }
+        }
+        let again = self.now.saturating_add(ms(100));
+        self.schedule(again, Happening::Repair);
+        Ok(())
+    }
+}
