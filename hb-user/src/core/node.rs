@@ -3,6 +3,7 @@
 //! Level-triggered: after every event each group is looked at anew, and what should change follows from what is known
 //! of all nodes now, not from the order in which it became known. docs/OWNERSHIP.md tells the rules.
 
+mod check;
 mod command;
 mod consent;
 mod decide;
@@ -10,6 +11,7 @@ mod reconfigure;
 
 use hb_ebpf::Nanos;
 use hb_ebpf::beat::{Groups, Status};
+use serde::{Deserialize, Serialize};
 
 pub use command::{Progress, Refusal};
 pub use consent::Waiting;
@@ -33,7 +35,7 @@ pub struct GroupView {
 }
 
 /// What a node keeps in mind of a group that it does not have.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 enum Memory {
     Nothing,
     /// It was moved away from here, or failed here some time ago.
@@ -43,14 +45,14 @@ enum Memory {
 }
 
 /// What comes after a release.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 enum After {
     Idle(Memory),
     /// It is started again here.
     Restart,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 struct Group {
     state: GroupState,
     since: Nanos,
@@ -101,8 +103,8 @@ impl Group {
     }
 }
 
-/// The state of one node.
-#[derive(Clone, Debug)]
+/// The state of one node. As a recording has it, it is to be checked before use: [`Node::check`].
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Node {
     settings: Settings,
     status: Status,

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::GroupState;
 
 /// How we stand with a peer.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Contact {
     /// Not met since we started.
     #[default]
@@ -141,7 +142,7 @@ impl Default for Sight {
 }
 
 /// A peer, as of its newest beat.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct PeerView {
     /// How we stand with it.
     pub contact: Contact,
@@ -154,7 +155,8 @@ pub struct PeerView {
 }
 
 /// How far the fencing of a silent node is.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Fencing {
     /// Not asked for.
     #[default]

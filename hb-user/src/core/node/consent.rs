@@ -9,9 +9,11 @@ use super::{Memory, Node};
 use crate::core::peer::Fencing;
 use crate::core::{Action, Contact, GroupState, PeerView, Quorum, StuckPolicy};
 use hb_ebpf::beat::Status;
+use serde::Serialize;
 
 /// Why a group that is nobody's is not started here. With the node that it is about.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Waiting {
     /// This node has not settled with its peers.
     Start,
