@@ -121,7 +121,7 @@ impl Daemon {
                 News::Dead { peer, silence } => {
                     let node = self.peers[peer];
                     let name = &self.cluster.nodes[node];
-                    if self.node.peer(node).has_said_farewell(self.cluster.groups.len()) {
+                    if self.node.peer(node).has_said_farewell() {
                         tracing::info!(peer = %name, "peer has left");
                     } else {
                         tracing::warn!(
