@@ -3,6 +3,7 @@
 pub mod assign_ip;
 pub mod check;
 pub mod keygen;
+pub mod replay;
 pub mod run;
 pub mod status;
 
@@ -30,6 +31,8 @@ enum Command {
     Status(status::Args),
     /// Validate the configuration and print what is in effect
     Check(check::Args),
+    /// Run a recording of the daemon's decisions again, and print them with reasons
+    Replay(replay::Args),
     /// Write a fresh authkeys file
     Keygen(keygen::Args),
     /// Assign a floating IP to a droplet and wait until the cloud has done it
@@ -44,6 +47,7 @@ impl Cli {
             Command::Run(args) => run::run(&args),
             Command::Status(args) => status::run(&args),
             Command::Check(args) => check::run(&args),
+            Command::Replay(args) => replay::run(&args),
             Command::Keygen(args) => keygen::run(&args),
             Command::AssignIp(args) => assign_ip::run(&args),
         };
