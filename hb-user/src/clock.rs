@@ -27,13 +27,16 @@ fn read(clock: ClockId) -> Nanos {
     Nanos(seconds.saturating_mul(1_000_000_000).saturating_add(nanos))
 }
 
+/// Sleeps in the runtime until a time, and up to a millisecond longer; for ever without one.
+pub async fn sleep_until(time: Option<Nanos>) {
+    match time {
+        Some(time) => sleep(std::time::Duration::from_nanos(time.since(now()).0)).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// Sleeps in the runtime: coarse, to the millisecond. What must be on time sleeps in [`crate::pulse`].
 pub async fn sleep(span: std::time::Duration) {
     #[expect(clippy::disallowed_methods, reason = "this is the file that sleeps")]
     tokio::time::sleep(span).await;
-}
-
-/// Sleeps until `time`, as [`sleep`] does.
-pub async fn sleep_until(time: Nanos) {
-    sleep(std::time::Duration::from_nanos(time.since(now()).0)).await;
 }

@@ -3,12 +3,15 @@
 //! News of the pulse thread, ends of scripts and signals become events of the core; its actions become orders and
 //! scripts. Nothing is decided here.
 
+mod alarms;
+mod orders;
 mod outside;
 mod reload;
 mod report;
 mod settings;
 mod start;
 mod takeover;
+mod words;
 mod work;
 
 use std::collections::BTreeMap;
@@ -31,6 +34,7 @@ use crate::pings::{Prober, Reach};
 use crate::pulse::{News, Peer, Pulse, Sockets};
 use crate::resources::group::GroupResult;
 use crate::resources::monitor::Health;
+use orders::Orders;
 use outside::{Ended, Outside};
 use takeover::Record;
 use work::{Finished, Task, Works};
@@ -74,6 +78,7 @@ struct Daemon {
     works: Works,
     outside: Outside,
     server: Server,
+    orders: Orders,
     liveness: LivenessMap,
     counters: Counters,
     attached: Vec<Attached>,
@@ -132,20 +137,26 @@ impl Daemon {
                     Ok(_) => {}
                     Err(error) => tracing::error!(error = crate::cli::causes(&error), "nothing has changed"),
                 },
+                () = self.orders.hung_up() => self.settle_orders(),
                 Some(asked) = self.server.next() => self.answer(asked),
             }
         }
     }
 
     /// When something is due.
-    fn wake_at(&self) -> Nanos {
+    fn wake_at(&self) -> Option<Nanos> {
         let progress = self
             .cluster
             .watchdog
             .as_ref()
             .map(|_| clock::now().saturating_add(settings::nanos(PROGRESS)));
-        let all = [self.node.deadline(), self.outside.deadline(), progress];
-        all.into_iter().flatten().min().unwrap_or(Nanos::MAX)
+        let all = [
+            self.node.deadline(),
+            self.outside.deadline(),
+            self.orders.deadline(),
+            progress,
+        ];
+        all.into_iter().flatten().min()
     }
 
     fn look_around(&mut self) {
@@ -153,6 +164,7 @@ impl Daemon {
         if self.node.deadline().is_some_and(|deadline| deadline <= now) {
             self.feed(Event::Tick);
         }
+        self.settle_orders();
         let (works, alone) = (&self.works, self.is_alone());
         let groups = &self.cluster.groups;
         self.outside.ask(now, |name| {
@@ -268,11 +280,24 @@ impl Daemon {
             let incarnation = format_args!("{:012x}", heard.incarnation.0);
             tracing::info!(peer = %name, status = ?sight.status, incarnation, "peer is up");
         }
-        if before.contact == Contact::Up && before.sight.hears_us != sight.hears_us {
-            tracing::warn!(peer = %name, hears_us = sight.hears_us, "whether our beats reach the peer");
+        match (before.contact, before.sight.hears_us, sight.hears_us) {
+            (Contact::Up, true, false) => tracing::warn!(peer = %name, "our beats do not reach the peer"),
+            (Contact::Up, false, true) => tracing::info!(peer = %name, "our beats reach the peer again"),
+            (Contact::Up | Contact::Unknown | Contact::Left | Contact::Dead, _, _) => {}
         }
         if differs.is_any() && before.sight.differs != differs {
-            tracing::warn!(peer = %name, ?differs, "the configuration differs between this node and its peer");
+            let parts = [
+                (differs.groups, "haresources"),
+                (differs.nodes, "the list of nodes"),
+                (differs.settings, "timers and rules"),
+            ];
+            let parts: Vec<&str> = parts
+                .into_iter()
+                .filter(|(differs, _)| *differs)
+                .map(|(_, part)| part)
+                .collect();
+            let parts = parts.join(", ");
+            tracing::warn!(peer = %name, %parts, "configurations differ between this node and its peer");
         }
         self.feed(Event::Peer { node, sight });
         self.pulse.take_in(id, heard.sequence);
@@ -337,6 +362,7 @@ impl Daemon {
             let runs = self.node.group(index).is_some_and(|group| group.state.runs());
             self.outside.watch(&group.name(), runs, now);
         }
+        self.settle_orders();
     }
 
     fn begin(&mut self, group: usize, work: u32, task: Task, cause: Cause) {
@@ -433,12 +459,15 @@ impl Daemon {
         }
     }
 
-    fn answer(&self, asked: Asked) {
-        let reply = match asked.request {
-            Request::Status => Reply::Status(Box::new(self.report(clock::now()))),
-        };
-        // Who asked may have gone.
-        let _ = asked.reply.send(reply);
+    fn answer(&mut self, asked: Asked) {
+        match asked.request {
+            Request::Status => {
+                let status = self.report(clock::now());
+                // Who asked may have gone.
+                let _ = asked.reply.send(Reply::Status(Box::new(status)));
+            }
+            Request::Order(order) => self.order(&order, asked.reply),
+        }
     }
 }
 

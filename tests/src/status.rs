@@ -90,10 +90,14 @@ pub struct Step {
 impl Status {
     /// What the daemon on a host says: what `hb status --json` prints, without a process for each look.
     pub fn of_host(host: &Host) -> Result<Self> {
-        let ask = || control::ask(Path::new(control::RUN_DIR), control::Request::Status);
+        let ask = || control::ask(Path::new(control::RUN_DIR), &control::Request::Status);
         match host.enter(ask)?? {
             control::Reply::Status(status) => Self::new(*status),
-            control::Reply::Error(error) => bail!("{}: {error}", host.name()),
+            other @ (control::Reply::Error(_)
+            | control::Reply::Done { .. }
+            | control::Reply::Refused { .. }
+            | control::Reply::Failed { .. }
+            | control::Reply::Pending { .. }) => bail!("{}: no status: {other:?}", host.name()),
         }
     }
 

@@ -3,6 +3,7 @@
 pub mod assign_ip;
 pub mod check;
 pub mod keygen;
+pub mod order;
 pub mod replay;
 pub mod run;
 pub mod status;
@@ -14,6 +15,19 @@ use anyhow::Context;
 use clap::{Parser, Subcommand};
 
 use crate::config::ConfigError;
+use crate::control::ClientError;
+
+/// What `--help` says of the commands that wait.
+const ORDERS: &str = "\
+Exit codes:
+  0  it has happened, or there was nothing to do; with --no-wait: it has begun
+  1  it was refused, or failed; the message says which group or node, and why
+  2  wrong usage
+  3  hb is not running here
+  4  not permitted: try as root
+  5  it has not happened within the timeout; what was begun goes on, except that a takeover is no longer asked for
+
+Who interrupts the command no longer waits. A standby that was begun goes on; a takeover is no longer asked for.";
 
 /// Keeps a floating IP on a living host, with heartbeats validated and timestamped in the kernel.
 #[derive(Debug, Parser)]
@@ -29,6 +43,21 @@ enum Command {
     Run(run::Args),
     /// Show how the running daemon stands
     Status(status::Args),
+    /// Give groups to the other nodes, and wait until they run there
+    #[command(after_long_help = ORDERS)]
+    Standby(order::StandbyArgs),
+    /// Take groups from the other nodes, and wait until they run here
+    #[command(after_long_help = ORDERS)]
+    Takeover(order::TakeoverArgs),
+    /// Touch nothing on any node, whatever happens; or go on
+    #[command(after_long_help = ORDERS)]
+    Maintenance(order::MaintenanceArgs),
+    /// Forget that a group failed here, or try again to stop what is stuck
+    #[command(after_long_help = ORDERS)]
+    Cleanup(order::CleanupArgs),
+    /// Let the daemon read its files again; when they are bad, nothing changes
+    #[command(after_long_help = ORDERS)]
+    Reload(order::ReloadArgs),
     /// Validate the configuration and print what is in effect
     Check(check::Args),
     /// Run a recording of the daemon's decisions again, and print them with reasons
@@ -46,6 +75,11 @@ impl Cli {
         let result = match self.command {
             Command::Run(args) => run::run(&args),
             Command::Status(args) => status::run(&args),
+            Command::Standby(args) => order::standby(&args),
+            Command::Takeover(args) => order::takeover(&args),
+            Command::Maintenance(args) => order::maintenance(&args),
+            Command::Cleanup(args) => order::cleanup(&args),
+            Command::Reload(args) => order::reload(&args),
             Command::Check(args) => check::run(&args),
             Command::Replay(args) => replay::run(&args),
             Command::Keygen(args) => keygen::run(&args),
@@ -79,6 +113,16 @@ fn print(text: &str) -> Result<(), Failure> {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         result => Ok(result.context("stdout")?),
     }
+}
+
+/// The daemon did not answer.
+fn unanswered(error: ClientError) -> Failure {
+    let exit = match error {
+        ClientError::NotRunning { .. } => Exit::NotRunning,
+        ClientError::NotPermitted { .. } => Exit::NotPermitted,
+        ClientError::Io { .. } | ClientError::Gone { .. } | ClientError::Unreadable(_) => Exit::Failed,
+    };
+    Failure::new(exit, error)
 }
 
 /// Why a command failed, and the exit code that says so.
@@ -116,10 +160,12 @@ impl From<ConfigError> for Failure {
 pub enum Exit {
     /// Something failed; the message says what.
     Failed = 1,
-    /// `hb status`: no daemon is running here.
+    /// No daemon is running here to be asked.
     NotRunning = 3,
     /// Root or a capability is missing.
     NotPermitted = 4,
+    /// What was ordered has not happened within the timeout.
+    NotInTime = 5,
     /// The configuration is missing or refused.
     NotConfigured = 6,
 }

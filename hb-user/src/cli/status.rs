@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::anyhow;
 
 use super::{Exit, Failure};
-use crate::control::{self, ClientError, GroupStatus, LinkStatus, PeerStatus, Reply, Request, Status, Takeover};
+use crate::control::{self, GroupStatus, LinkStatus, PeerStatus, Reply, Request, Status, Takeover};
 
 /// The arguments.
 #[derive(Debug, clap::Args)]
@@ -20,9 +20,12 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args) -> Result<(), Failure> {
-    let status = match control::ask(&args.run_dir, Request::Status).map_err(failure)? {
+    let status = match control::ask(&args.run_dir, &Request::Status).map_err(super::unanswered)? {
         Reply::Status(status) => status,
         Reply::Error(error) => return Err(anyhow!(error).into()),
+        Reply::Done { .. } | Reply::Refused { .. } | Reply::Failed { .. } | Reply::Pending { .. } => {
+            return Err(anyhow!("the daemon answers another question").into());
+        }
     };
     if args.json {
         let json = serde_json::to_string_pretty(&*status).map_err(|error| Failure::new(Exit::Failed, error))?;
@@ -32,17 +35,9 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     }
 }
 
-fn failure(error: ClientError) -> Failure {
-    let exit = match error {
-        ClientError::NotRunning { .. } => Exit::NotRunning,
-        ClientError::NotPermitted { .. } => Exit::NotPermitted,
-        ClientError::Io { .. } | ClientError::Unreadable(_) => Exit::Failed,
-    };
-    Failure::new(exit, error)
-}
-
 fn render(status: &Status) -> String {
-    let mut lines = vec![
+    let mut lines: Vec<_> = status.alarms.iter().map(|alarm| shout(alarm)).collect();
+    lines.extend([
         format!(
             "node {}: {}, incarnation {}",
             status.node, status.status, status.incarnation
@@ -52,7 +47,15 @@ fn render(status: &Status) -> String {
             time(status.interval_us),
             time(status.deadtime_us)
         ),
-    ];
+    ]);
+    lines.extend(render_maintenance(status));
+    if status.quorum != "none" {
+        let held = if status.lease_held { "held" } else { "not held" };
+        lines.push(format!(
+            "  lease {held}, by {}, {} needed",
+            status.quorum, status.lease_needed
+        ));
+    }
     lines.extend(status.datapath.iter().map(|datapath| match &datapath.reason {
         None => format!("  {}: XDP {}", datapath.interface, datapath.mode),
         Some(reason) => format!("  {}: XDP {} ({reason})", datapath.interface, datapath.mode),
@@ -69,17 +72,25 @@ fn render(status: &Status) -> String {
             .unwrap_or_default(),
         time(status.pulse.worst_lateness_us),
     ));
-    let refusals = [&status.realtime.scheduling_refused, &status.realtime.locking_refused];
-    lines.extend(
-        refusals
-            .into_iter()
-            .flatten()
-            .map(|refusal| format!("  not in real time: {refusal}")),
-    );
     lines.extend(status.peers.iter().flat_map(render_peer));
     lines.extend(status.groups.iter().map(render_group));
     lines.extend(status.last_takeover.iter().flat_map(render_takeover));
     lines.join("\n") + "\n"
+}
+
+/// What an alarm is about is in capitals.
+fn shout(alarm: &str) -> String {
+    match alarm.split_once(':') {
+        Some((what, rest)) => format!("{}:{rest}", what.to_uppercase()),
+        None => alarm.to_uppercase(),
+    }
+}
+
+fn render_maintenance(status: &Status) -> Option<String> {
+    let by = status.maintenance_by.join(", ");
+    status
+        .maintenance
+        .then(|| format!("  MAINTENANCE, by {by}: nothing is touched"))
 }
 
 fn render_peer(peer: &PeerStatus) -> Vec<String> {
@@ -89,6 +100,9 @@ fn render_peer(peer: &PeerStatus) -> Vec<String> {
     }
     if peer.config_matches == Some(false) {
         line += ", CONFIGURATION DIFFERS";
+    }
+    if peer.fencing != "none" {
+        line.extend([", fencing ", &peer.fencing]);
     }
     let mut lines = vec![line];
     lines.extend(peer.links.iter().map(render_link));
@@ -123,8 +137,18 @@ fn render_group(group: &GroupStatus) -> String {
         .as_ref()
         .map(|problem| format!(" ({problem})"))
         .unwrap_or_default();
+    let node = group.waiting_for.as_ref().map(|node| format!(" {node}"));
+    let waiting = group
+        .waiting
+        .as_ref()
+        .map(|waiting| format!(", waiting: {waiting}{}", node.unwrap_or_default()))
+        .unwrap_or_default();
+    let retry = group
+        .retry_ms
+        .map(|ms| format!(", tried again in {ms} ms"))
+        .unwrap_or_default();
     format!(
-        "group {}: owner {owner}, preferred {}, here {} for {} ms{problem}",
+        "group {}: owner {owner}, preferred {}, here {} for {} ms{waiting}{retry}{problem}",
         group.name, group.preferred, group.state, group.since_ms
     )
 }

@@ -32,6 +32,7 @@ pub use haresources::{Group, MAX_GROUPS, Resource};
 pub use host::Host;
 pub use load::Loaded;
 pub use options::{Fencing, Monitor, Policy, Recorder, Scripts, StuckPolicy};
+pub use time::{TimeError, parse_toml as parse_time};
 pub use timers::Timers;
 
 /// Everything that the configuration files say, checked.

@@ -10,7 +10,8 @@ const MAX: Duration = Duration::from_hours(31 * 24);
 
 /// Why a text is not a time: what was expected instead.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-pub(super) enum TimeError {
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum TimeError {
     #[error("expected seconds (2, 0.5) or milliseconds (100ms)")]
     Syntax,
     #[error("expected a number and its unit (60s, 500ms, 2m)")]
@@ -34,8 +35,8 @@ pub(super) fn parse(text: &str) -> Result<Duration, TimeError> {
     scaled(number, nanos_per_unit, TimeError::Syntax)
 }
 
-/// A time as hb.toml writes it: a number and a unit of `ms`, `s` or `m`.
-pub(super) fn parse_toml(text: &str) -> Result<Duration, TimeError> {
+/// A time as hb.toml and the command line write it: a number and a unit of `ms`, `s` or `m`.
+pub fn parse_toml(text: &str) -> Result<Duration, TimeError> {
     let (number, unit) = split_unit(text);
     let nanos_per_unit = match unit {
         "ms" => 1_000_000,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::{Reply, Request, socket_path};
 
-/// How long the daemon may take.
+/// How long the daemon may take, beside what it is told to wait.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// An answer is shorter than this.
 const LONGEST: u64 = 4 << 20;
@@ -22,22 +22,31 @@ pub enum ClientError {
     NotPermitted { path: PathBuf },
     #[error("cannot talk to the daemon at {}", path.display())]
     Io { path: PathBuf, source: io::Error },
+    #[error("the daemon at {} has ended without an answer", path.display())]
+    Gone { path: PathBuf },
     #[error("the daemon's answer is not understood; is it of another version?")]
     Unreadable(#[source] serde_json::Error),
 }
 
-/// Asks the daemon whose run directory this is.
-pub fn ask(run_dir: &Path, request: Request) -> Result<Reply, ClientError> {
+/// Asks the daemon whose run directory this is, and waits for as long as an order allows.
+pub fn ask(run_dir: &Path, request: &Request) -> Result<Reply, ClientError> {
     let path = socket_path(run_dir);
     let line = exchange(&path, request).map_err(|source| explain(&path, source))?;
+    if line.is_empty() {
+        return Err(ClientError::Gone { path });
+    }
     serde_json::from_str(&line).map_err(ClientError::Unreadable)
 }
 
-fn exchange(path: &Path, request: Request) -> io::Result<String> {
+fn exchange(path: &Path, request: &Request) -> io::Result<String> {
+    let limit = match request {
+        Request::Status => Duration::ZERO,
+        Request::Order(order) => order.limit(),
+    };
     let mut stream = UnixStream::connect(path)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(PATIENCE + limit))?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    let mut line = serde_json::to_string(&request)?;
+    let mut line = serde_json::to_string(request)?;
     line.push('\n');
     stream.write_all(line.as_bytes())?;
     let mut answer = String::new();

@@ -1,9 +1,11 @@
-//! The Unix socket that `hb status` talks to.
+//! The Unix socket that `hb status` and the operator's commands talk to.
 //!
-//! One line asks, one line of JSON answers. Whoever floods it takes nobody else's time: connections are few, short, and
-//! end by themselves.
+//! One line of JSON asks, one line of JSON answers. Whoever floods it takes nobody else's time: connections are few, short,
+//! and end by themselves. Only an order that is waited for may stay, with a limit of its own; who hangs up, or closes
+//! the sending side, no longer waits.
 
 mod client;
+mod order;
 mod server;
 mod status;
 
@@ -12,9 +14,11 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub use client::{ClientError, ask};
+pub use order::{MAX_TIMEOUT, Order, OrderRequest};
 pub use server::{Asked, Server, ServerError};
 pub use status::{
-    DatapathStatus, GroupStatus, LinkStatus, PeerStatus, PulseStatus, RealtimeStatus, Status, StepStatus, Takeover,
+    DatapathStatus, DiffersStatus, GroupStatus, LinkStatus, PeerStatus, PulseStatus, RealtimeStatus, Status,
+    StepStatus, Takeover,
 };
 
 /// Where sockets and locks live by default.
@@ -27,11 +31,13 @@ pub fn socket_path(run_dir: &Path) -> PathBuf {
 }
 
 /// What can be asked.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Request {
     /// How it stands.
     Status,
+    /// To do something.
+    Order(OrderRequest),
 }
 
 /// What is answered.
@@ -40,6 +46,26 @@ pub enum Request {
 pub enum Reply {
     /// How it stands.
     Status(Box<Status>),
-    /// Why not.
+    /// It has happened, or there was nothing to do; where nobody waits for it: it was begun.
+    Done {
+        /// What happened.
+        message: String,
+    },
+    /// It was not begun, and nothing has changed.
+    Refused {
+        /// Why.
+        message: String,
+    },
+    /// It was begun, and will not happen.
+    Failed {
+        /// Why.
+        message: String,
+    },
+    /// It did not happen in time.
+    Pending {
+        /// How far it is.
+        message: String,
+    },
+    /// The question is none, or nobody is there to answer it.
     Error(String),
 }

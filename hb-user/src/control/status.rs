@@ -25,6 +25,18 @@ pub struct Status {
     pub interval_us: u64,
     /// deadtime.
     pub deadtime_us: u64,
+    /// What an operator has to act on. Each says what it is about before its first colon.
+    pub alarms: Vec<String>,
+    /// Whether nothing is to be touched.
+    pub maintenance: bool,
+    /// The nodes that want it so.
+    pub maintenance_by: Vec<String>,
+    /// What decides a partition: `none`, `pings` or `majority`.
+    pub quorum: String,
+    /// Whether this node may own anything.
+    pub lease_held: bool,
+    /// How many others have to hear this node, so that it may.
+    pub lease_needed: usize,
     /// What the kernel granted to the pulse thread.
     pub realtime: RealtimeStatus,
     /// The pulse thread's own figures.
@@ -87,8 +99,25 @@ pub struct PeerStatus {
     pub hears_us: bool,
     /// Whether its configuration is ours; `null` before it was heard.
     pub config_matches: Option<bool>,
+    /// In what it differs from ours.
+    pub differs: DiffersStatus,
+    /// Whether it was fenced since it fell silent: `none`, `running`, `failed` or `done`.
+    pub fencing: String,
+    /// How many ping nodes it reaches, as last heard.
+    pub pings: u8,
     /// The ways to it.
     pub links: Vec<LinkStatus>,
+}
+
+/// In what the configurations of two nodes differ.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct DiffersStatus {
+    /// haresources.
+    pub groups: bool,
+    /// The list of nodes.
+    pub nodes: bool,
+    /// The timers and rules.
+    pub settings: bool,
 }
 
 /// One way to a peer.
@@ -131,12 +160,19 @@ pub struct GroupStatus {
     pub preferred: String,
     /// The node that has it, as far as this one knows.
     pub owner: Option<String>,
-    /// What this node does with it: `released`, `acquiring`, `running`, `releasing`, `failed`, `stuck` or `claimed`.
+    /// What this node does with it: `released`, `wanting`, `asking`, `acquiring`, `running`, `claimed`, `releasing`,
+    /// `stuck`, `failed` or `declined`.
     pub state: String,
     /// For how long.
     pub since_ms: u64,
     /// What went wrong with it last on this node.
     pub problem: Option<String>,
+    /// Why this node does not start it, if nobody has it or this node wants it.
+    pub waiting: Option<String>,
+    /// The node that is waited for.
+    pub waiting_for: Option<String>,
+    /// In how long a start that failed may be tried here again.
+    pub retry_ms: Option<u64>,
 }
 
 /// A group that was taken over. Times are relative to the last beat of the node that died, or else to the decision.
@@ -148,7 +184,8 @@ pub struct Takeover {
     pub group: String,
     /// The node that had it, or whose doing it is.
     pub peer: Option<String>,
-    /// `start`, `peer_died`, `peer_left`, `peer_failed`, `fail_back` or `conflict`.
+    /// `start`, `peer_died`, `peer_left`, `peer_failed`, `peer_declined`, `fail_back`, `takeover`, `conflict`, `sick` or
+    /// `retry`.
     pub cause: String,
     /// The last beat: 0.
     pub last_beat_us: Option<i64>,

@@ -26,6 +26,18 @@ pub enum Quorum {
     Majority,
 }
 
+impl Quorum {
+    /// The name in `hb status`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Pings => "pings",
+            Self::Majority => "majority",
+        }
+    }
+}
+
 /// What happens to a node on which a group cannot be stopped.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum StuckPolicy {
@@ -76,6 +88,16 @@ impl Settings {
     #[must_use]
     pub fn majority(&self) -> usize {
         self.nodes / 2 + 1
+    }
+
+    /// How many others have to hear a node so that it may own anything.
+    #[must_use]
+    pub fn supporters(&self) -> usize {
+        match self.quorum {
+            Quorum::None => 0,
+            Quorum::Pings => 1,
+            Quorum::Majority => self.majority() - 1,
+        }
     }
 
     /// Whether ownership is a lease, which ends when nobody renews it.

@@ -287,6 +287,13 @@ impl Node {
         self.maintenance || self.others().any(|node| self.asks_for_maintenance(node))
     }
 
+    /// The nodes that want nothing touched: we ourselves, and peers by their newest word.
+    pub fn maintainers(&self) -> impl Iterator<Item = usize> {
+        let ours = Some(self.settings.me).filter(|_| self.maintenance);
+        ours.into_iter()
+            .chain(self.others().filter(|node| self.asks_for_maintenance(*node)))
+    }
+
     fn asks_for_maintenance(&self, node: usize) -> bool {
         self.overridden & (1 << node) == 0 && self.peers[node].sight.maintenance
     }

@@ -169,6 +169,19 @@ pub enum Fencing {
     Done,
 }
 
+impl Fencing {
+    /// The name in `hb status`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Running => "running",
+            Self::Failed(_) => "failed",
+            Self::Done => "done",
+        }
+    }
+}
+
 impl PeerView {
     /// What it does with a group, by its newest beat.
     #[must_use]

@@ -161,6 +161,7 @@ impl Daemon {
         self.works.reconfigure(&self.cluster, &change, &dropped, alone);
         self.outside.reconfigure(&self.cluster);
         self.remap(&change);
+        self.orders.break_off();
         self.perform(actions, now);
         let said = differences(&old, &self.cluster);
         tracing::info!(digest = format_args!("{:08x}", self.cluster.digest()), changed = %said, "reloaded");

@@ -7,15 +7,31 @@ use hb_ebpf::liveness::{BUCKETS, FIRST_BUCKET_LOG2};
 use hb_ebpf::{Heard, Nanos, Verdict};
 
 use super::Daemon;
-use crate::control::{DatapathStatus, GroupStatus, LinkStatus, PeerStatus, PulseStatus, RealtimeStatus, Status};
-use crate::core::{Contact, PeerView};
+use crate::control::{
+    DatapathStatus, DiffersStatus, GroupStatus, LinkStatus, PeerStatus, PulseStatus, RealtimeStatus, Status,
+};
+use crate::core::{Contact, Differs, PeerView};
 use crate::datapath::Mode;
 use crate::pulse::Link;
 
 impl Daemon {
     pub(super) fn report(&self, now: Nanos) -> Status {
         let cluster = &self.cluster;
+        let words = self.words();
+        let realtime = self.pulse.realtime();
+        let refused = [&realtime.scheduling_refused, &realtime.locking_refused];
+        let refused: Vec<_> = refused.into_iter().flatten().map(String::as_str).collect();
+        let troubles = self
+            .troubles
+            .iter()
+            .map(|(about, trouble)| format!("{about}: {trouble}"));
         Status {
+            alarms: words.alarms(&refused).into_iter().chain(troubles).collect(),
+            maintenance: self.node.in_maintenance(),
+            maintenance_by: self.node.maintainers().map(|node| words.name(node)).collect(),
+            quorum: self.node.settings().quorum.name().into(),
+            lease_held: self.node.has_lease(),
+            lease_needed: self.node.settings().supporters(),
             version: env!("CARGO_PKG_VERSION").into(),
             node: cluster.nodes[cluster.me].clone(),
             status: life(self.node.advert().status).into(),
@@ -66,7 +82,17 @@ impl Daemon {
             name: self.cluster.nodes[node].clone(),
             state: contact(&view).into(),
             hears_us: view.sight.hears_us,
-            config_matches: newest.map(|heard| heard.digest == self.cluster.digest()),
+            config_matches: newest.as_ref().map(|heard| heard.digest == self.cluster.digest()),
+            differs: newest.map_or_else(DiffersStatus::default, |heard| {
+                let differs = Differs::between(self.cluster.digest(), heard.digest);
+                DiffersStatus {
+                    groups: differs.groups,
+                    nodes: differs.nodes,
+                    settings: differs.settings,
+                }
+            }),
+            fencing: view.fencing.name().into(),
+            pings: view.sight.pings,
             links: links.iter().filter_map(|link| self.report_link(link, now)).collect(),
         }
     }
@@ -114,6 +140,9 @@ impl Daemon {
             state: group.state.name().into(),
             since_ms: millis(now.since(group.since)),
             problem: self.problems.get(index).cloned().flatten(),
+            waiting: group.waiting.map(|waiting| waiting.name().into()),
+            waiting_for: group.waiting.and_then(|waiting| nodes.get(waiting.peer()?).cloned()),
+            retry_ms: group.retry.map(|retry| millis(retry.since(now))),
         })
     }
 }

@@ -110,6 +110,7 @@ impl Daemon {
             works: Works::new(&cluster),
             outside: Outside::new(&cluster),
             server,
+            orders: super::orders::Orders::default(),
             liveness: program.liveness()?,
             counters: program.take_counters()?,
             attached,

@@ -385,7 +385,8 @@ impl Beating {
     /// Sends one beat over each link, and plans the next.
     pub(super) fn send(&mut self, now: Nanos) {
         if now < self.hush {
-            self.next_beat = self.hush;
+            // Not in one go to the end: another freeze would not be noticed.
+            self.next_beat = self.hush.min(now.saturating_add(self.settings.interval));
             return;
         }
         self.sequence.0 += 1;

@@ -73,6 +73,8 @@ struct Fact {
     is_stuck: bool,
     /// The daemon has gone and left it behind: in maintenance, or since it could not stop it.
     is_orphan: bool,
+    /// Scripts have ended, and the core does not know yet.
+    is_unheard_of: bool,
     /// When it last ran, once it does not.
     last_ran: Nanos,
     /// What has happened to it here, ever.
@@ -222,6 +224,7 @@ impl Witness {
                 fact.last_ran = now;
             }
             (fact.runs, fact.is_stuck, fact.is_orphan) = (false, false, false);
+            fact.is_unheard_of = false;
             self.owners[id] &= !(1 << host);
         }
     }
@@ -366,11 +369,17 @@ impl Witness {
         }
     }
 
+    /// The core hears of it that scripts have ended.
+    pub(super) fn is_heard_of(&mut self, host: usize, id: usize) {
+        self.facts[host][id].is_unheard_of = false;
+    }
+
     /// Scripts have ended.
     pub(super) fn ended(&mut self, now: Nanos, host: usize, id: usize, job: Job) {
         self.trace
             .say(|| format!("{} is done with {:?} of g{id}: {:?}", name(host), job.task, job.outcome));
         let fact = &mut self.facts[host][id];
+        fact.is_unheard_of = job.work.is_some();
         match (job.task, job.outcome) {
             (Task::Start, Outcome::Done) => {}
             (Task::Stop, Outcome::Done | Outcome::Failed) => {

@@ -69,6 +69,7 @@ pub(super) enum Happening {
     Finished {
         host: usize,
         life: u64,
+        id: usize,
         work: u32,
         outcome: Outcome,
     },
@@ -139,6 +140,8 @@ pub(super) struct World {
     free: Vec<u32>,
     out: Vec<Output>,
     tickets: u64,
+    /// The newest version of the configuration that nodes were told to read.
+    pub(super) read_config: usize,
     /// When the last fault ended, or what it led to.
     pub(super) last_fault: Nanos,
 }
@@ -165,6 +168,7 @@ impl World {
             free: Vec::with_capacity(256),
             out: Vec::with_capacity(64),
             tickets: 0,
+            read_config: 0,
             last_fault: ms(DISASTERS),
             dice,
             plan,
@@ -330,6 +334,7 @@ impl World {
             Happening::Finished {
                 host,
                 life,
+                id,
                 work,
                 outcome,
             } => {
@@ -338,6 +343,7 @@ impl World {
                 }
                 // Who is alive comes first.
                 self.read(host)?;
+                self.witness.is_heard_of(host, id);
                 self.feed(host, &Event::Finished { work, outcome })
             }
             Happening::Off { host, life } => {

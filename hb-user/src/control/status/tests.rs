@@ -16,6 +16,12 @@ fn whole() -> Status {
         uptime_ms: 0,
         interval_us: 0,
         deadtime_us: 0,
+        alarms: vec![String::new()],
+        maintenance: false,
+        maintenance_by: vec![String::new()],
+        quorum: String::new(),
+        lease_held: true,
+        lease_needed: 0,
         realtime: RealtimeStatus {
             scheduling_refused: None,
             locking_refused: None,
@@ -38,6 +44,9 @@ fn whole() -> Status {
             state: String::new(),
             hears_us: true,
             config_matches: None,
+            differs: DiffersStatus::default(),
+            fencing: String::new(),
+            pings: 0,
             links: vec![LinkStatus {
                 interface: String::new(),
                 address: String::new(),
@@ -61,6 +70,9 @@ fn whole() -> Status {
             state: String::new(),
             since_ms: 0,
             problem: None,
+            waiting: None,
+            waiting_for: None,
+            retry_ms: None,
         }],
         last_takeover: Some(Takeover {
             origin_monotonic_us: 0,

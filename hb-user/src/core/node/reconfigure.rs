@@ -35,7 +35,11 @@ impl Node {
         self.peers.resize(self.settings.nodes, PeerView::default());
         self.overridden = 0;
 
-        if new.groups.iter().enumerate().any(|(index, carry)| *carry != Carry::Kept(index))
+        if new
+            .groups
+            .iter()
+            .enumerate()
+            .any(|(index, carry)| *carry != Carry::Kept(index))
             || old.groups != self.settings.groups
         {
             for peer in &mut self.peers {

@@ -218,6 +218,7 @@ impl World {
             Happening::Finished {
                 host: index,
                 life,
+                id,
                 work,
                 outcome: job.outcome,
             },

@@ -32,7 +32,8 @@ impl World {
         host.life = None;
         host.boots_when_off = false;
         host.jobs = Default::default();
-        host.deferred.retain(|what| matches!(what, Happening::Boot { .. }));
+        host.deferred
+            .retain(|what| matches!(what, Happening::Boot { .. } | Happening::Reload { .. }));
         self.last_fault = self.last_fault.max(self.now);
         self.witness.is_off(self.now, index);
     }
@@ -86,7 +87,9 @@ impl World {
                     return self.command(host, command);
                 }
             }
-            Disaster::Reload { config } => {
+            Disaster::Reload => {
+                self.read_config += 1;
+                let config = self.read_config;
                 for host in 0..self.hosts.len() {
                     let at = self.now.saturating_add(self.dice.span(0, 600));
                     self.schedule(at, Happening::Reload { host, config });
@@ -118,7 +121,7 @@ impl World {
             Disaster::Slow { host } => self.hosts[host].slow -= 1,
             Disaster::Scripts { host } => self.hosts[host].bad_scripts -= 1,
             Disaster::Fencing { .. } => self.fence_fails = 0,
-            Disaster::Step { .. } | Disaster::Sick { .. } | Disaster::Command { .. } | Disaster::Reload { .. } => {}
+            Disaster::Step { .. } | Disaster::Sick { .. } | Disaster::Command { .. } | Disaster::Reload => {}
         }
         Ok(())
     }

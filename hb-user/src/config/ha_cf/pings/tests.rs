@@ -105,7 +105,7 @@ fn refuses_with_the_reason() {
         ),
         (
             "ping SECONDARY",
-            r#"ping "secondary": it is a node of the cluster: expected a host outside, such as a router"#.to_owned(),
+            format!(r#"ping "secondary": it is a node of the cluster: {outside}"#),
         ),
         (
             "ping_group a 192.0.2.1\nping_group A 192.0.2.2",

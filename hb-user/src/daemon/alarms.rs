@@ -1,0 +1,127 @@
+//! What an operator has to act on.
+
+use super::words::Words;
+use crate::core::{Contact, Fencing, GroupState, Quorum};
+use hb_ebpf::beat::Status;
+
+impl Words<'_> {
+    /// All alarms, the gravest first. Each says what it is about before its first colon.
+    pub(super) fn alarms(&self, refused_realtime: &[&str]) -> Vec<String> {
+        let mut alarms = self.two_owners();
+        alarms.extend(self.may_both_own());
+        alarms.extend(self.lease_lost());
+        alarms.extend((0..self.groups.len()).filter_map(|index| self.broken(index)));
+        alarms.extend(self.peers().filter_map(|node| self.unfenced(node)));
+        alarms.extend(self.peers().filter_map(|node| self.differs(node)));
+        alarms.extend(refused_realtime.iter().map(|why| format!("not in real time: {why}")));
+        alarms
+    }
+
+    fn peers(&self) -> impl Iterator<Item = usize> {
+        let settings = self.node.settings();
+        let (nodes, me) = (settings.nodes, settings.me);
+        (0..nodes).filter(move |node| *node != me)
+    }
+
+    fn two_owners(&self) -> Vec<String> {
+        let is_owner = |node: usize, index: usize| {
+            let peer = self.node.peer(node);
+            let is_readable = !peer.sight.differs.groups && !peer.sight.differs.nodes;
+            peer.contact == Contact::Up && is_readable && peer.group(index).is_owned()
+        };
+        let mut alarms = Vec::new();
+        for index in 0..self.groups.len() {
+            let mut owners: Vec<_> = self.peers().filter(|node| is_owner(*node, index)).collect();
+            if self.node.group(index).is_some_and(|group| group.state.is_owned()) {
+                owners.insert(0, self.node.settings().me);
+            }
+            if owners.len() > 1 {
+                let names: Vec<_> = owners.into_iter().map(|node| self.name(node)).collect();
+                alarms.push(format!(
+                    "two owners: {} is on {}; one of them is about to let go",
+                    self.group(index),
+                    names.join(" and on ")
+                ));
+            }
+        }
+        alarms
+    }
+
+    /// Two nodes, with nothing that tells the other's death from a cut.
+    fn may_both_own(&self) -> Option<String> {
+        match self.node.settings().quorum {
+            Quorum::None => {}
+            Quorum::Pings | Quorum::Majority => return None,
+        }
+        let silent = self.peers().find(|node| {
+            let peer = self.node.peer(*node);
+            peer.contact == Contact::Dead && peer.fencing != Fencing::Done
+        })?;
+        Some(format!(
+            "both nodes may own: {} is silent, and nothing tells a cut from its death",
+            self.name(silent)
+        ))
+    }
+
+    fn lease_lost(&self) -> Option<String> {
+        let is_up = match self.node.advert().status {
+            Status::Up => true,
+            Status::Init | Status::Leaving => false,
+        };
+        (is_up && !self.node.has_lease())
+            .then(|| "lease lost: too few others hear this node, so it owns nothing".to_owned())
+    }
+
+    fn broken(&self, index: usize) -> Option<String> {
+        let state = self.node.group(index)?.state;
+        let name = self.group(index);
+        let why = self.problems.get(index).and_then(Option::as_ref);
+        let why = why.map(|problem| format!(" ({problem})")).unwrap_or_default();
+        match state {
+            GroupState::Failed => Some(format!("group failed: {name} could not be started here{why}")),
+            GroupState::Stuck => Some(format!(
+                "group stuck: {name} could not be stopped here{why}, and nobody else takes it; when it is stopped, \
+                 `hb cleanup {name}`"
+            )),
+            GroupState::Released
+            | GroupState::Wanting
+            | GroupState::Asking
+            | GroupState::Acquiring
+            | GroupState::Running
+            | GroupState::Claimed
+            | GroupState::Releasing
+            | GroupState::Declined => None,
+        }
+    }
+
+    fn unfenced(&self, node: usize) -> Option<String> {
+        match self.node.peer(node).fencing {
+            Fencing::Failed(_) => Some(format!(
+                "fencing failed: {} could not be reset, so nothing is taken over from it; it is tried again",
+                self.name(node)
+            )),
+            Fencing::None | Fencing::Running | Fencing::Done => None,
+        }
+    }
+
+    fn differs(&self, node: usize) -> Option<String> {
+        let peer = self.node.peer(node);
+        let differs = peer.sight.differs;
+        let parts = [
+            (differs.groups, "haresources"),
+            (differs.nodes, "nodes"),
+            (differs.settings, "timers and rules"),
+        ];
+        let parts: Vec<_> = parts.iter().filter(|part| part.0).map(|part| part.1).collect();
+        (peer.contact == Contact::Up && !parts.is_empty()).then(|| {
+            format!(
+                "configuration differs: {} has other {}",
+                self.name(node),
+                parts.join(", ")
+            )
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

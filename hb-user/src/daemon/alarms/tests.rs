@@ -1,0 +1,113 @@
+use super::super::words::tests::{meet, node, sight, with_words};
+use crate::core::{Action, Differs, Event, GroupState, Node, Outcome, Quorum, Sight};
+use hb_ebpf::Nanos;
+
+fn alarms(node: &Node) -> Vec<String> {
+    with_words(node, None, |words| words.alarms(&[]))
+}
+
+/// Insists on one alarm, by how it begins and what it names.
+fn ensure_only(node: &Node, what: &str, name: &str) {
+    let alarms = alarms(node);
+    let [alarm] = &alarms[..] else {
+        panic!("not one: {alarms:?}")
+    };
+    assert!(
+        alarm.starts_with(&format!("{what}: ")) && alarm.contains(name),
+        "{alarm}"
+    );
+}
+
+/// Ends the work that these actions ask for.
+fn finish(node: &mut Node, actions: &[Action], outcome: Outcome) -> Vec<Action> {
+    let work = actions.iter().find_map(|action| match action {
+        Action::Acquire { work, .. } | Action::Release { work, .. } => Some(*work),
+        Action::Advertise(_) | Action::Drop { .. } | Action::Fence { .. } | Action::Reboot { .. } | Action::Left => {
+            None
+        }
+    });
+    let work = work.expect("some work");
+    node.handle(&Event::Finished { work, outcome }, Nanos(9))
+}
+
+/// The other one agrees at once.
+fn acquiring() -> (Node, Vec<Action>) {
+    let mut node = node(Quorum::None);
+    let sight = sight(GroupState::Released);
+    let actions = node.handle(&Event::Peer { node: 1, sight }, Nanos(1));
+    (node, actions)
+}
+
+#[test]
+fn at_peace_there_is_none() {
+    let mut node = node(Quorum::None);
+    meet(&mut node, sight(GroupState::Running));
+    assert_eq!(alarms(&node), Vec::<String>::new());
+}
+
+#[test]
+fn a_silent_peer_may_own_what_we_own() {
+    let mut lone = node(Quorum::None);
+    meet(&mut lone, sight(GroupState::Running));
+    lone.handle(&Event::Silent { node: 1 }, Nanos(2));
+    ensure_only(&lone, "both nodes may own", "secondary");
+    let mut voting = node(Quorum::Pings);
+    voting.handle(&Event::Lease { held: true }, Nanos(0));
+    meet(&mut voting, sight(GroupState::Running));
+    voting.handle(&Event::Silent { node: 1 }, Nanos(2));
+    assert_eq!(alarms(&voting), Vec::<String>::new());
+}
+
+#[test]
+fn a_lost_lease_is_one() {
+    let mut node = node(Quorum::Pings);
+    meet(&mut node, sight(GroupState::Released));
+    ensure_only(&node, "lease lost", "too few");
+}
+
+#[test]
+fn what_does_not_start_or_stop_is_one() {
+    for (outcome, what) in [(Outcome::Failed, "group failed"), (Outcome::Stuck, "group stuck")] {
+        let (mut node, actions) = acquiring();
+        finish(&mut node, &actions, outcome);
+        ensure_only(&node, what, "floatip");
+    }
+}
+
+#[test]
+fn two_owners_are_named() {
+    let (mut node, actions) = acquiring();
+    finish(&mut node, &actions, Outcome::Done);
+    meet(&mut node, sight(GroupState::Claimed));
+    ensure_only(&node, "two owners", "primary and on secondary");
+}
+
+#[test]
+fn another_configuration_is_named_in_parts() {
+    let mut node = node(Quorum::None);
+    let differs = Differs {
+        groups: true,
+        nodes: false,
+        settings: true,
+    };
+    meet(
+        &mut node,
+        Sight {
+            differs,
+            ..sight(GroupState::Released)
+        },
+    );
+    ensure_only(
+        &node,
+        "configuration differs",
+        "secondary has other haresources, timers and rules",
+    );
+}
+
+#[test]
+fn what_the_kernel_refused_is_said() {
+    let mut node = node(Quorum::None);
+    meet(&mut node, sight(GroupState::Running));
+    let alarms = with_words(&node, None, |words| words.alarms(&["no CAP_SYS_NICE"]));
+    assert_eq!(alarms, ["not in real time: no CAP_SYS_NICE"]);
+}
