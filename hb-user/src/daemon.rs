@@ -32,6 +32,7 @@ use crate::core::{Action, Cause, Contact, Differs, Echoed, Event, GroupState, No
 use crate::datapath::{Attached, Counters, LivenessMap, Program};
 use crate::pings::{Prober, Reach};
 use crate::pulse::{News, Peer, Pulse, Sockets};
+use crate::recorder::Recorder;
 use crate::resources::group::GroupResult;
 use crate::resources::monitor::Health;
 use orders::Orders;
@@ -92,6 +93,7 @@ struct Daemon {
     problems: Vec<Option<String>>,
     /// The silence of each node that died last.
     silences: Vec<Option<crate::core::Silence>>,
+    recorder: Option<Recorder>,
     /// What failed outside of the groups, by what it is about.
     troubles: BTreeMap<String, String>,
     /// The program and its tables; they go with this, after everything that uses them.
@@ -286,18 +288,7 @@ impl Daemon {
             (Contact::Up | Contact::Unknown | Contact::Left | Contact::Dead, _, _) => {}
         }
         if differs.is_any() && before.sight.differs != differs {
-            let parts = [
-                (differs.groups, "haresources"),
-                (differs.nodes, "the list of nodes"),
-                (differs.settings, "timers and rules"),
-            ];
-            let parts: Vec<&str> = parts
-                .into_iter()
-                .filter(|(differs, _)| *differs)
-                .map(|(_, part)| part)
-                .collect();
-            let parts = parts.join(", ");
-            tracing::warn!(peer = %name, %parts, "configurations differ between this node and its peer");
+            tracing::warn!(peer = %name, %differs, "configurations differ between this node and its peer");
         }
         self.feed(Event::Peer { node, sight });
         self.pulse.take_in(id, heard.sequence);
@@ -326,6 +317,9 @@ impl Daemon {
     }
 
     fn decide(&mut self, event: &Event, now: Nanos) -> Vec<Action> {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.record(now, event, &self.node);
+        }
         self.node.handle(event, now)
     }
 

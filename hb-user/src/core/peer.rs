@@ -1,5 +1,7 @@
 //! A peer, as a node sees it.
 
+use std::fmt::{self, Display};
+
 use hb_ebpf::beat::{Groups, MAX_GROUPS, Status};
 use hb_ebpf::{Heard, Nanos};
 use serde::{Deserialize, Serialize};
@@ -60,7 +62,7 @@ impl Differs {
         }
     }
 
-    /// Whether there is any.
+    /// Whether there is any difference.
     #[must_use]
     pub fn is_any(self) -> bool {
         self.groups || self.nodes || self.settings
@@ -70,6 +72,27 @@ impl Differs {
     #[must_use]
     pub fn keeps_our_time(self) -> bool {
         !self.settings && !self.nodes
+    }
+}
+
+impl Display for Differs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts = [
+            (self.groups, "the groups of haresources"),
+            (self.nodes, "the nodes of ha.cf"),
+            (self.settings, "the timers and policies of ha.cf and hb.toml"),
+        ];
+        let parts: Vec<&str> = parts
+            .iter()
+            .filter(|(differs, _)| *differs)
+            .map(|(_, part)| *part)
+            .collect();
+        match parts[..] {
+            [] => f.write_str("nothing differs"),
+            [one] => write!(f, "{one} differ"),
+            [one, other] => write!(f, "{one} and {other} differ"),
+            [..] => write!(f, "{} differ", parts.join(", ")),
+        }
     }
 }
 
@@ -240,3 +263,6 @@ impl PeerView {
         self.stays() && self.group(index) != GroupState::Failed
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -141,6 +141,9 @@ impl Daemon {
                 .iter()
                 .any(|link| link.interface == attached.interface)
         });
+        if let Some(recorder) = &mut self.recorder {
+            recorder.rename(start::names(&self.cluster));
+        }
         let event = Event::Reconfigure(Box::new(reconfiguration));
         let now = clock::now();
         let actions = self.decide(&event, now);
