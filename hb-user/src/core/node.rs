@@ -191,7 +191,7 @@ impl Node {
             actions.push(Action::Advertise(self.advertised));
         }
         actions.extend(work);
-        if self.status == Status::Leaving && !self.left && (self.in_maintenance() || !self.is_working_or_owning()) {
+        if self.status == Status::Leaving && !self.left && self.may_go() {
             self.left = true;
             actions.push(Action::Left);
         }
@@ -464,9 +464,20 @@ impl Node {
         self.lease && self.doubt.is_none() && !self.in_maintenance()
     }
 
-    fn is_working_or_owning(&self) -> bool {
-        let mut states = self.groups.iter().map(|group| group.state);
-        states.any(|state| state.is_owned() || state == GroupState::Releasing)
+    /// Whether a node that leaves has nothing left to do: no scripts at work, and nothing that it owns unless that must not be
+    /// touched.
+    fn may_go(&self) -> bool {
+        let may_keep = self.in_maintenance();
+        self.groups.iter().all(|group| match group.state {
+            GroupState::Acquiring | GroupState::Releasing => false,
+            GroupState::Running | GroupState::Claimed => may_keep,
+            GroupState::Released
+            | GroupState::Wanting
+            | GroupState::Asking
+            | GroupState::Stuck
+            | GroupState::Failed
+            | GroupState::Declined => true,
+        })
     }
 
     fn next_work(&mut self) -> u32 {

@@ -280,17 +280,21 @@ impl World {
             host.deferred.push(what);
             return true;
         }
-        let clock = host.clock(self.now);
-        let is_overdue = host
-            .life
-            .as_ref()
-            .is_some_and(|life| !life.pulse.is_over && clock > life.pulse.planned.saturating_add(OVERDUE));
+        let is_overdue = self.is_overdue(index);
         if is_overdue {
             self.witness.count("waits for the pulse");
             let later = self.now.saturating_add(ms(1));
             self.schedule(later, what);
         }
         is_overdue
+    }
+
+    /// Whether the thread of a host should have woken a while ago.
+    pub(super) fn is_overdue(&self, host: usize) -> bool {
+        let host = &self.hosts[host];
+        let clock = host.clock(self.now);
+        let life = host.life.as_ref();
+        life.is_some_and(|life| !life.pulse.is_over && clock > life.pulse.planned.saturating_add(OVERDUE))
     }
 
     fn happen(&mut self, what: Happening) -> Step {

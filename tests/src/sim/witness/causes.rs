@@ -26,7 +26,8 @@ impl Witness {
             Cause::PeerLeft(peer) => self.was_told_to_leave[peer],
             Cause::PeerFailed(peer) => self.facts[peer][id].has_failed || self.facts[peer][id].was_sick,
             Cause::PeerDeclined(peer) => self.has_gone_wrong(peer, id),
-            Cause::FailBack(peer) => peer == host && returns_to(node, index, host),
+            // It asked when it was so.
+            Cause::FailBack(peer) => peer == host && (returns_to(node, index, host) || self.is_reloading(now)),
             Cause::Takeover(peer) => peer == host && self.was_told[host].takeover,
             Cause::Conflict(peer) => self.has_met_owner(now, host, peer, id),
             Cause::Sick => fact.was_sick,

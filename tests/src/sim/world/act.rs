@@ -12,7 +12,13 @@ use crate::sim::{FENCE, REBOOT, ms};
 
 impl World {
     /// The controller reads all news that there are.
+    ///
+    /// That we were frozen comes first: what was told before the freeze and not read is no reason to act now.
     pub(super) fn read(&mut self, host: usize) -> Step {
+        let news = self.hosts[host].life.as_ref().map(|life| &life.news);
+        if news.is_some_and(|news| news.iter().any(|news| matches!(news, News::Woke))) {
+            self.feed(host, &Event::Woke)?;
+        }
         loop {
             let Some(life) = &mut self.hosts[host].life else {
                 return Ok(());
@@ -40,7 +46,8 @@ impl World {
                 }
                 News::Lease { held } => self.feed(host, &Event::Lease { held })?,
                 News::Pings { reached } => self.feed(host, &Event::Pings { reached })?,
-                News::Woke => self.feed(host, &Event::Woke)?,
+                // It was the first.
+                News::Woke => {}
                 News::Gone => self.depart(host),
             }
         }
@@ -159,7 +166,7 @@ impl World {
                 let at = self.now.saturating_add(self.dice.span(1, REBOOT));
                 self.schedule(at, Happening::Off { host, life });
             }
-            Action::Left => self.witness.leaves(self.now),
+            Action::Left => self.witness.leaves(self.now, &self.hosts[host]),
         }
         Ok(())
     }

@@ -57,7 +57,7 @@ impl World {
                 self.power_off(host);
             }
             Disaster::Leave { host, .. } => {
-                if self.hosts[host].life.is_some() && !self.hosts[host].is_frozen() {
+                if self.hosts[host].life.is_some() && self.is_ready(host) {
                     self.witness.count("leaves");
                     self.witness.is_told_to_leave(host);
                     self.read(host)?;
@@ -83,7 +83,7 @@ impl World {
             }
             Disaster::Sick { host } => return self.sicken(host),
             Disaster::Command { host, command } => {
-                if !self.hosts[host].is_frozen() {
+                if self.is_ready(host) {
                     return self.command(host, command);
                 }
             }
@@ -150,10 +150,15 @@ impl World {
         }
     }
 
+    /// Whether a daemon runs, and knows what its pulse thread does.
+    fn is_ready(&self, host: usize) -> bool {
+        !self.hosts[host].is_frozen() && !self.is_overdue(host)
+    }
+
     /// Monitoring finds that a group does not run.
     fn sicken(&mut self, index: usize) -> Step {
         let host = &self.hosts[index];
-        let Some(life) = host.life.as_ref().filter(|_| !host.is_frozen()) else {
+        let Some(life) = host.life.as_ref().filter(|_| self.is_ready(index)) else {
             return Ok(());
         };
         let groups = self.plan.configs[life.control.config].ids.len();
@@ -181,7 +186,7 @@ impl World {
         }
         for host in 0..self.hosts.len() {
             let Some(life) = &self.hosts[host].life else { continue };
-            if self.hosts[host].is_frozen() {
+            if !self.is_ready(host) {
                 continue;
             }
             let node = &life.control.node;
