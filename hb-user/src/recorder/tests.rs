@@ -7,7 +7,7 @@ use nix::sys::stat::Mode;
 use tempfile::TempDir;
 
 use super::testing::{header, history, live, ms, names, settings};
-use super::{Flaw, Line, Names, Reader, Recorder, RecorderError, Start, Why};
+use super::{Flaw, Header, Line, Names, Reader, Recorder, RecorderError, Start, Why};
 use crate::core::{Event, Node};
 
 const PLENTY: u64 = 1 << 20;
@@ -93,13 +93,23 @@ fn a_full_file_is_kept_once_and_each_stands_for_itself() {
     let max_bytes = 2_500;
     record(&path, max_bytes);
 
-    let (new, old) = (fs::read(&path).expect("there"), fs::read(dir.path().join("record.1")).expect("there"));
+    let (new, old) = (
+        fs::read(&path).expect("there"),
+        fs::read(dir.path().join("record.1")).expect("there"),
+    );
     for file in [&new, &old] {
         assert!(file.len() as u64 <= max_bytes, "{} bytes", file.len());
         let lines = read(file).expect("reads");
-        assert!(matches!(&lines[0], Line::Start(start) if start.why == Why::NewFile), "{:?}", lines[0]);
+        assert!(
+            matches!(&lines[0], Line::Start(start) if start.why == Why::NewFile),
+            "{:?}",
+            lines[0]
+        );
     }
-    let last: Vec<_> = [old, new].iter().flat_map(|file| events(&read(file).expect("reads"))).collect();
+    let last: Vec<_> = [old, new]
+        .iter()
+        .flat_map(|file| events(&read(file).expect("reads")))
+        .collect();
     assert!(history().ends_with(&last) && last.len() >= 2, "{last:?}");
     let files = fs::read_dir(dir.path()).expect("there").count();
     assert_eq!(files, 2);
@@ -151,10 +161,16 @@ fn only_a_regular_file_is_recorded_to() {
     let fifo = dir.path().join("fifo");
     nix::unistd::mkfifo(&fifo, Mode::S_IRWXU).expect("is made");
     let start = |path: &Path| Recorder::start(path, PLENTY, header()).expect_err("refused");
-    assert!(matches!(start(&fifo), RecorderError::NotAFile { .. } | RecorderError::Open { .. }));
+    assert!(matches!(
+        start(&fifo),
+        RecorderError::NotAFile { .. } | RecorderError::Open { .. }
+    ));
     assert!(matches!(start(Path::new("/dev/null")), RecorderError::NotAFile { .. }));
     assert!(matches!(start(dir.path()), RecorderError::Open { .. }));
-    assert!(matches!(start(&dir.path().join("no/record")), RecorderError::Open { .. }));
+    assert!(matches!(
+        start(&dir.path().join("no/record")),
+        RecorderError::Open { .. }
+    ));
 }
 
 #[test]
@@ -186,19 +202,58 @@ fn a_bad_line_is_named() {
         flaw(changed.as_bytes())
     };
     let cases = [
-        ("\"format\":1", "\"format\":2", "line 1: format 2: expected 1, which this hb reads"),
-        ("\"why\":\"start\"", "\"why\":\"\\u001b[2J\"", "unknown variant `\\u{1b}[2J`, expected one of `start`"),
-        ("\"primary\"", "\"pri\\u001bmary\"", "line 1: name \"pri\\u{1b}mary\" in nodes: expected printable"),
+        (
+            "\"format\":1",
+            "\"format\":2",
+            "line 1: format 2: expected 1, which this hb reads",
+        ),
+        (
+            "\"why\":\"start\"",
+            "\"why\":\"\\u001b[2J\"",
+            "unknown variant `\\u{1b}[2J`, expected one of `start`",
+        ),
         ("\"primary\",", "", "line 1: names of 1 nodes: expected 2"),
-        ("\"me\":1", "\"me\":2", "line 1: this node is number 2: expected less than 2"),
+        (
+            "\"me\":1",
+            "\"me\":2",
+            "line 1: this node is number 2: expected less than 2",
+        ),
         ("\"nodes\":2", "\"nodes\":17", "line 1: 17 nodes: expected 1 to 16"),
-        ("\"fenced\":[false,false]", "\"fenced\":[]", "line 1: fencing of 0 nodes: expected it of 2"),
-        ("\"preferred\":0", "\"preferred\":7", "line 1: a group prefers node 7: expected less than 2"),
-        ("\"Begin\"", "\"Began\"", "line 2: column 33: unknown variant `Began`, expected one of `Begin`"),
-        ("\"at\":5000000000,\"event\"", "\"at\":-1,\"event\"", "line 2: column 8: invalid value: integer `-1`"),
-        ("{\"at\":5000000000,\"event\":\"Begin\"}", "", "line 2: column 0: EOF while parsing a value"),
-        ("{\"at\":5000000000,\"event\":\"Begin\"}", "{\"lost\":\"all\"}", "expected a number of lost events"),
-        ("{\"at\":5000000000,\"event\":\"Begin\"}", "{}", "line 2: expected a header, an event or"),
+        (
+            "\"fenced\":[false,false]",
+            "\"fenced\":[]",
+            "line 1: fencing of 0 nodes: expected it of 2",
+        ),
+        (
+            "\"preferred\":0",
+            "\"preferred\":7",
+            "line 1: a group prefers node 7: expected less than 2",
+        ),
+        (
+            "\"Begin\"",
+            "\"Began\"",
+            "line 2: column 32: unknown variant `Began`, expected one of `Begin`",
+        ),
+        (
+            "\"at\":5000000000,\"event\"",
+            "\"at\":-1,\"event\"",
+            "line 2: column 8: invalid value: integer `-1`",
+        ),
+        (
+            "{\"at\":5000000000,\"event\":\"Begin\"}",
+            "",
+            "line 2: column 0: EOF while parsing a value",
+        ),
+        (
+            "{\"at\":5000000000,\"event\":\"Begin\"}",
+            "{\"lost\":\"all\"}",
+            "expected a number of lost events",
+        ),
+        (
+            "{\"at\":5000000000,\"event\":\"Begin\"}",
+            "{}",
+            "line 2: expected a header, an event or",
+        ),
     ];
     for (from, to, expected) in cases {
         let message = bad(from, to);
@@ -209,8 +264,21 @@ fn a_bad_line_is_named() {
 }
 
 #[test]
+fn names_are_shown_and_not_obeyed() {
+    let header = Header {
+        names: names(&["a\u{1b}[2J\\'"]),
+        ..header()
+    };
+    let text = super::format::start(Why::Start, &header, ms(0), &Node::new(settings(1), ms(0)));
+    let lines = read(text.as_bytes()).expect("reads");
+    assert!(
+        matches!(&lines[..], [Line::Start(start)] if start.names.groups == ["a\\u{1b}[2J\\'"]),
+        "{lines:?}"
+    );
+}
+
+#[test]
 fn names_for_numbers_that_nobody_named() {
-    let Names { .. } = Names::default();
     assert_eq!(Names::default().group(3), "group number 3");
     assert_eq!(names(&[]).node(1), "secondary");
 }
