@@ -206,7 +206,7 @@ impl Daemon {
                 News::Dead { node, silence } => {
                     let Some(node) = self.index(node) else { continue };
                     let name = &self.cluster.nodes[node];
-                    if self.node.peer(node).has_said_farewell(self.cluster.groups.len()) {
+                    if self.node.peer(node).has_said_farewell() {
                         tracing::info!(peer = %name, "peer has left");
                     } else {
                         tracing::warn!(

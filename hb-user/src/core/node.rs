@@ -174,10 +174,12 @@ impl Node {
             Event::Leave => self.status = Status::Leaving,
         }
         self.settle();
-        for index in 0..self.groups.len() {
-            work.extend(self.decide(index));
+        if !self.left {
+            for index in 0..self.groups.len() {
+                work.extend(self.decide(index));
+            }
+            work.extend(self.fences());
         }
-        work.extend(self.fences());
         // The peers learn first: what they do with it takes longer than our beat.
         let mut actions = Vec::with_capacity(work.len() + 2);
         let advert = self.advert();
@@ -349,9 +351,9 @@ impl Node {
 
     /// A node that said farewell has left; any other that falls silent is dead.
     fn bury(&mut self, node: usize) {
-        let (groups, now) = (self.groups.len(), self.now);
+        let now = self.now;
         let Some(peer) = self.peer_mut(node) else { return };
-        peer.contact = if peer.has_said_farewell(groups) {
+        peer.contact = if peer.has_said_farewell() {
             Contact::Left
         } else {
             Contact::Dead

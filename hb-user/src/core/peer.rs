@@ -1,6 +1,6 @@
 //! A peer, as a node sees it.
 
-use hb_ebpf::beat::{Groups, Status};
+use hb_ebpf::beat::{Groups, MAX_GROUPS, Status};
 use hb_ebpf::{Heard, Nanos};
 use serde::{Deserialize, Serialize};
 
@@ -192,9 +192,15 @@ impl PeerView {
     /// Whether it has said farewell, so that it has left when it falls silent now, and is not dead. In maintenance a node
     /// leaves without touching what it holds.
     #[must_use]
-    pub fn has_said_farewell(&self, groups: usize) -> bool {
-        let empty = (0..groups).all(|index| !self.group(index).is_held());
+    pub fn has_said_farewell(&self) -> bool {
+        // All, since its configuration may name more groups than ours.
+        let empty = (0..MAX_GROUPS).all(|index| !self.group(index).is_held());
         self.contact == Contact::Up && self.sight.status == Status::Leaving && (empty || self.sight.maintenance)
+    }
+
+    /// Whether it could not stop some group, whichever.
+    pub(super) fn has_any_stuck(&self) -> bool {
+        (0..MAX_GROUPS).any(|index| self.group(index) == GroupState::Stuck)
     }
 
     pub(super) fn is_up(&self) -> bool {

@@ -75,7 +75,7 @@ struct Fact {
     is_orphan: bool,
     /// Scripts have ended, and the core does not know yet.
     is_unheard_of: bool,
-    /// When it last ran, once it does not.
+    /// When it last ran, as far as its daemon knows, once it does not.
     last_ran: Nanos,
     /// What has happened to it here, ever.
     has_failed: bool,
@@ -370,8 +370,21 @@ impl Witness {
     }
 
     /// The core hears of it that scripts have ended.
-    pub(super) fn is_heard_of(&mut self, host: usize, id: usize) {
-        self.facts[host][id].is_unheard_of = false;
+    pub(super) fn is_heard_of(&mut self, now: Nanos, host: usize, id: usize) {
+        let fact = &mut self.facts[host][id];
+        fact.is_unheard_of = false;
+        if !fact.runs {
+            fact.last_ran = now;
+        }
+    }
+
+    pub(super) fn has_orphans(&self, host: usize) -> bool {
+        self.facts[host].iter().any(|fact| fact.is_orphan)
+    }
+
+    /// Nodes that are off have a new configuration from now on; the others read it soon.
+    pub(super) fn has_new_files(&mut self, now: Nanos) {
+        self.last_reload = Some(now);
     }
 
     /// Scripts have ended.

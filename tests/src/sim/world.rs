@@ -84,6 +84,13 @@ pub(super) enum Happening {
         node: usize,
         done: bool,
     },
+    /// The node that asked for it hears of it.
+    FenceReported {
+        host: usize,
+        life: u64,
+        node: usize,
+        done: bool,
+    },
     Begins {
         disaster: usize,
     },
@@ -343,7 +350,7 @@ impl World {
                 }
                 // Who is alive comes first.
                 self.read(host)?;
-                self.witness.is_heard_of(host, id);
+                self.witness.is_heard_of(self.now, host, id);
                 self.feed(host, &Event::Finished { work, outcome })
             }
             Happening::Off { host, life } => {
@@ -360,7 +367,17 @@ impl World {
                     let at = self.now.saturating_add(self.dice.span(100, 800));
                     self.schedule(at, Happening::Boot { host: node });
                 }
-                self.report_fence(host, life, node, done)
+                if !done {
+                    self.last_fault = self.last_fault.max(self.now);
+                }
+                self.happen(Happening::FenceReported { host, life, node, done })
+            }
+            Happening::FenceReported { host, life, node, done } => {
+                if !self.lives(host, life) || self.holds_up(host, what) {
+                    return Ok(());
+                }
+                self.read(host)?;
+                self.feed(host, &Event::Fenced { node, done })
             }
             Happening::Begins { disaster } => self.begin(disaster),
             Happening::Ends { disaster } => self.end(disaster),

@@ -157,6 +157,8 @@ impl Node {
         }
         match self.settings.stuck {
             StuckPolicy::Hold if peer.group(index) == GroupState::Stuck => Err(Waiting::Stuck(node)),
+            // What is stuck there may be this one.
+            StuckPolicy::Hold if !peer.is_readable() && peer.has_any_stuck() => Err(Waiting::Stuck(node)),
             StuckPolicy::Hold | StuckPolicy::Reboot => Ok(()),
         }
     }
@@ -196,7 +198,7 @@ impl Node {
         let peer = &self.peers[node];
         let was_met = peer.sight.heard_us > hb_ebpf::Nanos(0);
         let (had, is_majority) = (peer.group(index), self.settings.quorum == Quorum::Majority);
-        let may_have = !is_majority || !was_met || had.is_held() || had.is_wanted();
+        let may_have = !is_majority || !was_met || !peer.is_readable() || had.is_held() || had.is_wanted();
         self.settings.fenced.get(node).copied().unwrap_or(false) && may_have
     }
 

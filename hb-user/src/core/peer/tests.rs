@@ -14,7 +14,7 @@ fn only_a_peer_that_leaves_and_holds_nothing_has_said_farewell() {
                     hears_us: true,
                 };
                 let expected = contact == Contact::Up && status == Status::Leaving && state == GroupState::Released;
-                assert_eq!(view.has_said_farewell(GROUPS), expected, "{view:?}");
+                assert_eq!(view.has_said_farewell(), expected, "{view:?}");
             }
         }
     }

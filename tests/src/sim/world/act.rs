@@ -226,30 +226,6 @@ impl World {
         Ok(())
     }
 
-    pub(super) fn report_fence(&mut self, host: usize, life: u64, node: usize, done: bool) -> Step {
-        if !done {
-            self.last_fault = self.last_fault.max(self.now);
-        }
-        let what = Happening::Fenced {
-            host,
-            life,
-            node,
-            done: false,
-        };
-        if !self.lives(host, life) {
-            return Ok(());
-        }
-        if done && self.hosts[host].is_frozen() {
-            // The node is off; that it is, is heard of later.
-            return Ok(());
-        }
-        if self.holds_up(host, what) {
-            return Ok(());
-        }
-        self.read(host)?;
-        self.feed(host, &Event::Fenced { node, done })
-    }
-
     /// An order to the pulse, which sees it a moment later.
     pub(super) fn order(&mut self, index: usize, order: Order) {
         let is_apart = self.dice.percent(5);
@@ -292,6 +268,12 @@ impl World {
     pub(super) fn reload(&mut self, index: usize, config: usize) -> Step {
         let host = &mut self.hosts[index];
         if host.config >= config {
+            return Ok(());
+        }
+        if host.jobs.iter().flatten().any(|job| job.work.is_none()) {
+            // What was dropped still stops, and nobody would know it if it came back.
+            let again = self.now.saturating_add(ms(100));
+            self.schedule(again, Happening::Reload { host: index, config });
             return Ok(());
         }
         host.config = config;

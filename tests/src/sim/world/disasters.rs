@@ -90,6 +90,7 @@ impl World {
             Disaster::Reload => {
                 self.read_config += 1;
                 let config = self.read_config;
+                self.witness.has_new_files(self.now);
                 for host in 0..self.hosts.len() {
                     let at = self.now.saturating_add(self.dice.span(0, 600));
                     self.schedule(at, Happening::Reload { host, config });
@@ -168,12 +169,13 @@ impl World {
     /// All faults are over: from now on people repair what needs a person.
     ///
     /// A node that is off and whose last beats came from an older configuration is brought back: its lease may be longer
-    /// than the others know, so they wait for it, or for its fencing.
+    /// than the others know, so they wait for it, or for its fencing. So is one that left something behind.
     pub(super) fn repair(&mut self) -> Step {
         for host in 0..self.hosts.len() {
             let is_old = self.witness.last_config[host] + 1 < self.plan.configs.len();
-            if self.hosts[host].life.is_none() && !self.hosts[host].is_frozen() && is_old {
-                self.witness.count("brought back for its configuration");
+            let is_missed = is_old || self.witness.has_orphans(host);
+            if self.hosts[host].life.is_none() && !self.hosts[host].is_frozen() && is_missed {
+                self.witness.count("brought back by a person");
                 self.boot(host)?;
             }
         }
