@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use serde_json::{Value, json};
 
 use super::Failure;
-use crate::core::Event;
+use crate::core::{Action, Event};
 use crate::recorder::{Flaw, Names, Reader, Why};
 use rerun::{Handled, Rerun, Started, Step};
 
@@ -184,7 +184,13 @@ fn decisions(handled: &Handled) -> Vec<(Value, String)> {
     } = handled;
     let actions = handled.actions.iter();
     let actions = actions.map(|action| (json!(action), words::action(action, advert, old_names, names)));
-    let waits = handled.waits.iter().map(|(group, waiting)| {
+    // That what is acquired waits no longer goes without saying.
+    let is_acquired = |index: usize| {
+        let is_it = |action: &Action| matches!(action, Action::Acquire { group, .. } if *group == index);
+        handled.actions.iter().any(is_it)
+    };
+    let waits = handled.waits.iter().filter(|(group, _)| !is_acquired(*group));
+    let waits = waits.map(|(group, waiting)| {
         let value = json!({ "wait": { "group": group, "for": waiting } });
         (value, words::waiting(*group, *waiting, names))
     });

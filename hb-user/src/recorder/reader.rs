@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::format::{FORMAT, Lost, Names, OwnedEvent, Start, Why};
-use crate::core::{Event, Reconfiguration};
+use crate::core::{Event, Settings};
 
 /// How long a line may be. The longest real one, a header of 16 nodes and 32 groups, is far below.
 const MAX_LINE: u64 = 1 << 20;
@@ -146,27 +146,27 @@ impl Raw {
     }
 
     fn start(&self) -> Result<Line, String> {
-        let start: Start = self.json("a header")?;
+        let mut start: Start = self.json("a header")?;
         start.node.check()?;
         let settings = start.node.settings();
-        check_names(&start.names, settings.nodes, settings.groups.len())?;
-        if !is_printable(&start.hb) {
-            return Err(format!("hb {:?}: expected a version", start.hb));
-        }
+        start.names = shown_names(&start.names, settings.nodes, settings.groups.len())?;
+        start.hb = shown(&start.hb);
         Ok(Line::Start(Box::new(start)))
     }
 
     fn event(&self) -> Result<Line, String> {
         let OwnedEvent { at, event, names } = self.json("an event")?;
-        if let Event::Reconfigure(new) = &event {
-            let Reconfiguration { settings, .. } = &**new;
-            settings.check()?;
-            if let Some(names) = &names {
-                check_names(names, settings.nodes, settings.groups.len())?;
+        let names = match (&event, names) {
+            (Event::Reconfigure(new), names) => {
+                let Settings { nodes, ref groups, .. } = new.settings;
+                new.settings.check()?;
+                names
+                    .map(|names| shown_names(&names, nodes, groups.len()))
+                    .transpose()?
             }
-        } else if names.is_some() {
-            return Err("names: expected them with Reconfigure only".to_owned());
-        }
+            (_, None) => None,
+            (_, Some(_)) => return Err("names: expected them with Reconfigure only".to_owned()),
+        };
         Ok(Line::Event { at, event, names })
     }
 
@@ -177,32 +177,32 @@ impl Raw {
             let reason = text
                 .rsplit_once(" at line ")
                 .map_or(text.as_str(), |(reason, _)| reason);
-            let reason: String = reason.chars().flat_map(visible).collect();
-            format!("column {}: {reason}: expected {expected}", error.column())
+            format!("column {}: {}: expected {expected}", error.column(), shown(reason))
         })
     }
 }
 
-/// Names are shown on terminals, which obey what is not printable.
-fn check_names(names: &Names, nodes: usize, groups: usize) -> Result<(), String> {
-    for (what, names, expected) in [("nodes", &names.nodes, nodes), ("groups", &names.groups, groups)] {
-        if names.len() != expected {
-            return Err(format!("names of {} {what}: expected {expected}", names.len()));
-        }
-        if let Some(name) = names.iter().find(|name| !is_printable(name)) {
-            return Err(format!("name {name:?} in {what}: expected printable characters"));
+/// As many names as there are things.
+fn shown_names(names: &Names, nodes: usize, groups: usize) -> Result<Names, String> {
+    for (what, found, expected) in [
+        ("nodes", names.nodes.len(), nodes),
+        ("groups", names.groups.len(), groups),
+    ] {
+        if found != expected {
+            return Err(format!("names of {found} {what}: expected {expected}"));
         }
     }
-    Ok(())
+    Ok(Names {
+        nodes: names.nodes.iter().map(|name| shown(name)).collect(),
+        groups: names.groups.iter().map(|name| shown(name)).collect(),
+    })
 }
 
-fn is_printable(text: &str) -> bool {
-    !text.is_empty() && text.chars().all(|c| visible(c).count() == 1)
-}
-
-/// A character as it is, or escaped where it does not show.
-fn visible(c: char) -> impl Iterator<Item = char> {
-    let plain = matches!(c, '\'' | '"' | '\\').then_some(c);
-    let escaped = plain.is_none().then(|| c.escape_debug());
-    plain.into_iter().chain(escaped.into_iter().flatten())
+/// Escapes what does not show: a terminal would obey it.
+fn shown(text: &str) -> String {
+    let show = |c: char| match c {
+        '\'' | '"' | '\\' => c.to_string(),
+        _ => c.escape_debug().to_string(),
+    };
+    text.chars().map(show).collect()
 }

@@ -7,7 +7,7 @@ use nix::sys::stat::Mode;
 use tempfile::TempDir;
 
 use super::testing::{header, history, live, ms, names, settings};
-use super::{Flaw, Line, Names, Reader, Recorder, RecorderError, Start, Why};
+use super::{Flaw, Header, Line, Names, Reader, Recorder, RecorderError, Start, Why};
 use crate::core::{Event, Node};
 
 const PLENTY: u64 = 1 << 20;
@@ -212,11 +212,6 @@ fn a_bad_line_is_named() {
             "\"why\":\"\\u001b[2J\"",
             "unknown variant `\\u{1b}[2J`, expected one of `start`",
         ),
-        (
-            "\"primary\"",
-            "\"pri\\u001bmary\"",
-            "line 1: name \"pri\\u{1b}mary\" in nodes: expected printable",
-        ),
         ("\"primary\",", "", "line 1: names of 1 nodes: expected 2"),
         (
             "\"me\":1",
@@ -237,7 +232,7 @@ fn a_bad_line_is_named() {
         (
             "\"Begin\"",
             "\"Began\"",
-            "line 2: column 33: unknown variant `Began`, expected one of `Begin`",
+            "line 2: column 32: unknown variant `Began`, expected one of `Begin`",
         ),
         (
             "\"at\":5000000000,\"event\"",
@@ -269,8 +264,21 @@ fn a_bad_line_is_named() {
 }
 
 #[test]
+fn names_are_shown_and_not_obeyed() {
+    let header = Header {
+        names: names(&["a\u{1b}[2J\\'"]),
+        ..header()
+    };
+    let text = super::format::start(Why::Start, &header, ms(0), &Node::new(settings(1), ms(0)));
+    let lines = read(text.as_bytes()).expect("reads");
+    assert!(
+        matches!(&lines[..], [Line::Start(start)] if start.names.groups == ["a\\u{1b}[2J\\'"]),
+        "{lines:?}"
+    );
+}
+
+#[test]
 fn names_for_numbers_that_nobody_named() {
-    let Names { .. } = Names::default();
     assert_eq!(Names::default().group(3), "group number 3");
     assert_eq!(names(&[]).node(1), "secondary");
 }

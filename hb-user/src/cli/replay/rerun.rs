@@ -72,11 +72,11 @@ impl Rerun {
             (Line::Event { .. } | Line::Lost(_), None) => {
                 Err("expected a header, with which a recording begins".to_owned())
             }
-            (Line::Lost(lost), Some(life)) => {
-                life.is_complete = false;
+            (Line::Lost(lost), Some(running)) => {
+                running.is_complete = false;
                 Ok(Step::Lost(lost))
             }
-            (Line::Event { at, event, names }, Some(life)) => life.handle(at, event, names),
+            (Line::Event { at, event, names }, Some(running)) => running.handle(at, event, names),
         }
     }
 

@@ -21,7 +21,10 @@ pub(super) fn event(event: &Event, names: &Names) -> String {
         Event::Fenced { node, done: false } => format!("{} could not be fenced", names.node(*node)),
         Event::Command(command) => format!("command: {}", self::command(*command, names)),
         Event::Tick => "tick".to_owned(),
-        Event::Reconfigure(_) => "configuration changed".to_owned(),
+        Event::Reconfigure(new) => {
+            let (nodes, groups) = (new.settings.nodes, new.settings.groups.len());
+            format!("configuration changed: {nodes} nodes, {groups} groups")
+        }
         Event::Leave => "asked to leave".to_owned(),
     }
 }
