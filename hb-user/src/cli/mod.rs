@@ -100,7 +100,8 @@ pub(crate) fn causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(this) = cause {
-        text += &format!(": {this}");
+        text.push_str(": ");
+        text.push_str(&this.to_string());
         cause = this.source();
     }
     text

@@ -130,7 +130,7 @@ impl Daemon {
             program,
             _lock: lock,
         };
-        daemon.feed(Event::Begin);
+        daemon.feed(&Event::Begin);
         Ok(daemon)
     }
 }

@@ -137,13 +137,11 @@ impl Node {
             return Err(Waiting::Delay(node));
         }
         match self.settings.quorum {
-            Quorum::None => {}
             Quorum::Pings if is_dead && !self.reaches_as_many(peer) => return Err(Waiting::Pings(node)),
-            Quorum::Pings => {}
             Quorum::Majority if self.votes_against(node, index) < self.settings.majority() => {
                 return Err(Waiting::Majority(node));
             }
-            Quorum::Majority => {}
+            Quorum::None | Quorum::Pings | Quorum::Majority => {}
         }
         if !is_dead || peer.fencing == Fencing::Done {
             return Ok(());
