@@ -260,7 +260,7 @@ fn people_read_it_too() -> Result<()> {
                 .network
                 .server(server)
                 .log()
-                .contains("differs between this node and its peer")
+                .contains("differ between this node and its peer")
         );
     }
     Ok(())

@@ -174,10 +174,12 @@ impl Node {
             Event::Leave => self.status = Status::Leaving,
         }
         self.settle();
-        for index in 0..self.groups.len() {
-            work.extend(self.decide(index));
+        if !self.left {
+            for index in 0..self.groups.len() {
+                work.extend(self.decide(index));
+            }
+            work.extend(self.fences());
         }
-        work.extend(self.fences());
         // The peers learn first: what they do with it takes longer than our beat.
         let mut actions = Vec::with_capacity(work.len() + 2);
         let advert = self.advert();
@@ -189,7 +191,7 @@ impl Node {
             actions.push(Action::Advertise(self.advertised));
         }
         actions.extend(work);
-        if self.status == Status::Leaving && !self.left && (self.in_maintenance() || !self.is_working_or_owning()) {
+        if self.status == Status::Leaving && !self.left && self.may_go() {
             self.left = true;
             actions.push(Action::Left);
         }
@@ -349,9 +351,9 @@ impl Node {
 
     /// A node that said farewell has left; any other that falls silent is dead.
     fn bury(&mut self, node: usize) {
-        let (groups, now) = (self.groups.len(), self.now);
+        let now = self.now;
         let Some(peer) = self.peer_mut(node) else { return };
-        peer.contact = if peer.has_said_farewell(groups) {
+        peer.contact = if peer.has_said_farewell() {
             Contact::Left
         } else {
             Contact::Dead
@@ -462,9 +464,20 @@ impl Node {
         self.lease && self.doubt.is_none() && !self.in_maintenance()
     }
 
-    fn is_working_or_owning(&self) -> bool {
-        let mut states = self.groups.iter().map(|group| group.state);
-        states.any(|state| state.is_owned() || state == GroupState::Releasing)
+    /// Whether a node that leaves has nothing left to do: no scripts at work, and nothing that it owns unless that must not be
+    /// touched.
+    fn may_go(&self) -> bool {
+        let may_keep = self.in_maintenance();
+        self.groups.iter().all(|group| match group.state {
+            GroupState::Acquiring | GroupState::Releasing => false,
+            GroupState::Running | GroupState::Claimed => may_keep,
+            GroupState::Released
+            | GroupState::Wanting
+            | GroupState::Asking
+            | GroupState::Stuck
+            | GroupState::Failed
+            | GroupState::Declined => true,
+        })
     }
 
     fn next_work(&mut self) -> u32 {

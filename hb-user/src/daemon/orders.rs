@@ -128,7 +128,7 @@ impl Daemon {
         }
         let now = clock::now();
         if !request.wait {
-            self.feed(Event::Command(command));
+            self.feed(&Event::Command(command));
             let message = self.words().begun(command, &groups);
             return Some((Reply::Done { message }, reply));
         }
@@ -139,7 +139,7 @@ impl Daemon {
             deadline: now.saturating_add(nanos(request.limit())),
             reply,
         });
-        self.feed(Event::Command(command));
+        self.feed(&Event::Command(command));
         None
     }
 
@@ -168,7 +168,7 @@ impl Daemon {
         if is_withdrawn {
             tracing::info!("no longer asking for what was to be taken over: it was not got in time");
             // This settles the others again, without those that are answered.
-            self.feed(Event::Command(Command::Withdraw));
+            self.feed(&Event::Command(Command::Withdraw));
         }
     }
 

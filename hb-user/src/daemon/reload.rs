@@ -141,6 +141,9 @@ impl Daemon {
                 .iter()
                 .any(|link| link.interface == attached.interface)
         });
+        if let Some(recorder) = &mut self.recorder {
+            recorder.rename(start::names(&self.cluster));
+        }
         let event = Event::Reconfigure(Box::new(reconfiguration));
         let now = clock::now();
         let actions = self.decide(&event, now);
@@ -193,14 +196,8 @@ impl Daemon {
                 .slots
                 .iter()
                 .find(|((node, address), _)| Some(*node) == from && *address == link.peer);
-            let slot = match kept {
-                Some((_, slot)) => *slot,
-                None => {
-                    let next = self.next_slot;
-                    self.next_slot += 1;
-                    next
-                }
-            };
+            let slot = kept.map_or(self.next_slot, |(_, slot)| *slot);
+            self.next_slot += u32::from(kept.is_none());
             if slot >= SLOTS {
                 return Err(ReloadError::Slots);
             }

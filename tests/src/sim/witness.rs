@@ -75,7 +75,7 @@ struct Fact {
     is_orphan: bool,
     /// Scripts have ended, and the core does not know yet.
     is_unheard_of: bool,
-    /// When it last ran, once it does not.
+    /// When it last ran, as far as its daemon knows, once it does not.
     last_ran: Nanos,
     /// What has happened to it here, ever.
     has_failed: bool,
@@ -104,6 +104,8 @@ pub(super) struct Witness {
     /// Who was found dead by whom, in this life.
     died: Pairs<bool>,
     was_told_to_leave: [bool; NODES],
+    /// Who said farewell in maintenance.
+    leaves_things: [bool; NODES],
     was_told: [Told; NODES],
     in_maintenance: [bool; NODES],
     last_maintenance: Nanos,
@@ -146,6 +148,7 @@ impl Witness {
             shared: Default::default(),
             died: Default::default(),
             was_told_to_leave: [false; NODES],
+            leaves_things: [false; NODES],
             was_told: Default::default(),
             in_maintenance: [false; NODES],
             last_maintenance: Nanos(0),
@@ -203,7 +206,6 @@ impl Witness {
     fn forget(&mut self, host: usize) {
         self.heard[host] = Default::default();
         self.died[host] = Default::default();
-        self.was_told_to_leave[host] = self.was_told_to_leave[host];
         self.in_maintenance[host] = false;
         self.hushed[host] = Nanos(0);
         self.lapsed[host] = Nanos(0);
@@ -234,10 +236,7 @@ impl Witness {
         let index = host.index;
         self.trace.say(|| format!("{} has gone", name(index)));
         self.note_maintenance(now);
-        let in_maintenance = host
-            .life
-            .as_ref()
-            .is_some_and(|life| life.control.node.in_maintenance());
+        let in_maintenance = std::mem::take(&mut self.leaves_things[index]);
         self.forget(index);
         self.last_upheaval = now;
         for id in 0..GROUPS {
@@ -250,8 +249,10 @@ impl Witness {
         }
     }
 
-    pub(super) fn leaves(&mut self, now: Nanos) {
+    pub(super) fn leaves(&mut self, now: Nanos, host: &Host) {
         self.count("farewells");
+        let node = host.life.as_ref().map(|life| &life.control.node);
+        self.leaves_things[host.index] = node.is_some_and(hb_user::core::Node::in_maintenance);
         self.note_maintenance(now);
     }
 
@@ -370,8 +371,21 @@ impl Witness {
     }
 
     /// The core hears of it that scripts have ended.
-    pub(super) fn is_heard_of(&mut self, host: usize, id: usize) {
-        self.facts[host][id].is_unheard_of = false;
+    pub(super) fn is_heard_of(&mut self, now: Nanos, host: usize, id: usize) {
+        let fact = &mut self.facts[host][id];
+        fact.is_unheard_of = false;
+        if !fact.runs {
+            fact.last_ran = now;
+        }
+    }
+
+    pub(super) fn has_orphans(&self, host: usize) -> bool {
+        self.facts[host].iter().any(|fact| fact.is_orphan)
+    }
+
+    /// Nodes that are off have a new configuration from now on; the others read it soon.
+    pub(super) fn has_new_files(&mut self, now: Nanos) {
+        self.last_reload = Some(now);
     }
 
     /// Scripts have ended.

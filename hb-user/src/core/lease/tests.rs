@@ -37,6 +37,7 @@ fn whoever_counted_us_as_gone_supports_us_again_a_deadtime_later() {
     lease.hear(1, Some(ms(1000)), false, false, ms(1300));
     assert_eq!(lease.until(ms(1300)), Nanos(0));
     lease.hear(1, Some(ms(1320)), true, false, ms(1330));
+    lease.hear(1, Some(ms(1600)), true, false, ms(1610));
     assert_eq!(lease.until(ms(1829)), Nanos(0));
     lease.hear(1, Some(ms(1800)), true, false, ms(1810));
     assert_eq!(lease.until(ms(1830)), ms(2200));

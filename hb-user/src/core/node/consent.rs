@@ -137,13 +137,11 @@ impl Node {
             return Err(Waiting::Delay(node));
         }
         match self.settings.quorum {
-            Quorum::None => {}
             Quorum::Pings if is_dead && !self.reaches_as_many(peer) => return Err(Waiting::Pings(node)),
-            Quorum::Pings => {}
             Quorum::Majority if self.votes_against(node, index) < self.settings.majority() => {
                 return Err(Waiting::Majority(node));
             }
-            Quorum::Majority => {}
+            Quorum::None | Quorum::Pings | Quorum::Majority => {}
         }
         if !is_dead || peer.fencing == Fencing::Done {
             return Ok(());
@@ -157,6 +155,8 @@ impl Node {
         }
         match self.settings.stuck {
             StuckPolicy::Hold if peer.group(index) == GroupState::Stuck => Err(Waiting::Stuck(node)),
+            // What is stuck there may be this one.
+            StuckPolicy::Hold if !peer.is_readable() && peer.has_any_stuck() => Err(Waiting::Stuck(node)),
             StuckPolicy::Hold | StuckPolicy::Reboot => Ok(()),
         }
     }
@@ -196,7 +196,7 @@ impl Node {
         let peer = &self.peers[node];
         let was_met = peer.sight.heard_us > hb_ebpf::Nanos(0);
         let (had, is_majority) = (peer.group(index), self.settings.quorum == Quorum::Majority);
-        let may_have = !is_majority || !was_met || had.is_held() || had.is_wanted();
+        let may_have = !is_majority || !was_met || !peer.is_readable() || had.is_held() || had.is_wanted();
         self.settings.fenced.get(node).copied().unwrap_or(false) && may_have
     }
 

@@ -28,10 +28,10 @@ impl Node {
             // Before we know our peers, and while scripts stop, nothing is decided. What could not be stopped waits for
             // a person.
             (Status::Init, _) | (_, GroupState::Releasing | GroupState::Stuck) => None,
-            (Status::Up | Status::Leaving, GroupState::Acquiring) if !self.lease => {
+            (Status::Up | Status::Leaving, GroupState::Acquiring) if self.lease => None,
+            (Status::Up | Status::Leaving, GroupState::Acquiring) => {
                 Some(self.release(index, Cause::Lease, After::Idle(Memory::Nothing)))
             }
-            (Status::Up | Status::Leaving, GroupState::Acquiring) => None,
             (Status::Leaving, GroupState::Running | GroupState::Claimed) => {
                 Some(self.release(index, Cause::Leave, After::Idle(Memory::Nothing)))
             }

@@ -100,7 +100,7 @@ fn another_configuration_is_named_in_parts() {
     ensure_only(
         &node,
         "configuration differs",
-        "secondary has other haresources, timers and rules",
+        "between this node and secondary, the groups of haresources and the timers and policies of ha.cf and hb.toml differ",
     );
 }
 
