@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 pub use command::{Progress, Refusal};
 pub use consent::Waiting;
 
+use super::mutation::{Mutation, is_mutated};
 use super::peer::Fencing;
 use super::{Action, Advert, Cause, Contact, Event, GroupState, Outcome, PeerView, Settings, Sight, StuckPolicy};
 
@@ -163,8 +164,10 @@ impl Node {
             Event::Begin | Event::Tick => {}
             Event::Peer { node, sight } => self.meet(*node, *sight),
             Event::Silent { node } => self.bury(*node),
+            Event::Lease { held: false } if is_mutated(Mutation::LeaseNeverEnds) => {}
             Event::Lease { held } => self.lease = *held || !self.settings.is_leased(),
             Event::Pings { reached } => self.pings = *reached,
+            Event::Woke if is_mutated(Mutation::NeverDoubts) => {}
             Event::Woke => self.doubt = Some(now.saturating_add(self.settings.deadtime)),
             Event::Finished { work: number, outcome } => work.extend(self.finish(*number, *outcome)),
             Event::Sick { group } => work.extend(self.nurse(*group)),
