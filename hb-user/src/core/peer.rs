@@ -232,3 +232,6 @@ impl PeerView {
         self.stays() && self.group(index) != GroupState::Failed
     }
 }
+
+#[cfg(test)]
+mod tests;

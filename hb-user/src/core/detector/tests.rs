@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::core::testing::{beat, echoing, ms};
 use hb_ebpf::Sequence;
-use hb_ebpf::beat::Groups;
+use hb_ebpf::beat::{Groups, Status};
 
 const TIMING: Timing = Timing {
     deadtime: ms(500),
