@@ -407,3 +407,6 @@ impl Advert {
         (self.present & !bit) | (self.up & bit)
     }
 }
+
+#[cfg(test)]
+mod tests;
