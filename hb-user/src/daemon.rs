@@ -32,6 +32,7 @@ use crate::core::{Action, Cause, Contact, Differs, Echoed, Event, GroupState, No
 use crate::datapath::{Attached, Counters, LivenessMap, Program};
 use crate::pings::{Prober, Reach};
 use crate::pulse::{News, Peer, Pulse, Sockets};
+use crate::recorder::Recorder;
 use crate::resources::group::GroupResult;
 use crate::resources::monitor::Health;
 use orders::Orders;
@@ -92,6 +93,7 @@ struct Daemon {
     problems: Vec<Option<String>>,
     /// The silence of each node that died last.
     silences: Vec<Option<crate::core::Silence>>,
+    recorder: Option<Recorder>,
     /// What failed outside of the groups, by what it is about.
     troubles: BTreeMap<String, String>,
     /// The program and its tables; they go with this, after everything that uses them.
@@ -131,7 +133,7 @@ impl Daemon {
                 }
                 () = any(&mut terminate, &mut interrupt) => {
                     tracing::info!("leaving");
-                    self.feed(Event::Leave);
+                    self.feed(&Event::Leave);
                 }
                 _ = hangup.recv() => match self.reload() {
                     Ok(_) => {}
@@ -162,7 +164,7 @@ impl Daemon {
     fn look_around(&mut self) {
         let now = clock::now();
         if self.node.deadline().is_some_and(|deadline| deadline <= now) {
-            self.feed(Event::Tick);
+            self.feed(&Event::Tick);
         }
         self.settle_orders();
         let (works, alone) = (&self.works, self.is_alone());
@@ -206,7 +208,7 @@ impl Daemon {
                 News::Dead { node, silence } => {
                     let Some(node) = self.index(node) else { continue };
                     let name = &self.cluster.nodes[node];
-                    if self.node.peer(node).has_said_farewell(self.cluster.groups.len()) {
+                    if self.node.peer(node).has_said_farewell() {
                         tracing::info!(peer = %name, "peer has left");
                     } else {
                         tracing::warn!(
@@ -217,10 +219,10 @@ impl Daemon {
                         );
                     }
                     self.silences[node] = Some(silence);
-                    self.feed(Event::Silent { node });
+                    self.feed(&Event::Silent { node });
                 }
                 News::LateBeat { node, gap } => {
-                    tracing::warn!(peer = self.name(node), gap_us = gap.as_micros(), "late beat")
+                    tracing::warn!(peer = self.name(node), gap_us = gap.as_micros(), "late beat");
                 }
                 News::Graced { node, late } => tracing::warn!(
                     peer = self.name(node),
@@ -233,7 +235,7 @@ impl Daemon {
                     } else {
                         tracing::warn!("too few others hear us: this node gives up what it owns");
                     }
-                    self.feed(Event::Lease { held });
+                    self.feed(&Event::Lease { held });
                 }
                 News::Pings { reached } => {
                     let of = self.cluster.pings.targets.len();
@@ -242,7 +244,7 @@ impl Daemon {
                     } else {
                         tracing::info!(reached, of, "all ping nodes answer");
                     }
-                    self.feed(Event::Pings { reached });
+                    self.feed(&Event::Pings { reached });
                 }
                 News::Watchdog { error } => {
                     tracing::error!(%error, "the watchdog device cannot be fed");
@@ -256,7 +258,7 @@ impl Daemon {
                         late_us = late.as_micros(),
                         "this node was frozen; it listens before it does anything"
                     );
-                    self.feed(Event::Woke);
+                    self.feed(&Event::Woke);
                 }
                 News::Sending { error: Some(error) } => tracing::warn!(%error, "the kernel refuses to send beats"),
                 News::Sending { error: None } => tracing::info!("beats are sent again"),
@@ -280,13 +282,15 @@ impl Daemon {
             let incarnation = format_args!("{:012x}", heard.incarnation.0);
             tracing::info!(peer = %name, status = ?sight.status, incarnation, "peer is up");
         }
-        if before.contact == Contact::Up && before.sight.hears_us != sight.hears_us {
-            tracing::warn!(peer = %name, hears_us = sight.hears_us, "whether our beats reach the peer");
+        match (before.contact, before.sight.hears_us, sight.hears_us) {
+            (Contact::Up, true, false) => tracing::warn!(peer = %name, "our beats do not reach the peer"),
+            (Contact::Up, false, true) => tracing::info!(peer = %name, "our beats reach the peer again"),
+            (Contact::Up | Contact::Unknown | Contact::Left | Contact::Dead, _, _) => {}
         }
         if differs.is_any() && before.sight.differs != differs {
-            tracing::warn!(peer = %name, ?differs, "the configuration differs between this node and its peer");
+            tracing::warn!(peer = %name, %differs, "configurations differ between this node and its peer");
         }
-        self.feed(Event::Peer { node, sight });
+        self.feed(&Event::Peer { node, sight });
         self.pulse.take_in(id, heard.sequence);
     }
 
@@ -306,13 +310,16 @@ impl Daemon {
             .any(|peer| self.node.peer(peer.index).contact == Contact::Up)
     }
 
-    fn feed(&mut self, event: Event) {
+    fn feed(&mut self, event: &Event) {
         let now = clock::now();
-        let actions = self.decide(&event, now);
+        let actions = self.decide(event, now);
         self.perform(actions, now);
     }
 
     fn decide(&mut self, event: &Event, now: Nanos) -> Vec<Action> {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.record(now, event, &self.node);
+        }
         self.node.handle(event, now)
     }
 
@@ -397,7 +404,7 @@ impl Daemon {
                 record.finish(&report);
             }
         }
-        self.feed(Event::Finished { work, outcome });
+        self.feed(&Event::Finished { work, outcome });
     }
 
     fn conclude(&mut self, ended: Ended) {
@@ -418,7 +425,7 @@ impl Daemon {
                     }
                 };
                 if let Some(node) = self.cluster.nodes.iter().position(|node| *node == name) {
-                    self.feed(Event::Fenced { node, done });
+                    self.feed(&Event::Fenced { node, done });
                 }
             }
             Ended::Rebooted { group, result } => match result {
@@ -440,7 +447,7 @@ impl Daemon {
                 let is_sick = self.outside.count(&name, is_healthy, clock::now());
                 let group = self.cluster.groups.iter().position(|group| group.name() == name);
                 if let Some(group) = group.filter(|_| is_sick) {
-                    self.feed(Event::Sick { group });
+                    self.feed(&Event::Sick { group });
                 }
             }
         }

@@ -14,5 +14,6 @@ pub mod pings;
 pub mod process;
 pub mod pulse;
 pub mod reboot;
+pub mod recorder;
 pub mod resources;
 pub mod secret;

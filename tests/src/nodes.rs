@@ -131,7 +131,11 @@ impl Nodes {
         let hb = hb_binary()?;
         let place = Place::take();
         let lan = Lan::create(nodes)?;
+        let hosts = (0..nodes).map(|node| format!("{} {}\n", address(node), name(node)));
+        let hosts = format!("127.0.0.1 localhost\n{}", hosts.collect::<String>());
         for (node, host) in lan.nodes.iter().enumerate() {
+            // Of three nodes and more each address needs a name, and there is nobody here who knows any.
+            host.write_file("/etc/hosts", 0o644, &hosts)?;
             files(node).install(host)?;
             stamp::install(host)?;
             host.install_file(&hb, HB, 0o755)?;

@@ -40,6 +40,7 @@ pub struct Files {
     ha_cf: String,
     authkeys: String,
     haresources: String,
+    hb_toml: Option<String>,
     floatip: String,
 }
 
@@ -49,6 +50,7 @@ impl Default for Files {
             ha_cf: HA_CF.to_owned(),
             authkeys: AUTHKEYS.to_owned(),
             haresources: HARESOURCES.to_owned(),
+            hb_toml: None,
             floatip: floatip(TOKEN),
         }
     }
@@ -96,6 +98,13 @@ impl Files {
         self
     }
 
+    /// An hb.toml.
+    #[must_use]
+    pub fn hb_toml(mut self, contents: &str) -> Self {
+        self.hb_toml = Some(contents.to_owned());
+        self
+    }
+
     /// Another /etc/init.d/floatip.
     #[must_use]
     pub fn floatip(mut self, contents: &str) -> Self {
@@ -108,6 +117,9 @@ impl Files {
         host.write_file("/etc/ha.d/ha.cf", 0o644, &self.ha_cf)?;
         host.write_file("/etc/ha.d/authkeys", 0o600, &self.authkeys)?;
         host.write_file("/etc/ha.d/haresources", 0o644, &self.haresources)?;
+        if let Some(hb_toml) = &self.hb_toml {
+            host.write_file("/etc/ha.d/hb.toml", 0o644, hb_toml)?;
+        }
         host.write_file("/etc/init.d/floatip", 0o744, &self.floatip)
     }
 }

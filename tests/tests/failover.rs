@@ -231,7 +231,7 @@ fn it_returns_as_auto_failback_says() -> Result<()> {
         if owner == Primary {
             cluster.ensure_handed_over(Secondary, Primary)?;
             let takeover = cluster.status(Primary)?.last_takeover.context("no takeover")?;
-            ensure!(takeover.cause == "start", "{takeover:?}");
+            ensure!(takeover.cause == "fail_back", "{takeover:?}");
         } else {
             ensure!(cluster.called(Secondary)? == ["floatip status", "floatip start"]);
         }
@@ -295,9 +295,22 @@ fn a_frozen_owner_gets_it_back() -> Result<()> {
     cluster.wait_until("secondary has it", LONG, || {
         resource::runs_on(&cluster.network.secondary, FLOATIP)
     })?;
-    cluster.wait_for_peer(Secondary, "dead")?;
+    // Clearly longer than the deadtime, so that it knows when it wakes.
+    cluster.wait_for_status(Secondary, "two seconds of silence", |status| {
+        Ok(status.peers[0].state == "dead" && status.number("/peers/0/links/0/last_seen_ms")? > 2000)
+    })?;
     cluster.hb(Primary)?.cont()?;
-    wait_until_reclaimed(&cluster, Primary)
+    // It stops at once what secondary has by now, and then gets it back as auto_failback says.
+    cluster.wait_until("it is stopped and started again", LONG, || {
+        let called = cluster.called(Primary)?;
+        let moves: Vec<_> = called.iter().filter(|call| *call != "floatip status").collect();
+        Ok(moves == ["floatip start", "floatip stop", "floatip start"])
+    })?;
+    cluster.ensure_handed_over(Secondary, Primary)?;
+    cluster.ensure_agreed(Primary)?;
+    let takeover = cluster.status(Primary)?.last_takeover.context("no takeover")?;
+    ensure!(takeover.cause == "fail_back", "{takeover:?}");
+    Ok(())
 }
 
 #[test]

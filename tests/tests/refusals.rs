@@ -183,11 +183,13 @@ fn a_script_that_hangs() -> Result<()> {
 }
 
 #[test]
-fn sighup_ends_nothing() -> Result<()> {
+fn sighup_with_a_bad_file_ends_nothing() -> Result<()> {
     let cluster = Cluster::settled(slow())?;
+    cluster.network.primary.write_file("/etc/ha.d/ha.cf", 0o644, "node\n")?;
     cluster.hb(Primary)?.signal(Signal::SIGHUP)?;
-    cluster.wait_until("it says that it cannot reload", Duration::from_secs(5), || {
-        Ok(cluster.network.primary.log().contains("SIGHUP is not supported yet"))
+    cluster.wait_until("it says what is wrong", Duration::from_secs(5), || {
+        let log = cluster.network.primary.log();
+        Ok(log.contains("nothing has changed") && log.contains("ha.cf:1: node: expected a host's name"))
     })?;
     cluster.ensure_agreed(Primary)
 }

@@ -167,7 +167,7 @@ fn what_can_start_nowhere_ends_quietly() -> Result<()> {
 
 #[test]
 fn what_cannot_be_stopped_is_taken_by_nobody() -> Result<()> {
-    let mut cluster = Cluster::settled(slow())?;
+    let mut cluster = Cluster::settled(slow().hb_toml("[cluster]\nstuck = \"hold\"\n"))?;
     cluster.stop_hb(Primary)?;
     cluster.wait_for_owner(Secondary)?;
     resource::spoil(&cluster.network.secondary, FLOATIP, "stop", Fault::Fails)?;

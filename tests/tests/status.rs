@@ -58,6 +58,12 @@ fn every_field_is_there_and_plausible() -> Result<()> {
             "uptime_ms",
             "interval_us",
             "deadtime_us",
+            "alarms",
+            "maintenance",
+            "maintenance_by",
+            "quorum",
+            "lease_held",
+            "lease_needed",
             "realtime",
             "pulse",
             "datapath",
@@ -71,6 +77,8 @@ fn every_field_is_there_and_plausible() -> Result<()> {
     ensure!(is_hex(status.text("/incarnation")?, 16) && is_hex(status.text("/config_digest")?, 8));
     ensure!(status.number("/interval_us")? == 50_000 && status.number("/deadtime_us")? == 15_000_000);
     ensure!((1000..60_000).contains(&status.number("/uptime_ms")?));
+    ensure!(json["maintenance"] == false && json["maintenance_by"] == serde_json::json!([]));
+    ensure!(status.text("/quorum")? == "none" && json["lease_held"] == true && json["lease_needed"] == 0);
     ensure_keys(json, "/realtime", &["scheduling_refused", "locking_refused"])?;
     ensure_keys(json, "/datapath/0", &["interface", "mode", "reason"])?;
     ensure!(status.text("/datapath/0/interface")? == "eth0" && status.text("/datapath/0/mode")? == "native");
@@ -99,8 +107,19 @@ fn the_peer_is_described_by_what_the_kernel_saw() -> Result<()> {
     ensure_keys(
         json,
         "/peers/0",
-        &["name", "state", "hears_us", "config_matches", "links"],
+        &[
+            "name",
+            "state",
+            "hears_us",
+            "config_matches",
+            "differs",
+            "fencing",
+            "pings",
+            "links",
+        ],
     )?;
+    ensure_keys(json, "/peers/0/differs", &["groups", "nodes", "settings"])?;
+    ensure!(json["peers"][0]["fencing"] == "none" && json["peers"][0]["differs"]["groups"] == false);
     let link = [
         "interface",
         "address",
@@ -147,7 +166,17 @@ fn groups_and_takeovers_are_described() -> Result<()> {
     ensure_keys(
         json,
         "/groups/0",
-        &["name", "preferred", "owner", "state", "since_ms", "problem"],
+        &[
+            "name",
+            "preferred",
+            "owner",
+            "state",
+            "since_ms",
+            "problem",
+            "waiting",
+            "waiting_for",
+            "retry_ms",
+        ],
     )?;
     let group = &json["groups"][0];
     ensure!(group["name"] == "floatip" && group["preferred"] == "primary" && group["owner"] == "secondary");

@@ -4,6 +4,7 @@ pub mod assign_ip;
 pub mod check;
 pub mod keygen;
 pub mod order;
+pub mod replay;
 pub mod run;
 pub mod status;
 
@@ -59,6 +60,8 @@ enum Command {
     Reload(order::ReloadArgs),
     /// Validate the configuration and print what is in effect
     Check(check::Args),
+    /// Run a recording of the daemon's decisions again, and print them with reasons
+    Replay(replay::Args),
     /// Write a fresh authkeys file
     Keygen(keygen::Args),
     /// Assign a floating IP to a droplet and wait until the cloud has done it
@@ -78,6 +81,7 @@ impl Cli {
             Command::Cleanup(args) => order::cleanup(&args),
             Command::Reload(args) => order::reload(&args),
             Command::Check(args) => check::run(&args),
+            Command::Replay(args) => replay::run(&args),
             Command::Keygen(args) => keygen::run(&args),
             Command::AssignIp(args) => assign_ip::run(&args),
         };
@@ -96,7 +100,8 @@ pub(crate) fn causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(this) = cause {
-        text += &format!(": {this}");
+        text.push_str(": ");
+        text.push_str(&this.to_string());
         cause = this.source();
     }
     text

@@ -58,6 +58,7 @@ fn exit(error: &StartError) -> Exit {
         | StartError::Sockets(_)
         | StartError::Pulse(_)
         | StartError::Pings(_)
+        | StartError::Recorder(_)
         | StartError::Watchdog(_)
         | StartError::Control(_)
         | StartError::Io(_)

@@ -102,7 +102,7 @@ fn render_peer(peer: &PeerStatus) -> Vec<String> {
         line += ", CONFIGURATION DIFFERS";
     }
     if peer.fencing != "none" {
-        line += &format!(", fencing {}", peer.fencing);
+        line.extend([", fencing ", &peer.fencing]);
     }
     let mut lines = vec![line];
     lines.extend(peer.links.iter().map(render_link));

@@ -1,6 +1,6 @@
 //! Names and configurations as 32-bit numbers that every node computes alike.
 
-use std::fmt::{self, Display, Write as _};
+use std::fmt::{self, Write as _};
 
 use sha1::{Digest as _, Sha1};
 
@@ -94,58 +94,6 @@ impl Cluster {
         let fencing = if self.stonith.is_empty() { "off" } else { "on" };
         line(&mut text, &format_args!("fencing {fencing}"));
         text
-    }
-}
-
-/// In what two configurations differ, as far as their digests tell.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct DigestDifference {
-    /// The resource groups: haresources.
-    pub groups: bool,
-    /// The nodes or their order: ha.cf.
-    pub nodes: bool,
-    /// Timers, failback, ping nodes, fencing or policies: ha.cf or hb.toml.
-    pub settings: bool,
-}
-
-/// In what the configurations with these digests differ.
-#[must_use]
-pub fn difference(ours: u32, theirs: u32) -> DigestDifference {
-    let differing = ours ^ theirs;
-    let ones = |bits: u32| (1 << bits) - 1;
-    DigestDifference {
-        groups: differing >> (NODES_BITS + SETTINGS_BITS) != 0,
-        nodes: (differing >> SETTINGS_BITS) & ones(NODES_BITS) != 0,
-        settings: differing & ones(SETTINGS_BITS) != 0,
-    }
-}
-
-impl DigestDifference {
-    /// Whether they do not.
-    #[must_use]
-    pub fn is_none(&self) -> bool {
-        *self == Self::default()
-    }
-}
-
-impl Display for DigestDifference {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let parts = [
-            (self.groups, "the groups of haresources"),
-            (self.nodes, "the nodes of ha.cf"),
-            (self.settings, "the timers and policies of ha.cf and hb.toml"),
-        ];
-        let parts: Vec<&str> = parts
-            .iter()
-            .filter(|(differs, _)| *differs)
-            .map(|(_, part)| *part)
-            .collect();
-        match parts[..] {
-            [] => f.write_str("nothing differs"),
-            [one] => write!(f, "{one} differ"),
-            [one, other] => write!(f, "{one} and {other} differ"),
-            [..] => write!(f, "{} differ", parts.join(", ")),
-        }
     }
 }
 

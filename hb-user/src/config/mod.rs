@@ -25,7 +25,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 pub use authkeys::{Key, Keys};
-pub use digest::{DigestDifference, difference, node_id};
+pub use digest::node_id;
 pub use error::ConfigError;
 pub use ha_cf::{Facility, PingTarget, Pings, Stonith, StonithParameters};
 pub use haresources::{Group, MAX_GROUPS, Resource};

@@ -238,7 +238,8 @@ pub enum Outcome {
 }
 
 /// Something to do.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Action {
     /// Tell the peers, now.
     Advertise(Advert),
@@ -282,7 +283,8 @@ pub enum Action {
 }
 
 /// Why a group moves.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Cause {
     /// The nodes have met, and nobody had it.
     Start,
@@ -363,7 +365,7 @@ impl Cause {
 }
 
 /// What our beats say of us.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Advert {
     /// Counts the adverts: a peer that has heard a beat with this one has heard all before.
     pub edition: u32,

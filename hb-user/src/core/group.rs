@@ -1,7 +1,10 @@
 //! What a node does with a resource group: four bits of a beat.
 
+use serde::{Deserialize, Serialize};
+
 /// What a node does with a resource group.
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Hash, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
 #[repr(u8)]
 pub enum GroupState {
     /// It has nothing to do with it.

@@ -3,6 +3,7 @@
 //! Level-triggered: after every event each group is looked at anew, and what should change follows from what is known
 //! of all nodes now, not from the order in which it became known. docs/OWNERSHIP.md tells the rules.
 
+mod check;
 mod command;
 mod consent;
 mod decide;
@@ -10,10 +11,12 @@ mod reconfigure;
 
 use hb_ebpf::Nanos;
 use hb_ebpf::beat::{Groups, Status};
+use serde::{Deserialize, Serialize};
 
 pub use command::{Progress, Refusal};
 pub use consent::Waiting;
 
+use super::mutation::{Mutation, is_mutated};
 use super::peer::Fencing;
 use super::{Action, Advert, Cause, Contact, Event, GroupState, Outcome, PeerView, Settings, Sight, StuckPolicy};
 
@@ -33,7 +36,7 @@ pub struct GroupView {
 }
 
 /// What a node keeps in mind of a group that it does not have.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 enum Memory {
     Nothing,
     /// It was moved away from here, or failed here some time ago.
@@ -43,14 +46,14 @@ enum Memory {
 }
 
 /// What comes after a release.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 enum After {
     Idle(Memory),
     /// It is started again here.
     Restart,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 struct Group {
     state: GroupState,
     since: Nanos,
@@ -108,8 +111,8 @@ impl Group {
     }
 }
 
-/// The state of one node.
-#[derive(Clone, Debug)]
+/// The state of one node. As a recording has it, it is to be checked before use: [`Node::check`].
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Node {
     settings: Settings,
     status: Status,
@@ -168,8 +171,10 @@ impl Node {
             Event::Begin | Event::Tick => {}
             Event::Peer { node, sight } => self.meet(*node, *sight),
             Event::Silent { node } => self.bury(*node),
+            Event::Lease { held: false } if is_mutated(Mutation::LeaseNeverEnds) => {}
             Event::Lease { held } => self.lease = *held || !self.settings.is_leased(),
             Event::Pings { reached } => self.pings = *reached,
+            Event::Woke if is_mutated(Mutation::NeverDoubts) => {}
             Event::Woke => self.doubt = Some(now.saturating_add(self.settings.deadtime)),
             Event::Finished { work: number, outcome } => work.extend(self.finish(*number, *outcome)),
             Event::Sick { group } => work.extend(self.nurse(*group)),
@@ -179,10 +184,12 @@ impl Node {
             Event::Leave => self.status = Status::Leaving,
         }
         self.settle();
-        for index in 0..self.groups.len() {
-            work.extend(self.decide(index));
+        if !self.left {
+            for index in 0..self.groups.len() {
+                work.extend(self.decide(index));
+            }
+            work.extend(self.fences());
         }
-        work.extend(self.fences());
         // The peers learn first: what they do with it takes longer than our beat.
         let mut actions = Vec::with_capacity(work.len() + 2);
         let advert = self.advert();
@@ -194,7 +201,7 @@ impl Node {
             actions.push(Action::Advertise(self.advertised));
         }
         actions.extend(work);
-        if self.status == Status::Leaving && !self.left && (self.in_maintenance() || !self.is_working_or_owning()) {
+        if self.status == Status::Leaving && !self.left && self.may_go() {
             self.left = true;
             actions.push(Action::Left);
         }
@@ -354,9 +361,9 @@ impl Node {
 
     /// A node that said farewell has left; any other that falls silent is dead.
     fn bury(&mut self, node: usize) {
-        let (groups, now) = (self.groups.len(), self.now);
+        let now = self.now;
         let Some(peer) = self.peer_mut(node) else { return };
-        peer.contact = if peer.has_said_farewell(groups) {
+        peer.contact = if peer.has_said_farewell() {
             Contact::Left
         } else {
             Contact::Dead
@@ -468,9 +475,20 @@ impl Node {
         self.lease && self.doubt.is_none() && !self.in_maintenance()
     }
 
-    fn is_working_or_owning(&self) -> bool {
-        let mut states = self.groups.iter().map(|group| group.state);
-        states.any(|state| state.is_owned() || state == GroupState::Releasing)
+    /// Whether a node that leaves has nothing left to do: no scripts at work, and nothing that it owns unless that must not be
+    /// touched.
+    fn may_go(&self) -> bool {
+        let may_keep = self.in_maintenance();
+        self.groups.iter().all(|group| match group.state {
+            GroupState::Acquiring | GroupState::Releasing => false,
+            GroupState::Running | GroupState::Claimed => may_keep,
+            GroupState::Released
+            | GroupState::Wanting
+            | GroupState::Asking
+            | GroupState::Stuck
+            | GroupState::Failed
+            | GroupState::Declined => true,
+        })
     }
 
     fn next_work(&mut self) -> u32 {

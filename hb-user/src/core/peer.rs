@@ -1,13 +1,16 @@
 //! A peer, as a node sees it.
 
-use hb_ebpf::beat::{Groups, Status};
+use std::fmt::{self, Display};
+
+use hb_ebpf::beat::{Groups, MAX_GROUPS, Status};
 use hb_ebpf::{Heard, Nanos};
 use serde::{Deserialize, Serialize};
 
 use super::GroupState;
 
 /// How we stand with a peer.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Contact {
     /// Not met since we started.
     #[default]
@@ -59,7 +62,7 @@ impl Differs {
         }
     }
 
-    /// Whether there is any.
+    /// Whether there is any difference.
     #[must_use]
     pub fn is_any(self) -> bool {
         self.groups || self.nodes || self.settings
@@ -69,6 +72,27 @@ impl Differs {
     #[must_use]
     pub fn keeps_our_time(self) -> bool {
         !self.settings && !self.nodes
+    }
+}
+
+impl Display for Differs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts = [
+            (self.groups, "the groups of haresources"),
+            (self.nodes, "the nodes of ha.cf"),
+            (self.settings, "the timers and policies of ha.cf and hb.toml"),
+        ];
+        let parts: Vec<&str> = parts
+            .iter()
+            .filter(|(differs, _)| *differs)
+            .map(|(_, part)| *part)
+            .collect();
+        match parts[..] {
+            [] => f.write_str("nothing differs"),
+            [one] => write!(f, "{one} differ"),
+            [one, other] => write!(f, "{one} and {other} differ"),
+            [..] => write!(f, "{} differ", parts.join(", ")),
+        }
     }
 }
 
@@ -141,7 +165,7 @@ impl Default for Sight {
 }
 
 /// A peer, as of its newest beat.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct PeerView {
     /// How we stand with it.
     pub contact: Contact,
@@ -154,7 +178,8 @@ pub struct PeerView {
 }
 
 /// How far the fencing of a silent node is.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Fencing {
     /// Not asked for.
     #[default]
@@ -190,9 +215,15 @@ impl PeerView {
     /// Whether it has said farewell, so that it has left when it falls silent now, and is not dead. In maintenance a node
     /// leaves without touching what it holds.
     #[must_use]
-    pub fn has_said_farewell(&self, groups: usize) -> bool {
-        let empty = (0..groups).all(|index| !self.group(index).is_held());
+    pub fn has_said_farewell(&self) -> bool {
+        // All, since its configuration may name more groups than ours.
+        let empty = (0..MAX_GROUPS).all(|index| !self.group(index).is_held());
         self.contact == Contact::Up && self.sight.status == Status::Leaving && (empty || self.sight.maintenance)
+    }
+
+    /// Whether it could not stop some group, whichever.
+    pub(super) fn has_any_stuck(&self) -> bool {
+        (0..MAX_GROUPS).any(|index| self.group(index) == GroupState::Stuck)
     }
 
     pub(super) fn is_up(&self) -> bool {

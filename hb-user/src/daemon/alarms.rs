@@ -107,17 +107,10 @@ impl Words<'_> {
     fn differs(&self, node: usize) -> Option<String> {
         let peer = self.node.peer(node);
         let differs = peer.sight.differs;
-        let parts = [
-            (differs.groups, "haresources"),
-            (differs.nodes, "nodes"),
-            (differs.settings, "timers and rules"),
-        ];
-        let parts: Vec<_> = parts.iter().filter(|part| part.0).map(|part| part.1).collect();
-        (peer.contact == Contact::Up && !parts.is_empty()).then(|| {
+        (peer.contact == Contact::Up && differs.is_any()).then(|| {
             format!(
-                "configuration differs: {} has other {}",
-                self.name(node),
-                parts.join(", ")
+                "configuration differs: between this node and {}, {differs}",
+                self.name(node)
             )
         })
     }

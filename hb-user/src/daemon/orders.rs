@@ -7,7 +7,7 @@ use hb_ebpf::Nanos;
 use tokio::sync::oneshot;
 
 use super::Daemon;
-use super::words::Words;
+use super::words::{self, Words};
 use crate::clock;
 use crate::control::{Order, OrderRequest, Reply};
 use crate::core::{Command, Event, Progress};
@@ -57,9 +57,11 @@ impl Orders {
     /// When somebody who waits has hung up; never, while nobody waits.
     pub(super) async fn hung_up(&mut self) {
         std::future::poll_fn(|context| {
-            // All are asked, so that each wakes us.
-            let closed = |order: &mut Pending| order.reply.poll_closed(context).is_ready();
-            let is_any = self.pending.iter_mut().map(closed).fold(false, |any, one| any || one);
+            // All are asked, so that each wakes us; the first that is gone is enough.
+            let is_any = self
+                .pending
+                .iter_mut()
+                .any(|order| order.reply.poll_closed(context).is_ready());
             if is_any { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
@@ -117,7 +119,7 @@ impl Daemon {
             }
         };
         if let (Command::Standby(_) | Command::Takeover(_), true) = (command, groups.is_empty()) {
-            let message = self.words().nothing_to_do(command);
+            let message = words::nothing_to_do(command);
             return Some((Reply::Done { message }, reply));
         }
         tracing::info!(?command, groups = %self.words().list(&groups), "an operator orders");
@@ -126,7 +128,7 @@ impl Daemon {
         }
         let now = clock::now();
         if !request.wait {
-            self.feed(Event::Command(command));
+            self.feed(&Event::Command(command));
             let message = self.words().begun(command, &groups);
             return Some((Reply::Done { message }, reply));
         }
@@ -137,7 +139,7 @@ impl Daemon {
             deadline: now.saturating_add(nanos(request.limit())),
             reply,
         });
-        self.feed(Event::Command(command));
+        self.feed(&Event::Command(command));
         None
     }
 
@@ -166,7 +168,7 @@ impl Daemon {
         if is_withdrawn {
             tracing::info!("no longer asking for what was to be taken over: it was not got in time");
             // This settles the others again, without those that are answered.
-            self.feed(Event::Command(Command::Withdraw));
+            self.feed(&Event::Command(Command::Withdraw));
         }
     }
 

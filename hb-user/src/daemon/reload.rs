@@ -141,6 +141,9 @@ impl Daemon {
                 .iter()
                 .any(|link| link.interface == attached.interface)
         });
+        if let Some(recorder) = &mut self.recorder {
+            recorder.rename(start::names(&self.cluster));
+        }
         let event = Event::Reconfigure(Box::new(reconfiguration));
         let now = clock::now();
         let actions = self.decide(&event, now);
@@ -193,14 +196,8 @@ impl Daemon {
                 .slots
                 .iter()
                 .find(|((node, address), _)| Some(*node) == from && *address == link.peer);
-            let slot = match kept {
-                Some((_, slot)) => *slot,
-                None => {
-                    let next = self.next_slot;
-                    self.next_slot += 1;
-                    next
-                }
-            };
+            let slot = kept.map_or(self.next_slot, |(_, slot)| *slot);
+            self.next_slot += u32::from(kept.is_none());
             if slot >= SLOTS {
                 return Err(ReloadError::Slots);
             }
@@ -241,6 +238,8 @@ fn carried<T: Clone>(old: &[Option<T>], from: &[Option<usize>]) -> Vec<Option<T>
 
 /// In words, what differs.
 fn differences(old: &Cluster, new: &Cluster) -> String {
+    // Without any their timer, which follows deadtime, is nothing to tell of.
+    let pings = !(old.pings.targets.is_empty() && new.pings.targets.is_empty());
     let all = [
         ("nodes", old.nodes != new.nodes),
         ("links", old.links != new.links),
@@ -248,7 +247,7 @@ fn differences(old: &Cluster, new: &Cluster) -> String {
         ("auto_failback", old.auto_failback != new.auto_failback),
         ("keys", old.keys != new.keys),
         ("groups", old.groups != new.groups),
-        ("ping nodes", old.pings != new.pings),
+        ("ping nodes", old.pings != new.pings && pings),
         ("stonith", old.stonith != new.stonith || old.fencing != new.fencing),
         ("scripts", old.scripts != new.scripts),
         ("policy", old.policy != new.policy),

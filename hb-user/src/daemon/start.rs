@@ -20,6 +20,7 @@ use crate::datapath::{DatapathError, Mode, Program};
 use crate::incarnation::{self, IncarnationError};
 use crate::pings::{PingError, Prober};
 use crate::pulse::{self, Means, Pulse, PulseError, Realtime, SocketError, Sockets, Watchdog, WatchdogError};
+use crate::recorder::{Header, Names, Recorder, RecorderError};
 
 /// The least time after which a watchdog bites. Devices count in seconds, and a busy host is not a dead one.
 const WATCHDOG: Duration = Duration::from_secs(10);
@@ -42,6 +43,8 @@ pub enum StartError {
     Pulse(#[from] PulseError),
     #[error(transparent)]
     Pings(#[from] PingError),
+    #[error(transparent)]
+    Recorder(#[from] RecorderError),
     #[error(transparent)]
     Watchdog(#[from] WatchdogError),
     #[error(transparent)]
@@ -120,14 +123,34 @@ impl Daemon {
             last_takeover: None,
             problems: vec![None; cluster.groups.len()],
             silences: vec![None; cluster.nodes.len()],
+            recorder: recorder(&cluster)?,
             troubles: BTreeMap::new(),
             node,
             cluster,
             program,
             _lock: lock,
         };
-        daemon.feed(Event::Begin);
+        daemon.feed(&Event::Begin);
         Ok(daemon)
+    }
+}
+
+fn recorder(cluster: &Cluster) -> Result<Option<Recorder>, StartError> {
+    let Some(settings) = &cluster.recorder else {
+        return Ok(None);
+    };
+    let header = Header {
+        started_unix: clock::unix_seconds(),
+        names: names(cluster),
+    };
+    Ok(Some(Recorder::start(&settings.file, settings.max_bytes, header)?))
+}
+
+/// What the core's numbers stand for.
+pub(super) fn names(cluster: &Cluster) -> Names {
+    Names {
+        nodes: cluster.nodes.clone(),
+        groups: cluster.groups.iter().map(crate::config::Group::name).collect(),
     }
 }
 

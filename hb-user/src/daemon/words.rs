@@ -53,14 +53,6 @@ impl Words<'_> {
         }
     }
 
-    pub(super) fn nothing_to_do(&self, command: Command) -> String {
-        match command {
-            Command::Standby(_) => "nothing to do: none of these groups runs here".into(),
-            Command::Takeover(_) => "nothing to do: all of these groups run here".into(),
-            Command::Withdraw | Command::Maintenance(_) | Command::Cleanup(_) => "nothing to do".into(),
-        }
-    }
-
     /// It was begun, and nobody waits for it.
     pub(super) fn begun(&self, command: Command, groups: &[usize]) -> String {
         match command {
@@ -203,6 +195,15 @@ impl Words<'_> {
 
     pub(super) fn name(&self, node: usize) -> String {
         self.nodes.get(node).cloned().unwrap_or_else(|| format!("node {node}"))
+    }
+}
+
+/// None of its groups is meant.
+pub(super) fn nothing_to_do(command: Command) -> String {
+    match command {
+        Command::Standby(_) => "nothing to do: none of these groups runs here".into(),
+        Command::Takeover(_) => "nothing to do: all of these groups run here".into(),
+        Command::Withdraw | Command::Maintenance(_) | Command::Cleanup(_) => "nothing to do".into(),
     }
 }
 

@@ -10,6 +10,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::socket::Route;
+use super::tenure::Tenure;
 use super::thread::Mailbox;
 use super::wake::{Alarm, Bell};
 use super::{Means, News, Peer, Settings, Sockets, Stats};
@@ -99,10 +100,7 @@ pub(super) struct Beating {
     /// Until when we say nothing, having been frozen; and how late we woke, until the controller is told.
     hush: Nanos,
     woke: Option<Nanos>,
-    /// Whether we hold our lease, and what the controller was told: of each end, too.
-    lease: bool,
-    told_lease: bool,
-    lapsed: bool,
+    tenure: Tenure,
     /// How many ping nodes the controller knows to answer.
     reached: Option<u8>,
     /// The progress of the controller that the watchdog was fed for, and why it refuses.
@@ -132,9 +130,7 @@ impl Beating {
             answer: false,
             hush: Nanos(0),
             woke: None,
-            lease: false,
-            told_lease: false,
-            lapsed: false,
+            tenure: Tenure::default(),
             reached: None,
             fed: 0,
             hungry: None,
@@ -148,7 +144,7 @@ impl Beating {
     pub(super) fn next(&self, now: Nanos) -> Nanos {
         let deadlines = self.peers.iter().map(|peer| peer.detector.deadline());
         let until = self.farewell.map_or(Nanos::MAX, |farewell| farewell.until);
-        let lease = if self.lease {
+        let lease = if self.tenure.is_held() {
             self.settings.lease.until(now)
         } else {
             Nanos::MAX
@@ -238,7 +234,7 @@ impl Beating {
             self.hungry = None;
         }
         // By what was known before this look: what is heard now cannot undo that the lease was over.
-        self.end_lease(wake.now);
+        self.tenure.end(self.settings.lease.until(wake.now), wake.now);
         let (wants, is_idle) = (self.advert.wants(), self.advert.is_idle());
         let liveness = &self.means.liveness;
         for (index, peer) in self.peers.iter_mut().enumerate() {
@@ -286,7 +282,9 @@ impl Beating {
             }
         }
         self.look_at_pings(wake.now, mailbox);
-        self.tell_lease(wake.now, mailbox);
+        let until = self.settings.lease.until(wake.now);
+        self.tenure
+            .tell(until, wake.now, |held| mailbox.tell(News::Lease { held }));
     }
 
     /// As many ping nodes have to answer as the peer reached when it was heard last.
@@ -363,29 +361,11 @@ impl Beating {
         self.advertise(new.advert, now);
     }
 
-    fn end_lease(&mut self, now: Nanos) {
-        if self.lease && self.settings.lease.until(now) <= now {
-            self.lease = false;
-            self.lapsed = true;
-        }
-    }
-
-    /// Tells each end of the lease, even of one that has begun again.
-    fn tell_lease(&mut self, now: Nanos, mailbox: &mut Mailbox) {
-        self.lease = self.settings.lease.until(now) > now;
-        if self.lapsed && mailbox.tell(News::Lease { held: false }) {
-            self.lapsed = false;
-            self.told_lease = false;
-        }
-        if !self.lapsed && self.told_lease != self.lease && mailbox.tell(News::Lease { held: self.lease }) {
-            self.told_lease = self.lease;
-        }
-    }
-
     /// Sends one beat over each link, and plans the next.
     pub(super) fn send(&mut self, now: Nanos) {
         if now < self.hush {
-            self.next_beat = self.hush;
+            // Not in one go to the end: another freeze would not be noticed.
+            self.next_beat = self.hush.min(now.saturating_add(self.settings.interval));
             return;
         }
         self.sequence.0 += 1;

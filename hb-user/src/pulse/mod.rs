@@ -9,6 +9,7 @@ mod realtime;
 mod signer;
 mod socket;
 mod stats;
+mod tenure;
 mod thread;
 mod wake;
 mod watchdog;

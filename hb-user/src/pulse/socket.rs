@@ -69,14 +69,13 @@ impl Sockets {
             if sockets.iter().any(|socket| is_it(&socket)) {
                 continue;
             }
-            sockets.push(match self.sockets.iter().find(is_it) {
-                Some(socket) => socket.clone(),
-                None => {
-                    let socket = open(interface, address.is_ipv6(), self.port)
-                        .map_err(|errno| explain(errno, interface, self.port))?;
-                    (interface.to_owned(), address.is_ipv6(), Arc::new(socket))
-                }
-            });
+            if let Some(socket) = self.sockets.iter().find(is_it) {
+                sockets.push(socket.clone());
+                continue;
+            }
+            let socket =
+                open(interface, address.is_ipv6(), self.port).map_err(|errno| explain(errno, interface, self.port))?;
+            sockets.push((interface.to_owned(), address.is_ipv6(), Arc::new(socket)));
         }
         Ok(Self {
             port: self.port,

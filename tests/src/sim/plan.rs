@@ -106,9 +106,7 @@ pub(super) enum Disaster {
         command: Command,
     },
     /// A new configuration, read by one node after another.
-    Reload {
-        config: usize,
-    },
+    Reload,
 }
 
 /// When.
@@ -241,7 +239,7 @@ impl Plan {
                 let config = self.configs.len();
                 self.configs
                     .push(next_config(&self.configs[config - 1], config, self.nodes, dice));
-                Disaster::Reload { config }
+                Disaster::Reload
             }
             90..92 => {
                 let command = |on| Disaster::Command {

@@ -318,7 +318,8 @@ impl Pulse {
 
     fn send(&mut self, now: Nanos, out: &mut Vec<Output>) {
         if now < self.hush {
-            self.next_beat = self.hush;
+            // Not in one go to the end: another freeze would not be noticed.
+            self.next_beat = self.hush.min(now.saturating_add(INTERVAL));
             return;
         }
         self.sequence.0 += 1;

@@ -73,7 +73,9 @@ struct Fact {
     is_stuck: bool,
     /// The daemon has gone and left it behind: in maintenance, or since it could not stop it.
     is_orphan: bool,
-    /// When it last ran, once it does not.
+    /// Scripts have ended, and the core does not know yet.
+    is_unheard_of: bool,
+    /// When it last ran, as far as its daemon knows, once it does not.
     last_ran: Nanos,
     /// What has happened to it here, ever.
     has_failed: bool,
@@ -102,6 +104,8 @@ pub(super) struct Witness {
     /// Who was found dead by whom, in this life.
     died: Pairs<bool>,
     was_told_to_leave: [bool; NODES],
+    /// Who said farewell in maintenance.
+    leaves_things: [bool; NODES],
     was_told: [Told; NODES],
     in_maintenance: [bool; NODES],
     last_maintenance: Nanos,
@@ -144,6 +148,7 @@ impl Witness {
             shared: Default::default(),
             died: Default::default(),
             was_told_to_leave: [false; NODES],
+            leaves_things: [false; NODES],
             was_told: Default::default(),
             in_maintenance: [false; NODES],
             last_maintenance: Nanos(0),
@@ -201,7 +206,6 @@ impl Witness {
     fn forget(&mut self, host: usize) {
         self.heard[host] = Default::default();
         self.died[host] = Default::default();
-        self.was_told_to_leave[host] = self.was_told_to_leave[host];
         self.in_maintenance[host] = false;
         self.hushed[host] = Nanos(0);
         self.lapsed[host] = Nanos(0);
@@ -222,6 +226,7 @@ impl Witness {
                 fact.last_ran = now;
             }
             (fact.runs, fact.is_stuck, fact.is_orphan) = (false, false, false);
+            fact.is_unheard_of = false;
             self.owners[id] &= !(1 << host);
         }
     }
@@ -231,10 +236,7 @@ impl Witness {
         let index = host.index;
         self.trace.say(|| format!("{} has gone", name(index)));
         self.note_maintenance(now);
-        let in_maintenance = host
-            .life
-            .as_ref()
-            .is_some_and(|life| life.control.node.in_maintenance());
+        let in_maintenance = std::mem::take(&mut self.leaves_things[index]);
         self.forget(index);
         self.last_upheaval = now;
         for id in 0..GROUPS {
@@ -247,8 +249,10 @@ impl Witness {
         }
     }
 
-    pub(super) fn leaves(&mut self, now: Nanos) {
+    pub(super) fn leaves(&mut self, now: Nanos, host: &Host) {
         self.count("farewells");
+        let node = host.life.as_ref().map(|life| &life.control.node);
+        self.leaves_things[host.index] = node.is_some_and(hb_user::core::Node::in_maintenance);
         self.note_maintenance(now);
     }
 
@@ -366,11 +370,30 @@ impl Witness {
         }
     }
 
+    /// The core hears of it that scripts have ended.
+    pub(super) fn is_heard_of(&mut self, now: Nanos, host: usize, id: usize) {
+        let fact = &mut self.facts[host][id];
+        fact.is_unheard_of = false;
+        if !fact.runs {
+            fact.last_ran = now;
+        }
+    }
+
+    pub(super) fn has_orphans(&self, host: usize) -> bool {
+        self.facts[host].iter().any(|fact| fact.is_orphan)
+    }
+
+    /// Nodes that are off have a new configuration from now on; the others read it soon.
+    pub(super) fn has_new_files(&mut self, now: Nanos) {
+        self.last_reload = Some(now);
+    }
+
     /// Scripts have ended.
     pub(super) fn ended(&mut self, now: Nanos, host: usize, id: usize, job: Job) {
         self.trace
             .say(|| format!("{} is done with {:?} of g{id}: {:?}", name(host), job.task, job.outcome));
         let fact = &mut self.facts[host][id];
+        fact.is_unheard_of = job.work.is_some();
         match (job.task, job.outcome) {
             (Task::Start, Outcome::Done) => {}
             (Task::Stop, Outcome::Done | Outcome::Failed) => {

@@ -69,6 +69,7 @@ pub(super) enum Happening {
     Finished {
         host: usize,
         life: u64,
+        id: usize,
         work: u32,
         outcome: Outcome,
     },
@@ -78,6 +79,13 @@ pub(super) enum Happening {
         life: u64,
     },
     Fenced {
+        host: usize,
+        life: u64,
+        node: usize,
+        done: bool,
+    },
+    /// The node that asked for it hears of it.
+    FenceReported {
         host: usize,
         life: u64,
         node: usize,
@@ -139,6 +147,8 @@ pub(super) struct World {
     free: Vec<u32>,
     out: Vec<Output>,
     tickets: u64,
+    /// The newest version of the configuration that nodes were told to read.
+    pub(super) read_config: usize,
     /// When the last fault ended, or what it led to.
     pub(super) last_fault: Nanos,
 }
@@ -165,6 +175,7 @@ impl World {
             free: Vec::with_capacity(256),
             out: Vec::with_capacity(64),
             tickets: 0,
+            read_config: 0,
             last_fault: ms(DISASTERS),
             dice,
             plan,
@@ -269,17 +280,21 @@ impl World {
             host.deferred.push(what);
             return true;
         }
-        let clock = host.clock(self.now);
-        let is_overdue = host
-            .life
-            .as_ref()
-            .is_some_and(|life| !life.pulse.is_over && clock > life.pulse.planned.saturating_add(OVERDUE));
+        let is_overdue = self.is_overdue(index);
         if is_overdue {
             self.witness.count("waits for the pulse");
             let later = self.now.saturating_add(ms(1));
             self.schedule(later, what);
         }
         is_overdue
+    }
+
+    /// Whether the thread of a host should have woken a while ago.
+    pub(super) fn is_overdue(&self, host: usize) -> bool {
+        let host = &self.hosts[host];
+        let clock = host.clock(self.now);
+        let life = host.life.as_ref();
+        life.is_some_and(|life| !life.pulse.is_over && clock > life.pulse.planned.saturating_add(OVERDUE))
     }
 
     fn happen(&mut self, what: Happening) -> Step {
@@ -330,6 +345,7 @@ impl World {
             Happening::Finished {
                 host,
                 life,
+                id,
                 work,
                 outcome,
             } => {
@@ -338,6 +354,7 @@ impl World {
                 }
                 // Who is alive comes first.
                 self.read(host)?;
+                self.witness.is_heard_of(self.now, host, id);
                 self.feed(host, &Event::Finished { work, outcome })
             }
             Happening::Off { host, life } => {
@@ -354,7 +371,17 @@ impl World {
                     let at = self.now.saturating_add(self.dice.span(100, 800));
                     self.schedule(at, Happening::Boot { host: node });
                 }
-                self.report_fence(host, life, node, done)
+                if !done {
+                    self.last_fault = self.last_fault.max(self.now);
+                }
+                self.happen(Happening::FenceReported { host, life, node, done })
+            }
+            Happening::FenceReported { host, life, node, done } => {
+                if !self.lives(host, life) || self.holds_up(host, what) {
+                    return Ok(());
+                }
+                self.read(host)?;
+                self.feed(host, &Event::Fenced { node, done })
             }
             Happening::Begins { disaster } => self.begin(disaster),
             Happening::Ends { disaster } => self.end(disaster),

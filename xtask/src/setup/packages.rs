@@ -18,7 +18,7 @@ struct Package {
     services: &'static [&'static str],
 }
 
-const PACKAGES: [Package; 9] = [
+const PACKAGES: [Package; 10] = [
     package("cc", "gcc", "links programs, builds ring"),
     package("/usr/include/stdlib.h", "libc6-dev", "links programs, builds ring"),
     package(
@@ -41,7 +41,7 @@ const PACKAGES: [Package; 9] = [
         proof: "/usr/sbin/stonith",
         name: "cluster-glue",
         why: "fences nodes in tests, as it does in production",
-        service: Some("logd"),
+        services: &["logd"],
     },
 ];
 

@@ -2,11 +2,12 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{DigestDifference, difference, node_id};
+use super::node_id;
 use crate::config::testing::cluster;
 use crate::config::{
     AutoFailback, Cluster, Facility, Link, Logging, PingTarget, Stonith, StonithParameters, StuckPolicy,
 };
+use crate::core::Differs;
 
 /// `printf primary | sha1sum` and so on.
 #[test]
@@ -62,7 +63,7 @@ fn digest_is_the_same_on_every_node() {
 #[test]
 fn digest_tells_what_must_agree() {
     type Change = fn(&mut Cluster);
-    let changes: [(Change, DigestDifference); 15] = [
+    let changes: [(Change, Differs); 15] = [
         (|cluster| cluster.groups.reverse(), GROUPS),
         (|cluster| cluster.groups[0].preferred = 0, GROUPS),
         (|cluster| cluster.groups[0].resources.reverse(), GROUPS),
@@ -92,7 +93,7 @@ fn digest_tells_what_must_agree() {
         ),
         (
             |_| {},
-            DigestDifference {
+            Differs {
                 groups: false,
                 nodes: false,
                 settings: false,
@@ -103,50 +104,24 @@ fn digest_tells_what_must_agree() {
         let mut other = cluster();
         change(&mut other);
         assert_eq!(
-            difference(cluster().digest(), other.digest()),
+            Differs::between(cluster().digest(), other.digest()),
             *expected,
             "change {number}"
         );
     }
 }
 
-#[test]
-fn a_difference_has_words() {
-    let table = [
-        (0, "nothing differs"),
-        (1, "the timers and policies of ha.cf and hb.toml differ"),
-        (1 << 9, "the timers and policies of ha.cf and hb.toml differ"),
-        (1 << 10, "the nodes of ha.cf differ"),
-        (1 << 19, "the nodes of ha.cf differ"),
-        (1 << 20, "the groups of haresources differ"),
-        (1 << 31, "the groups of haresources differ"),
-        (
-            1 << 31 | 1,
-            "the groups of haresources and the timers and policies of ha.cf and hb.toml differ",
-        ),
-        (
-            u32::MAX,
-            "the groups of haresources, the nodes of ha.cf, the timers and policies of ha.cf and hb.toml differ",
-        ),
-    ];
-    for (bits, words) in table {
-        let difference = difference(0x1234_5678, 0x1234_5678 ^ bits);
-        assert_eq!(difference.to_string(), words, "{bits:x}");
-        assert_eq!(difference.is_none(), bits == 0);
-    }
-}
-
-const GROUPS: DigestDifference = DigestDifference {
+const GROUPS: Differs = Differs {
     groups: true,
     nodes: false,
     settings: false,
 };
-const NODES: DigestDifference = DigestDifference {
+const NODES: Differs = Differs {
     groups: false,
     nodes: true,
     settings: false,
 };
-const SETTINGS: DigestDifference = DigestDifference {
+const SETTINGS: Differs = Differs {
     groups: false,
     nodes: false,
     settings: true,

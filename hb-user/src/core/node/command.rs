@@ -179,9 +179,8 @@ impl Node {
         match self.groups.get(index).map(|group| (group.state, group.memory)) {
             None => Err(Refusal::NoGroup(index)),
             Some((GroupState::Stuck, _)) if self.in_maintenance() => Err(Refusal::Maintenance),
-            Some((GroupState::Stuck, _)) => Ok(vec![index]),
+            Some((GroupState::Stuck | GroupState::Failed | GroupState::Declined, _)) => Ok(vec![index]),
             Some((GroupState::Acquiring | GroupState::Releasing, _)) => Err(Refusal::Busy(index)),
-            Some((GroupState::Failed | GroupState::Declined, _)) => Ok(vec![index]),
             Some((
                 GroupState::Released
                 | GroupState::Wanting

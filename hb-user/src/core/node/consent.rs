@@ -6,12 +6,15 @@
 //! replies). A peer is gone when it is silent and a majority says so; with two nodes, what [`Quorum`] says.
 
 use super::{Memory, Node};
+use crate::core::mutation::{Mutation, is_mutated};
 use crate::core::peer::Fencing;
 use crate::core::{Action, Contact, GroupState, PeerView, Quorum, StuckPolicy};
 use hb_ebpf::beat::Status;
+use serde::Serialize;
 
 /// Why a group that is nobody's is not started here. With the node that it is about.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Waiting {
     /// This node has not settled with its peers.
     Start,
@@ -90,6 +93,9 @@ impl Waiting {
 impl Node {
     /// Whether a group that we want may be started.
     pub(super) fn consent(&self, index: usize) -> Result<(), Waiting> {
+        if is_mutated(Mutation::NobodyIsAsked) {
+            return Ok(());
+        }
         self.others().try_for_each(|node| self.consent_of(node, index))
     }
 
@@ -135,13 +141,11 @@ impl Node {
             return Err(Waiting::Delay(node));
         }
         match self.settings.quorum {
-            Quorum::None => {}
             Quorum::Pings if is_dead && !self.reaches_as_many(peer) => return Err(Waiting::Pings(node)),
-            Quorum::Pings => {}
             Quorum::Majority if self.votes_against(node, index) < self.settings.majority() => {
                 return Err(Waiting::Majority(node));
             }
-            Quorum::Majority => {}
+            Quorum::None | Quorum::Pings | Quorum::Majority => {}
         }
         if !is_dead || peer.fencing == Fencing::Done {
             return Ok(());
@@ -155,6 +159,8 @@ impl Node {
         }
         match self.settings.stuck {
             StuckPolicy::Hold if peer.group(index) == GroupState::Stuck => Err(Waiting::Stuck(node)),
+            // What is stuck there may be this one.
+            StuckPolicy::Hold if !peer.is_readable() && peer.has_any_stuck() => Err(Waiting::Stuck(node)),
             StuckPolicy::Hold | StuckPolicy::Reboot => Ok(()),
         }
     }
@@ -194,7 +200,7 @@ impl Node {
         let peer = &self.peers[node];
         let was_met = peer.sight.heard_us > hb_ebpf::Nanos(0);
         let (had, is_majority) = (peer.group(index), self.settings.quorum == Quorum::Majority);
-        let may_have = !is_majority || !was_met || had.is_held() || had.is_wanted();
+        let may_have = !is_majority || !was_met || !peer.is_readable() || had.is_held() || had.is_wanted();
         self.settings.fenced.get(node).copied().unwrap_or(false) && may_have
     }
 

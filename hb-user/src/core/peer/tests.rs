@@ -1,7 +1,5 @@
 use super::*;
 
-const GROUPS: usize = 2;
-
 fn view(contact: Contact, sight: Sight) -> PeerView {
     PeerView {
         contact,
@@ -22,10 +20,9 @@ fn only_a_peer_that_leaves_and_holds_nothing_has_said_farewell() {
                         groups: Groups::default().with(1, state as u8),
                         ..Sight::default()
                     };
-                    let expected = contact == Contact::Up
-                        && status == Status::Leaving
-                        && (maintenance || !state.is_held());
-                    assert_eq!(view(contact, sight).has_said_farewell(GROUPS), expected, "{sight:?}");
+                    let expected =
+                        contact == Contact::Up && status == Status::Leaving && (maintenance || !state.is_held());
+                    assert_eq!(view(contact, sight).has_said_farewell(), expected, "{sight:?}");
                 }
             }
         }
@@ -48,7 +45,15 @@ fn a_digest_names_what_differs() {
     ];
     for (ours, theirs, [groups, nodes, settings]) in table {
         let differs = Differs::between(ours, theirs);
-        assert_eq!(differs, Differs { groups, nodes, settings }, "{ours:x} {theirs:x}");
+        assert_eq!(
+            differs,
+            Differs {
+                groups,
+                nodes,
+                settings
+            },
+            "{ours:x} {theirs:x}"
+        );
         assert_eq!(differs, Differs::between(theirs, ours));
         assert_eq!(differs.is_any(), groups || nodes || settings);
         assert_eq!(differs.keeps_our_time(), !nodes && !settings);
@@ -65,12 +70,22 @@ fn what_a_peer_says_of_groups_counts_while_it_is_up_and_means_ours() {
         assert_eq!(view(contact, held).holds(0), contact == Contact::Up);
         assert!(!view(contact, held).holds(1));
     }
-    for differs in [(true, false), (false, true)].map(|(groups, nodes)| Differs { groups, nodes, settings: false }) {
+    for differs in [(true, false), (false, true)].map(|(groups, nodes)| Differs {
+        groups,
+        nodes,
+        settings: false,
+    }) {
         assert!(!view(Contact::Up, Sight { differs, ..held }).holds(0));
     }
     let settings = true;
-    let differs = Differs { settings, ..Differs::default() };
-    assert!(view(Contact::Up, Sight { differs, ..held }).holds(0), "its timers are no matter");
+    let differs = Differs {
+        settings,
+        ..Differs::default()
+    };
+    assert!(
+        view(Contact::Up, Sight { differs, ..held }).holds(0),
+        "its timers are no matter"
+    );
 }
 
 #[test]
@@ -79,7 +94,14 @@ fn a_candidate_is_there_and_stays_and_has_not_failed() {
         for status in [Status::Init, Status::Up, Status::Leaving] {
             for state in GroupState::ALL {
                 let groups = Groups::default().with(0, state as u8);
-                let peer = view(contact, Sight { status, groups, ..Sight::default() });
+                let peer = view(
+                    contact,
+                    Sight {
+                        status,
+                        groups,
+                        ..Sight::default()
+                    },
+                );
                 let expected = contact == Contact::Up && status != Status::Leaving && state != GroupState::Failed;
                 assert_eq!(peer.is_candidate(0), expected);
             }
@@ -90,4 +112,30 @@ fn a_candidate_is_there_and_stays_and_has_not_failed() {
 #[test]
 fn nobody_is_counted_out_before_it_was_met() {
     assert!((0..16).all(|node| PeerView::default().counts(node)));
+}
+
+#[test]
+fn a_difference_has_words() {
+    let table = [
+        (0, "nothing differs"),
+        (1, "the timers and policies of ha.cf and hb.toml differ"),
+        (1 << 9, "the timers and policies of ha.cf and hb.toml differ"),
+        (1 << 10, "the nodes of ha.cf differ"),
+        (1 << 19, "the nodes of ha.cf differ"),
+        (1 << 20, "the groups of haresources differ"),
+        (1 << 31, "the groups of haresources differ"),
+        (
+            1 << 31 | 1,
+            "the groups of haresources and the timers and policies of ha.cf and hb.toml differ",
+        ),
+        (
+            u32::MAX,
+            "the groups of haresources, the nodes of ha.cf, the timers and policies of ha.cf and hb.toml differ",
+        ),
+    ];
+    for (bits, words) in table {
+        let differs = Differs::between(0x1234_5678, 0x1234_5678 ^ bits);
+        assert_eq!(differs.to_string(), words, "{bits:x}");
+        assert_eq!(differs.is_any(), bits != 0);
+    }
 }

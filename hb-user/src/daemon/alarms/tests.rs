@@ -30,11 +30,11 @@ fn finish(node: &mut Node, actions: &[Action], outcome: Outcome) -> Vec<Action> 
     node.handle(&Event::Finished { work, outcome }, Nanos(9))
 }
 
+/// The other one agrees at once.
 fn acquiring() -> (Node, Vec<Action>) {
     let mut node = node(Quorum::None);
-    meet(&mut node, sight(GroupState::Released));
     let sight = sight(GroupState::Released);
-    let actions = node.handle(&Event::Peer { node: 1, sight }, Nanos(2));
+    let actions = node.handle(&Event::Peer { node: 1, sight }, Nanos(1));
     (node, actions)
 }
 
@@ -100,7 +100,7 @@ fn another_configuration_is_named_in_parts() {
     ensure_only(
         &node,
         "configuration differs",
-        "secondary has other haresources, timers and rules",
+        "between this node and secondary, the groups of haresources and the timers and policies of ha.cf and hb.toml differ",
     );
 }
 

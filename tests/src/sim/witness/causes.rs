@@ -26,9 +26,10 @@ impl Witness {
             Cause::PeerLeft(peer) => self.was_told_to_leave[peer],
             Cause::PeerFailed(peer) => self.facts[peer][id].has_failed || self.facts[peer][id].was_sick,
             Cause::PeerDeclined(peer) => self.has_gone_wrong(peer, id),
-            Cause::FailBack(peer) => peer == host && returns_to(node, index, host),
+            // It asked when it was so.
+            Cause::FailBack(peer) => peer == host && (returns_to(node, index, host) || self.is_reloading(now)),
             Cause::Takeover(peer) => peer == host && self.was_told[host].takeover,
-            Cause::Conflict(peer) => self.shared[id][host][peer],
+            Cause::Conflict(peer) => self.has_met_owner(now, host, peer, id),
             Cause::Sick => fact.was_sick,
             Cause::Retry => self.has_gone_wrong(host, id),
             Cause::Standby | Cause::Lease | Cause::Cleanup | Cause::Reload | Cause::Leave => false,
@@ -52,11 +53,7 @@ impl Witness {
             // While nodes read a new configuration, they do not agree on what is preferred and whether it returns.
             Cause::Takeover(peer) => self.was_told[peer].takeover || self.is_reloading(now),
             Cause::Standby => self.was_told[host].standby,
-            // A last word may come after the death.
-            Cause::Conflict(peer) => {
-                let other = self.facts[peer][id];
-                self.shared[id][host][peer] || other.runs || now.since(other.last_ran) < DEADTIME
-            }
+            Cause::Conflict(peer) => self.facts[peer][id].runs || self.has_met_owner(now, host, peer, id),
             Cause::Lease => self.quorum != Quorum::None && self.lapsed[host].saturating_add(ms(100)) >= fact.since,
             Cause::Sick => fact.was_sick,
             Cause::Cleanup => self.was_told[host].cleanup,
@@ -85,6 +82,12 @@ impl Witness {
 
     fn others(&self, host: usize) -> impl Iterator<Item = usize> + use<> {
         (0..self.nodes).filter(move |node| *node != host)
+    }
+
+    /// Whether another had a group, too. It may say so for a while after it has not: for as long as it does not know, and
+    /// as its last words are under way.
+    fn has_met_owner(&self, now: Nanos, host: usize, peer: usize, id: usize) -> bool {
+        self.shared[id][host][peer] || now.since(self.facts[peer][id].last_ran) < Nanos(2 * DEADTIME.0)
     }
 
     /// Whether a group failed on a host, or was moved away from it.

@@ -69,12 +69,15 @@ impl Witness {
         let fact = self.facts[host][id];
         let job = hosts[host].jobs[id];
         let is_stopping = job.is_some_and(|job| job.task == Task::Stop);
-        if !fact.runs || is_stopping || fact.is_stuck != (cause == Cause::Cleanup) {
+        // What the core does not know yet may have made this stop needless.
+        let is_odd = !fact.runs || fact.is_stuck != (cause == Cause::Cleanup);
+        if is_stopping || is_odd && !fact.is_unheard_of {
             let what = format!("{} stops g{id} with {fact:?}, {job:?}", name(host));
             return Self::broken(Rule::Works, now, what);
         }
         self.check_cause_of_stop(now, host, group, cause, hosts)?;
         self.count(cause.name());
+        self.facts[host][id].is_unheard_of = false;
         Ok(())
     }
 

@@ -12,7 +12,13 @@ use crate::sim::{FENCE, REBOOT, ms};
 
 impl World {
     /// The controller reads all news that there are.
+    ///
+    /// That we were frozen comes first: what was told before the freeze and not read is no reason to act now.
     pub(super) fn read(&mut self, host: usize) -> Step {
+        let news = self.hosts[host].life.as_ref().map(|life| &life.news);
+        if news.is_some_and(|news| news.iter().any(|news| matches!(news, News::Woke))) {
+            self.feed(host, &Event::Woke)?;
+        }
         loop {
             let Some(life) = &mut self.hosts[host].life else {
                 return Ok(());
@@ -40,7 +46,8 @@ impl World {
                 }
                 News::Lease { held } => self.feed(host, &Event::Lease { held })?,
                 News::Pings { reached } => self.feed(host, &Event::Pings { reached })?,
-                News::Woke => self.feed(host, &Event::Woke)?,
+                // It was the first.
+                News::Woke => {}
                 News::Gone => self.depart(host),
             }
         }
@@ -159,7 +166,7 @@ impl World {
                 let at = self.now.saturating_add(self.dice.span(1, REBOOT));
                 self.schedule(at, Happening::Off { host, life });
             }
-            Action::Left => self.witness.leaves(self.now),
+            Action::Left => self.witness.leaves(self.now, &self.hosts[host]),
         }
         Ok(())
     }
@@ -218,35 +225,12 @@ impl World {
             Happening::Finished {
                 host: index,
                 life,
+                id,
                 work,
                 outcome: job.outcome,
             },
         );
         Ok(())
-    }
-
-    pub(super) fn report_fence(&mut self, host: usize, life: u64, node: usize, done: bool) -> Step {
-        if !done {
-            self.last_fault = self.last_fault.max(self.now);
-        }
-        let what = Happening::Fenced {
-            host,
-            life,
-            node,
-            done: false,
-        };
-        if !self.lives(host, life) {
-            return Ok(());
-        }
-        if done && self.hosts[host].is_frozen() {
-            // The node is off; that it is, is heard of later.
-            return Ok(());
-        }
-        if self.holds_up(host, what) {
-            return Ok(());
-        }
-        self.read(host)?;
-        self.feed(host, &Event::Fenced { node, done })
     }
 
     /// An order to the pulse, which sees it a moment later.
@@ -291,6 +275,12 @@ impl World {
     pub(super) fn reload(&mut self, index: usize, config: usize) -> Step {
         let host = &mut self.hosts[index];
         if host.config >= config {
+            return Ok(());
+        }
+        if host.jobs.iter().flatten().any(|job| job.work.is_none()) {
+            // What was dropped still stops, and nobody would know it if it came back.
+            let again = self.now.saturating_add(ms(100));
+            self.schedule(again, Happening::Reload { host: index, config });
             return Ok(());
         }
         host.config = config;

@@ -32,7 +32,8 @@ impl World {
         host.life = None;
         host.boots_when_off = false;
         host.jobs = Default::default();
-        host.deferred.retain(|what| matches!(what, Happening::Boot { .. }));
+        host.deferred
+            .retain(|what| matches!(what, Happening::Boot { .. } | Happening::Reload { .. }));
         self.last_fault = self.last_fault.max(self.now);
         self.witness.is_off(self.now, index);
     }
@@ -56,7 +57,7 @@ impl World {
                 self.power_off(host);
             }
             Disaster::Leave { host, .. } => {
-                if self.hosts[host].life.is_some() && !self.hosts[host].is_frozen() {
+                if self.hosts[host].life.is_some() && self.is_ready(host) {
                     self.witness.count("leaves");
                     self.witness.is_told_to_leave(host);
                     self.read(host)?;
@@ -82,11 +83,14 @@ impl World {
             }
             Disaster::Sick { host } => return self.sicken(host),
             Disaster::Command { host, command } => {
-                if !self.hosts[host].is_frozen() {
+                if self.is_ready(host) {
                     return self.command(host, command);
                 }
             }
-            Disaster::Reload { config } => {
+            Disaster::Reload => {
+                self.read_config += 1;
+                let config = self.read_config;
+                self.witness.has_new_files(self.now);
                 for host in 0..self.hosts.len() {
                     let at = self.now.saturating_add(self.dice.span(0, 600));
                     self.schedule(at, Happening::Reload { host, config });
@@ -118,7 +122,7 @@ impl World {
             Disaster::Slow { host } => self.hosts[host].slow -= 1,
             Disaster::Scripts { host } => self.hosts[host].bad_scripts -= 1,
             Disaster::Fencing { .. } => self.fence_fails = 0,
-            Disaster::Step { .. } | Disaster::Sick { .. } | Disaster::Command { .. } | Disaster::Reload { .. } => {}
+            Disaster::Step { .. } | Disaster::Sick { .. } | Disaster::Command { .. } | Disaster::Reload => {}
         }
         Ok(())
     }
@@ -146,10 +150,15 @@ impl World {
         }
     }
 
+    /// Whether a daemon runs, and knows what its pulse thread does.
+    fn is_ready(&self, host: usize) -> bool {
+        !self.hosts[host].is_frozen() && !self.is_overdue(host)
+    }
+
     /// Monitoring finds that a group does not run.
     fn sicken(&mut self, index: usize) -> Step {
         let host = &self.hosts[index];
-        let Some(life) = host.life.as_ref().filter(|_| !host.is_frozen()) else {
+        let Some(life) = host.life.as_ref().filter(|_| self.is_ready(index)) else {
             return Ok(());
         };
         let groups = self.plan.configs[life.control.config].ids.len();
@@ -165,18 +174,19 @@ impl World {
     /// All faults are over: from now on people repair what needs a person.
     ///
     /// A node that is off and whose last beats came from an older configuration is brought back: its lease may be longer
-    /// than the others know, so they wait for it, or for its fencing.
+    /// than the others know, so they wait for it, or for its fencing. So is one that left something behind.
     pub(super) fn repair(&mut self) -> Step {
         for host in 0..self.hosts.len() {
             let is_old = self.witness.last_config[host] + 1 < self.plan.configs.len();
-            if self.hosts[host].life.is_none() && !self.hosts[host].is_frozen() && is_old {
-                self.witness.count("brought back for its configuration");
+            let is_missed = is_old || self.witness.has_orphans(host);
+            if self.hosts[host].life.is_none() && !self.hosts[host].is_frozen() && is_missed {
+                self.witness.count("brought back by a person");
                 self.boot(host)?;
             }
         }
         for host in 0..self.hosts.len() {
             let Some(life) = &self.hosts[host].life else { continue };
-            if self.hosts[host].is_frozen() {
+            if !self.is_ready(host) {
                 continue;
             }
             let node = &life.control.node;

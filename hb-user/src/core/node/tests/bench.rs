@@ -97,7 +97,14 @@ impl Bench {
     pub(super) fn says_so(&mut self, peer: usize, sight: Sight) -> Vec<String> {
         let confirmed = self.node.advertised.edition;
         let heard_us = self.now;
-        self.hears(peer, Sight { confirmed, heard_us, ..sight })
+        self.hears(
+            peer,
+            Sight {
+                confirmed,
+                heard_us,
+                ..sight
+            },
+        )
     }
 
     pub(super) fn hears(&mut self, node: usize, sight: Sight) -> Vec<String> {
@@ -127,7 +134,10 @@ impl Bench {
 pub(super) fn other_groups(states: &[GroupState]) -> Sight {
     let groups = true;
     Sight {
-        differs: Differs { groups, ..Differs::default() },
+        differs: Differs {
+            groups,
+            ..Differs::default()
+        },
         ..sight(states)
     }
 }
@@ -135,7 +145,9 @@ pub(super) fn other_groups(states: &[GroupState]) -> Sight {
 fn words(action: Action) -> Option<String> {
     match action {
         Action::Advertise(_) => None,
-        Action::Acquire { group, cause, reassert, .. } => {
+        Action::Acquire {
+            group, cause, reassert, ..
+        } => {
             let again = if reassert { " again" } else { "" };
             Some(format!("acquire {group}{again}: {}", cause.name()))
         }

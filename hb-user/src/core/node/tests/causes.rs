@@ -22,7 +22,10 @@ fn a_lonely_node_starts_at_once() {
 fn start_when_the_nodes_have_met_and_the_want_is_confirmed() {
     let mut bench = Bench::two();
     assert!(bench.says(B, &[Released]).is_empty());
-    assert_eq!((bench.state(), bench.waiting()), (Wanting, Some(Waiting::Unconfirmed(B))));
+    assert_eq!(
+        (bench.state(), bench.waiting()),
+        (Wanting, Some(Waiting::Unconfirmed(B)))
+    );
     assert_eq!(bench.says(B, &[Released]), ["acquire 0: start"]);
     assert!(bench.finish(Outcome::Done).is_empty());
     assert_eq!(bench.state(), Running);
@@ -58,7 +61,10 @@ fn a_peer_that_was_never_met() {
 fn a_peer_that_left_in_good_order() {
     let mut bench = Bench::two_of_b();
     bench.says(B, &[Running]);
-    let leaving = |states| Sight { status: Status::Leaving, ..sight(states) };
+    let leaving = |states| Sight {
+        status: Status::Leaving,
+        ..sight(states)
+    };
     assert!(bench.says_so(B, leaving(&[Releasing])).is_empty());
     assert_eq!(bench.says_so(B, leaving(&[Released])), ["acquire 0: peer_left"]);
     bench.silent(B);
@@ -67,7 +73,10 @@ fn a_peer_that_left_in_good_order() {
 
 #[test]
 fn a_peer_that_failed_and_one_that_declined() {
-    for (state, cause) in [(Failed, "acquire 0: peer_failed"), (Declined, "acquire 0: peer_declined")] {
+    for (state, cause) in [
+        (Failed, "acquire 0: peer_failed"),
+        (Declined, "acquire 0: peer_declined"),
+    ] {
         let mut bench = Bench::two_of_b();
         bench.says(B, &[state]);
         assert_eq!(bench.says(B, &[state]), [cause]);
@@ -103,9 +112,15 @@ fn nobody_gives_to_who_does_not_count_it_as_up() {
     let mut bench = Bench::two_of_b();
     bench.silent(B);
     bench.finish(Outcome::Done);
-    let blind = Sight { present: 0b10, ..sight(&[Asking]) };
+    let blind = Sight {
+        present: 0b10,
+        ..sight(&[Asking])
+    };
     assert!(bench.says_so(B, blind).is_empty());
-    let init = Sight { status: Status::Init, ..sight(&[Asking]) };
+    let init = Sight {
+        status: Status::Init,
+        ..sight(&[Asking])
+    };
     assert!(bench.says_so(B, init).is_empty());
 }
 

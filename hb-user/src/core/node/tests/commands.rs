@@ -16,7 +16,10 @@ fn three_groups() -> Bench {
     bench.silent(B);
     for index in 0..3 {
         let work = bench.node.groups[index].work;
-        bench.tell(Event::Finished { work, outcome: Outcome::Done });
+        bench.tell(Event::Finished {
+            work,
+            outcome: Outcome::Done,
+        });
     }
     bench.says(B, &[Released; 3]);
     bench
@@ -50,8 +53,14 @@ fn nobody_gives_up_what_nobody_else_can_have() {
     for sight in [
         sight(&[Failed]),
         other_groups(&[Released]),
-        Sight { status: Status::Leaving, ..sight(&[Released]) },
-        Sight { present: 0b10, ..sight(&[Released]) },
+        Sight {
+            status: Status::Leaving,
+            ..sight(&[Released])
+        },
+        Sight {
+            present: 0b10,
+            ..sight(&[Released])
+        },
     ] {
         let mut bench = Bench::running();
         bench.says_so(B, sight);
@@ -108,7 +117,10 @@ fn a_standby_is_done_when_another_runs_it() {
     assert_eq!(progress(&bench), Progress::Pending);
     bench.says(B, &[Running]);
     assert_eq!(progress(&bench), Progress::Done);
-    assert!(bench.says(B, &[Running]).is_empty(), "though it is ours, it is not asked back");
+    assert!(
+        bench.says(B, &[Running]).is_empty(),
+        "though it is ours, it is not asked back"
+    );
 
     let mut stuck = Bench::running();
     stuck.order(STANDBY);
@@ -188,19 +200,41 @@ fn in_maintenance_nothing_is_touched() {
 #[test]
 fn a_peers_maintenance_counts_too_and_its_last_word_as_well() {
     let mut bench = Bench::two_of_b();
-    bench.says_so(B, Sight { maintenance: true, ..sight(&[Running]) });
+    bench.says_so(
+        B,
+        Sight {
+            maintenance: true,
+            ..sight(&[Running])
+        },
+    );
     assert!(bench.silent(B).is_empty());
     assert_eq!(bench.waiting(), Some(Waiting::Maintenance));
     assert_eq!(bench.node.maintainers().collect::<Vec<_>>(), [B]);
-    assert_eq!(bench.order(Command::Maintenance(false)), ["acquire 0: peer_died"], "overridden");
-    bench.says_so(B, Sight { maintenance: true, ..sight(&[Released]) });
+    assert_eq!(
+        bench.order(Command::Maintenance(false)),
+        ["acquire 0: peer_died"],
+        "overridden"
+    );
+    bench.says_so(
+        B,
+        Sight {
+            maintenance: true,
+            ..sight(&[Released])
+        },
+    );
     assert!(bench.node.in_maintenance(), "its new word counts again");
 }
 
 #[test]
 fn who_is_up_cannot_be_overridden() {
     let mut bench = Bench::running();
-    bench.says_so(B, Sight { maintenance: true, ..sight(&[Released]) });
+    bench.says_so(
+        B,
+        Sight {
+            maintenance: true,
+            ..sight(&[Released])
+        },
+    );
     let off = Command::Maintenance(false);
     bench.order(off);
     assert!(bench.node.in_maintenance());
@@ -218,7 +252,11 @@ fn maintenance_has_begun_when_all_have_heard_of_it() {
     assert_eq!(bench.node.progress(on, &[]), Progress::Done);
     bench.order(Command::Maintenance(false));
     bench.silent(B);
-    assert_eq!(bench.node.progress(Command::Maintenance(false), &[]), Progress::Done, "B is gone");
+    assert_eq!(
+        bench.node.progress(Command::Maintenance(false), &[]),
+        Progress::Done,
+        "B is gone"
+    );
 }
 
 #[test]

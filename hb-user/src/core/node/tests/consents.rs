@@ -20,7 +20,10 @@ fn orphaned(fenced: bool) -> Bench {
 
 /// C does not hear B any more.
 fn without_b() -> Sight {
-    Sight { present: 0b101, ..sight(&[Released]) }
+    Sight {
+        present: 0b101,
+        ..sight(&[Released])
+    }
 }
 
 #[test]
@@ -38,7 +41,10 @@ fn an_old_echo_is_no_answer() {
     let mut bench = Bench::two();
     bench.says(B, &[Released]);
     let wanted = bench.node.advertised.edition;
-    let old = |confirmed| Sight { confirmed, ..sight(&[Released]) };
+    let old = |confirmed| Sight {
+        confirmed,
+        ..sight(&[Released])
+    };
     assert!(bench.hears(B, old(wanted - 1)).is_empty());
     assert!(bench.hears(B, old(wanted.wrapping_sub(1 << 30))).is_empty());
     assert_eq!(bench.hears(B, old(wanted)), ["acquire 0: start"]);
@@ -50,8 +56,27 @@ fn editions_go_round() {
     bench.node.advertised.edition = u32::MAX;
     bench.says(B, &[Released]);
     assert_eq!(bench.node.advertised.edition, 0);
-    assert!(bench.hears(B, Sight { confirmed: u32::MAX, ..sight(&[Released]) }).is_empty());
-    assert_eq!(bench.hears(B, Sight { confirmed: 0, ..sight(&[Released]) }), ["acquire 0: start"]);
+    assert!(
+        bench
+            .hears(
+                B,
+                Sight {
+                    confirmed: u32::MAX,
+                    ..sight(&[Released])
+                }
+            )
+            .is_empty()
+    );
+    assert_eq!(
+        bench.hears(
+            B,
+            Sight {
+                confirmed: 0,
+                ..sight(&[Released])
+            }
+        ),
+        ["acquire 0: start"]
+    );
 }
 
 #[test]
@@ -63,7 +88,17 @@ fn who_wants_again_has_to_be_answered_again() {
     assert_eq!(bench.state(), Released);
     bench.order(Command::Maintenance(false));
     assert_eq!(bench.state(), Wanting);
-    assert!(bench.hears(B, Sight { confirmed: first, ..sight(&[Released]) }).is_empty());
+    assert!(
+        bench
+            .hears(
+                B,
+                Sight {
+                    confirmed: first,
+                    ..sight(&[Released])
+                }
+            )
+            .is_empty()
+    );
     assert_eq!(bench.says(B, &[Released]), ["acquire 0: start"]);
 }
 
@@ -76,7 +111,11 @@ fn the_first_in_rank_goes_on() {
     let mut second = Bench::two();
     second.says(B, &[Asking]);
     assert!(second.says(B, &[Asking]).is_empty());
-    assert_eq!(second.waiting(), Some(Waiting::Outranked(B)), "asking comes before wanting");
+    assert_eq!(
+        second.waiting(),
+        Some(Waiting::Outranked(B)),
+        "asking comes before wanting"
+    );
 }
 
 #[test]
@@ -87,7 +126,10 @@ fn a_takeover_is_delayed_so_long_that_a_slow_owner_can_stop() {
     let silent_since = bench.now;
     assert!(bench.silent(B).is_empty());
     assert_eq!(bench.waiting(), Some(Waiting::Delay(B)));
-    assert!(bench.node.advert().present & 0b10 != 0, "so long others are not told that it is gone");
+    assert!(
+        bench.node.advert().present & 0b10 != 0,
+        "so long others are not told that it is gone"
+    );
     let due = silent_since.saturating_add(ms(2000));
     assert_eq!(bench.node.deadline(), Some(due));
     assert!(bench.at(Nanos(due.0 - 1)).is_empty());
@@ -119,7 +161,11 @@ fn a_vote_expires_after_a_lease() {
     let mut bench = orphaned(false);
     bench.tell(Event::Lease { held: true });
     let confirmed = bench.node.advertised.edition;
-    let vote = |heard_us| Sight { confirmed, heard_us, ..without_b() };
+    let vote = |heard_us| Sight {
+        confirmed,
+        heard_us,
+        ..without_b()
+    };
     let heard_us = bench.now;
     bench.now = heard_us.saturating_add(ms(400));
     assert!(bench.hears(C, vote(heard_us)).is_empty());
@@ -130,18 +176,41 @@ fn a_vote_expires_after_a_lease() {
 
 #[test]
 fn who_differs_in_its_timers_has_no_vote_and_is_not_outlived() {
-    let settings = Differs { settings: true, ..Differs::default() };
+    let settings = Differs {
+        settings: true,
+        ..Differs::default()
+    };
     let mut bench = orphaned(false);
-    assert!(bench.says_so(C, Sight { differs: settings, ..without_b() }).is_empty());
+    assert!(
+        bench
+            .says_so(
+                C,
+                Sight {
+                    differs: settings,
+                    ..without_b()
+                }
+            )
+            .is_empty()
+    );
     assert_eq!(bench.waiting(), Some(Waiting::Majority(B)));
 
     let mut bench = Bench::three();
     bench.says(C, &[Released]);
-    bench.says_so(B, Sight { differs: settings, ..sight(&[Running]) });
+    bench.says_so(
+        B,
+        Sight {
+            differs: settings,
+            ..sight(&[Running])
+        },
+    );
     bench.silent(B);
     assert!(bench.says_so(C, without_b()).is_empty());
     bench.says_so(C, without_b());
-    assert_eq!(bench.waiting(), Some(Waiting::Differs(B)), "its lease may be longer than ours");
+    assert_eq!(
+        bench.waiting(),
+        Some(Waiting::Differs(B)),
+        "its lease may be longer than ours"
+    );
 }
 
 #[test]
@@ -153,7 +222,10 @@ fn nothing_is_started_while_a_peer_speaks_of_other_groups() {
     assert_eq!((bench.state(), bench.waiting()), (Released, Some(Waiting::Differs(B))));
 
     let mut bench = Bench::running();
-    assert!(bench.says_so(B, other_groups(&[Running])).is_empty(), "what runs is left alone");
+    assert!(
+        bench.says_so(B, other_groups(&[Running])).is_empty(),
+        "what runs is left alone"
+    );
 }
 
 #[test]
@@ -161,9 +233,15 @@ fn a_fence_comes_before_the_takeover() {
     let mut bench = orphaned(true);
     assert!(bench.says(C, &[Released]).is_empty(), "not before all else is settled");
     assert_eq!(bench.says_so(C, without_b()), ["fence 1"]);
-    assert_eq!((bench.node.peer(B).fencing, bench.waiting()), (Fencing::Running, Some(Waiting::Fence(B))));
+    assert_eq!(
+        (bench.node.peer(B).fencing, bench.waiting()),
+        (Fencing::Running, Some(Waiting::Fence(B)))
+    );
     assert!(bench.says_so(C, without_b()).is_empty(), "one at a time");
-    assert_eq!(bench.tell(Event::Fenced { node: B, done: true }), ["acquire 0: peer_died"]);
+    assert_eq!(
+        bench.tell(Event::Fenced { node: B, done: true }),
+        ["acquire 0: peer_died"]
+    );
 }
 
 #[test]
@@ -202,7 +280,10 @@ fn what_is_stuck_and_held_stays_where_it_is() {
     assert!(bench.silent(B).is_empty());
     assert_eq!(bench.waiting(), Some(Waiting::Stuck(B)));
     bench.node.peers[B].fencing = Fencing::Running;
-    assert_eq!(bench.tell(Event::Fenced { node: B, done: true }), ["acquire 0: peer_died"]);
+    assert_eq!(
+        bench.tell(Event::Fenced { node: B, done: true }),
+        ["acquire 0: peer_died"]
+    );
 }
 
 #[test]
@@ -212,7 +293,13 @@ fn ping_nodes_let_take_over_who_reaches_as_many() {
         bench.node.settings.quorum = Quorum::Pings;
         bench.tell(Event::Lease { held: true });
         bench.tell(Event::Pings { reached: ours });
-        bench.says_so(B, Sight { pings: theirs, ..sight(&[Running]) });
+        bench.says_so(
+            B,
+            Sight {
+                pings: theirs,
+                ..sight(&[Running])
+            },
+        );
         assert_eq!(bench.silent(B).len(), usize::from(takes), "{ours} {theirs}");
         if !takes {
             assert_eq!(bench.waiting(), Some(Waiting::Pings(B)));
@@ -238,7 +325,11 @@ fn a_frozen_owner_yields_to_whoever_took_it() {
     let mut bench = Bench::running();
     bench.tell(Event::Woke);
     assert!(bench.says(B, &[Releasing]).is_empty());
-    assert_eq!(bench.says(B, &[Claimed]), ["release 0: conflict"], "though we are preferred");
+    assert_eq!(
+        bench.says(B, &[Claimed]),
+        ["release 0: conflict"],
+        "though we are preferred"
+    );
     let mut bench = Bench::running();
     bench.tell(Event::Woke);
     assert!(bench.says(B, &[Released]).is_empty(), "what nobody has is kept");

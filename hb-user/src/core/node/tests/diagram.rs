@@ -30,7 +30,10 @@ fn explored() -> Arrows {
     let mut bench = Bench::three();
     bench.node.settings.groups[0].preferred = B;
     bench.silent(C);
-    let sees_no_c = |states: &[GroupState]| Sight { present: 0b011, ..sight(states) };
+    let sees_no_c = |states: &[GroupState]| Sight {
+        present: 0b011,
+        ..sight(states)
+    };
     bench.says_so(B, sees_no_c(&[Declined]));
     bench.says_so(B, sees_no_c(&[Declined]));
     bench.finish(Outcome::Done);
@@ -90,7 +93,16 @@ fn drawn() -> Arrows {
 #[test]
 fn the_diagram_has_every_step_and_no_other() {
     let (explored, drawn) = (explored(), drawn());
-    let undrawn: Vec<_> = explored.iter().filter(|(step, causes)| drawn.get(*step) != Some(causes)).collect();
-    let undone: Vec<_> = drawn.iter().filter(|(step, causes)| explored.get(*step) != Some(causes)).collect();
-    assert!(undrawn.is_empty() && undone.is_empty(), "done: {undrawn:#?}\ndrawn: {undone:#?}");
+    let undrawn: Vec<_> = explored
+        .iter()
+        .filter(|(step, causes)| drawn.get(*step) != Some(causes))
+        .collect();
+    let undone: Vec<_> = drawn
+        .iter()
+        .filter(|(step, causes)| explored.get(*step) != Some(causes))
+        .collect();
+    assert!(
+        undrawn.is_empty() && undone.is_empty(),
+        "done: {undrawn:#?}\ndrawn: {undone:#?}"
+    );
 }

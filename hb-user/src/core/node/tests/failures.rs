@@ -2,8 +2,8 @@
 
 use super::super::*;
 use super::bench::*;
-use crate::core::testing::ms;
 use crate::core::Command;
+use crate::core::testing::ms;
 
 #[test]
 fn a_stop_that_fails_reboots_or_holds() {
@@ -33,7 +33,11 @@ fn nobody_starts_what_is_stuck_elsewhere() {
     }
     assert_eq!(bench.state(), Released);
     let mut bench = Bench::running();
-    assert_eq!(bench.says(B, &[Stuck]), ["release 0: conflict"], "better no owner than two");
+    assert_eq!(
+        bench.says(B, &[Stuck]),
+        ["release 0: conflict"],
+        "better no owner than two"
+    );
 }
 
 #[test]

@@ -41,7 +41,11 @@ impl History {
     pub(super) fn new(settings: Settings, seed: u64) -> Self {
         let now = ms(1000);
         let node = Node::new(settings, now);
-        Self { node, now, dice: Dice(seed) }
+        Self {
+            node,
+            now,
+            dice: Dice(seed),
+        }
     }
 
     /// Some time passes, and then something happens.
@@ -57,13 +61,28 @@ impl History {
         let nodes = self.node.settings.nodes;
         let peer = 1 + self.dice.index(nodes - 1);
         match self.dice.below(100) {
-            0..45 => Event::Peer { node: peer, sight: self.sight(peer) },
+            0..45 => Event::Peer {
+                node: peer,
+                sight: self.sight(peer),
+            },
             45..52 => Event::Silent { node: peer },
-            52..58 => Event::Lease { held: self.dice.percent(85) },
-            58..62 => Event::Pings { reached: u8::from(self.dice.percent(70)) },
-            62..83 => Event::Finished { work: self.work(), outcome: self.outcome() },
-            83..86 => Event::Sick { group: self.dice.index(2) },
-            86..88 => Event::Fenced { node: peer, done: self.dice.percent(50) },
+            52..58 => Event::Lease {
+                held: self.dice.percent(85),
+            },
+            58..62 => Event::Pings {
+                reached: u8::from(self.dice.percent(70)),
+            },
+            62..83 => Event::Finished {
+                work: self.work(),
+                outcome: self.outcome(),
+            },
+            83..86 => Event::Sick {
+                group: self.dice.index(2),
+            },
+            86..88 => Event::Fenced {
+                node: peer,
+                done: self.dice.percent(50),
+            },
             88 => Event::Woke,
             89..96 => Event::Command(self.command()),
             96 => Event::Reconfigure(Box::new(self.reconfiguration())),
@@ -89,7 +108,11 @@ impl History {
             1 => Status::Leaving,
             _ => Status::Up,
         };
-        let present = if self.dice.percent(70) { u16::MAX } else { self.dice.next() as u16 };
+        let present = if self.dice.percent(70) {
+            u16::MAX
+        } else {
+            self.dice.next() as u16
+        };
         let back = u32::from(self.dice.percent(20));
         Sight {
             status,
@@ -111,7 +134,9 @@ impl History {
     /// Mostly one that is under way.
     fn work(&mut self) -> u32 {
         let group = self.dice.index(self.node.groups.len());
-        self.node.groups[group].work.wrapping_sub(u32::from(self.dice.percent(10)))
+        self.node.groups[group]
+            .work
+            .wrapping_sub(u32::from(self.dice.percent(10)))
     }
 
     fn outcome(&mut self) -> Outcome {

@@ -103,7 +103,12 @@ impl Choices {
         let states = groups(&[self.of(GroupState::ALL)]);
         PeerView {
             contact,
-            sight: Sight { status, differs, groups: states, ..Sight::default() },
+            sight: Sight {
+                status,
+                differs,
+                groups: states,
+                ..Sight::default()
+            },
             ..PeerView::default()
         }
     }
@@ -370,7 +375,11 @@ fn whose_consent_it_takes_is_a_row() {
             "who is gone" => "yes",
             then => then,
         };
-        assert_eq!(node.consent(0).map_or_else(Waiting::name, |()| "yes"), then, "{cells:?}");
+        assert_eq!(
+            node.consent(0).map_or_else(Waiting::name, |()| "yes"),
+            then,
+            "{cells:?}"
+        );
     }
     rules.assert_all_used();
 }
@@ -400,7 +409,7 @@ fn who_is_gone_is_a_row() {
             },
             ..PeerView::default()
         };
-        let settings = choose.flag();
+        let (settings, other_groups) = (choose.flag(), choose.flag());
         node.peers[B] = PeerView {
             contact: choose.of([Contact::Left, Contact::Dead]),
             silent_since: Nanos(NOW.0 - choose.of([ms(299).0, ms(300).0])),
@@ -409,7 +418,11 @@ fn who_is_gone_is_a_row() {
                 pings: choose.of([0, 1, 2]),
                 heard_us: choose.of([Nanos(0), ms(50)]),
                 groups: groups(&[choose.of(GroupState::ALL)]),
-                differs: Differs { settings, ..Differs::default() },
+                differs: Differs {
+                    settings,
+                    groups: other_groups,
+                    nodes: false,
+                },
                 ..Sight::default()
             },
         };
@@ -426,6 +439,7 @@ fn who_is_gone_is_a_row() {
             yes(peer.fencing == Fencing::Done),
             yes(!peer.sight.differs.settings),
             yes(node.settings.fenced[B]),
+            yes(peer.is_readable()),
             peer.group(0).name(),
             yes(peer.sight.heard_us > Nanos(0)),
             match node.settings.stuck {
@@ -434,7 +448,11 @@ fn who_is_gone_is_a_row() {
             },
         ];
         let then = rules.then(&cells);
-        assert_eq!(node.consent(0).map_or_else(Waiting::name, |()| "yes"), then, "{cells:?}");
+        assert_eq!(
+            node.consent(0).map_or_else(Waiting::name, |()| "yes"),
+            then,
+            "{cells:?}"
+        );
     }
     rules.assert_all_used();
 }

@@ -9,7 +9,9 @@ use super::history::{History, kinds};
 fn check(before: &Node, event: &Event, after: &Node, actions: &[Action]) -> Result<(), TestCaseError> {
     for action in actions {
         match action {
-            Action::Acquire { group, reassert, cause, .. } => {
+            Action::Acquire {
+                group, reassert, cause, ..
+            } => {
                 prop_assert!(after.lease && after.doubt.is_none() && !after.in_maintenance());
                 prop_assert_eq!(after.status, Status::Up);
                 let holder = after.holders(*group).next();
@@ -36,7 +38,7 @@ fn check(before: &Node, event: &Event, after: &Node, actions: &[Action]) -> Resu
                 prop_assert_eq!(advert, &after.advert());
                 prop_assert_ne!(advert.edition, before.advertised.edition);
             }
-            Action::Left => prop_assert!(after.in_maintenance() || !after.is_working_or_owning()),
+            Action::Left => prop_assert!(after.may_go()),
             Action::Drop { .. } => prop_assert!(matches!(event, Event::Reconfigure(_))),
             Action::Reboot { group } => prop_assert_eq!(after.groups[*group].state, GroupState::Stuck),
         }
@@ -50,7 +52,8 @@ fn check_state(node: &Node, now: Nanos) -> Result<(), TestCaseError> {
     prop_assert_eq!(node.advertised, node.advert(), "told at once");
     for (index, group) in node.groups.iter().enumerate() {
         prop_assert!(!group.state.is_wanted() || node.may_act());
-        if !group.state.is_held() && !group.state.is_wanted() && !node.in_maintenance() {
+        let is_idle = !group.state.is_held() && !group.state.is_wanted();
+        if is_idle && node.status == Status::Up && !node.in_maintenance() {
             prop_assert_eq!(group.state, group.idle());
         }
         let view = node.group(index);

@@ -13,7 +13,10 @@ fn bench() -> Bench {
     }
     for index in 0..2 {
         let work = bench.node.groups[index].work;
-        bench.tell(Event::Finished { work, outcome: Outcome::Done });
+        bench.tell(Event::Finished {
+            work,
+            outcome: Outcome::Done,
+        });
     }
     bench
 }
@@ -60,7 +63,10 @@ fn a_group_keeps_its_state_in_another_place() {
 #[test]
 fn what_has_changed_is_stopped_and_what_is_gone_too() {
     let mut bench = bench();
-    assert_eq!(change(&mut bench, &[Carry::Changed(0)]), ["drop 1", "release 0: reload"]);
+    assert_eq!(
+        change(&mut bench, &[Carry::Changed(0)]),
+        ["drop 1", "release 0: reload"]
+    );
     bench.finish(Outcome::Done);
     assert_eq!(states(&bench), [Released]);
     bench.says(B, &[Released]);
