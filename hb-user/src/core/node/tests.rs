@@ -8,3 +8,4 @@ mod history;
 mod page;
 mod properties;
 mod reload;
+mod rules;

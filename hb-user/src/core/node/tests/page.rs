@@ -2,148 +2,15 @@
 
 use super::super::*;
 use super::bench::{A, B, C};
+use super::rules::*;
 use crate::core::testing::{groups, ms, settings};
 use crate::core::{Differs, Failback, Quorum};
 
-const PAGE: &str = include_str!("../../../../../docs/OWNERSHIP.md");
 const STATUSES: [Status; 3] = [Status::Init, Status::Up, Status::Leaving];
 /// With whom a group was contested before, so that a new entry can be told from the old one.
 const FORMER: usize = 9;
 /// Long after everything that a case knows of.
 const NOW: Nanos = ms(100_000);
-
-/// The cells of the table below the header that begins with these cells.
-fn table(header: &str) -> Vec<Vec<&'static str>> {
-    let lines = PAGE.lines().skip_while(move |line| !line.starts_with(header)).skip(2);
-    let rows = lines.take_while(|line| line.starts_with('|'));
-    rows.map(|row| {
-        let cells = row.trim_matches('|').split('|');
-        cells.map(|cell| cell.trim().trim_matches('`')).collect()
-    })
-    .collect()
-}
-
-/// A table of decisions, and which of its rows were ever used.
-struct Rules {
-    rows: Vec<Vec<&'static str>>,
-    used: Vec<bool>,
-}
-
-impl Rules {
-    fn of(header: &str) -> Self {
-        let rows = table(header);
-        assert!(rows.len() > 5, "no table {header}");
-        let used = vec![false; rows.len()];
-        Self { rows, used }
-    }
-
-    /// What the first row says that fits.
-    fn then(&mut self, cells: &[&str]) -> &'static str {
-        let fits = |cell: &str, value: &str| cell == "any" || cell.split(", ").any(|word| word == value);
-        let is_it = |row: &Vec<&str>| {
-            assert_eq!(row.len(), cells.len() + 1, "{row:?}");
-            row.iter().zip(cells).all(|(cell, value)| fits(cell, value))
-        };
-        let row = self.rows.iter().position(is_it);
-        let row = row.unwrap_or_else(|| panic!("no row for {cells:?}"));
-        self.used[row] = true;
-        self.rows[row][cells.len()]
-    }
-
-    fn assert_all_used(&self) {
-        let unused: Vec<_> = self.rows.iter().zip(&self.used).filter(|(_, used)| !**used).collect();
-        assert!(unused.is_empty(), "{unused:?}");
-    }
-}
-
-/// Counts through all combinations of choices.
-struct Choices {
-    number: usize,
-    rest: usize,
-}
-
-impl Choices {
-    /// Every case that `make` can make.
-    fn all<T>(mut make: impl FnMut(&mut Self) -> T) -> impl Iterator<Item = T> {
-        let mut choices = Self { number: 0, rest: 0 };
-        std::iter::from_fn(move || {
-            choices.rest = choices.number;
-            let case = make(&mut choices);
-            choices.number += 1;
-            // Whatever is left of the number was chosen by nobody: we are through.
-            (choices.rest == 0).then_some(case)
-        })
-    }
-
-    fn of<T: Copy, const N: usize>(&mut self, choices: [T; N]) -> T {
-        let choice = choices[self.rest % N];
-        self.rest /= N;
-        choice
-    }
-
-    fn flag(&mut self) -> bool {
-        self.of([false, true])
-    }
-
-    /// A peer's contact, status and whether it can be read: as the page has them.
-    fn peer(&mut self) -> PeerView {
-        let (contact, status, is_other) = self.of([
-            (Contact::Unknown, Status::Init, false),
-            (Contact::Up, Status::Up, true),
-            (Contact::Up, Status::Init, false),
-            (Contact::Up, Status::Up, false),
-            (Contact::Up, Status::Leaving, false),
-            (Contact::Left, Status::Leaving, false),
-            (Contact::Dead, Status::Up, false),
-        ]);
-        let differs = Differs {
-            groups: is_other,
-            ..Differs::default()
-        };
-        let states = groups(&[self.of(GroupState::ALL)]);
-        PeerView {
-            contact,
-            sight: Sight {
-                status,
-                differs,
-                groups: states,
-                ..Sight::default()
-            },
-            ..PeerView::default()
-        }
-    }
-}
-
-fn yes(is: bool) -> &'static str {
-    if is { "yes" } else { "no" }
-}
-
-fn status_name(status: Status) -> &'static str {
-    match status {
-        Status::Init => "init",
-        Status::Up => "up",
-        Status::Leaving => "leaving",
-    }
-}
-
-fn failback_name(failback: Failback) -> &'static str {
-    match failback {
-        Failback::Return => "on",
-        Failback::Stay => "off",
-    }
-}
-
-fn peer_name(peer: &PeerView) -> &'static str {
-    match peer.contact {
-        Contact::Up if !peer.is_readable() => "differs",
-        Contact::Up => status_name(peer.sight.status),
-        Contact::Unknown | Contact::Left | Contact::Dead => peer.contact.name(),
-    }
-}
-
-fn preferred_name(preferred: usize) -> &'static str {
-    ["us", "peer"][preferred]
-}
 
 /// A node of two that is up, with one group.
 fn node(preferred: usize, failback: Failback) -> Node {
