@@ -98,8 +98,15 @@ impl Group {
         }
     }
 
-    fn set(&mut self, state: GroupState, now: Nanos) {
+    /// Changes what it is called, and not since when.
+    fn turn(&mut self, state: GroupState) {
+        #[cfg(test)]
+        tests::diagram::step(self.state, state);
         self.state = state;
+    }
+
+    fn set(&mut self, state: GroupState, now: Nanos) {
+        self.turn(state);
         self.since = now;
     }
 }
@@ -358,7 +365,7 @@ impl Node {
             if !self.peers.iter().any(|peer| peer.holds(index)) {
                 group.claim = false;
                 if group.state == GroupState::Claimed {
-                    group.state = GroupState::Running;
+                    group.turn(GroupState::Running);
                 }
             }
         }
@@ -388,8 +395,9 @@ impl Node {
     fn finish(&mut self, work: u32, outcome: Outcome) -> Option<Action> {
         let now = self.now;
         let retry = now.saturating_add(self.settings.start_retry);
-        let is_restarting = self.status == Status::Up && self.may_act();
         let index = self.groups.iter().position(|group| group.work == work)?;
+        // Another node may have turned out to have it too, while it was stopped here.
+        let is_restarting = self.status == Status::Up && self.may_act() && self.holders(index).next().is_none();
         let group = &mut self.groups[index];
         match (group.state, outcome) {
             (GroupState::Acquiring, Outcome::Done) => {
@@ -534,3 +542,6 @@ impl Node {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
