@@ -93,6 +93,8 @@ struct Daemon {
     problems: Vec<Option<String>>,
     /// The silence of each node that died last.
     silences: Vec<Option<crate::core::Silence>>,
+    /// In what each peer's configuration differs, as far as the log has said since this one was read.
+    differences: BTreeMap<NodeId, Differs>,
     recorder: Option<Recorder>,
     /// What failed outside of the groups, by what it is about.
     troubles: BTreeMap<String, String>,
@@ -287,7 +289,7 @@ impl Daemon {
             (Contact::Up, false, true) => tracing::info!(peer = %name, "our beats reach the peer again"),
             (Contact::Up | Contact::Unknown | Contact::Left | Contact::Dead, _, _) => {}
         }
-        if differs.is_any() && before.sight.differs != differs {
+        if self.differences.insert(id, differs).unwrap_or_default() != differs && differs.is_any() {
             tracing::warn!(peer = %name, %differs, "configurations differ between this node and its peer");
         }
         self.feed(&Event::Peer { node, sight });

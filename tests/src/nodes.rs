@@ -2,7 +2,9 @@
 //!
 //! Nodes count from 0 in code; on the hosts they are `n1` and so on.
 
+pub mod expect;
 pub mod lan;
+pub mod power;
 
 use std::{fmt, fmt::Write as _, os::unix::process::ExitStatusExt as _, process::ExitStatus, thread, time::Duration};
 
@@ -26,25 +28,6 @@ const STOPPING: Duration = Duration::from_secs(20);
 
 /// How much of a host's log a failure shows.
 const LOG_LINES: usize = 60;
-
-/// Sends a signal to all that runs on a host but its first process, what keeps that alive (`cat`, its child), and this.
-/// It goes on until nobody is left in whom it had no effect: meanwhile processes may start others.
-const SIGNAL_ALL: &str = r#"left=1
-while [ "$left" != 0 ]; do
-    left=0
-    for stat in /proc/[0-9]*/stat; do
-        read -r pid command state parent rest <"$stat" 2>/dev/null || continue
-        case "$pid $command $parent" in
-        "1 "* | "$$ "* | *" (cat) 1") continue ;;
-        esac
-        case "$1$state" in
-        ?*Z | ?*X | STOPT | STOPt) continue ;;
-        CONTT | CONTt) ;;
-        CONT*) continue ;;
-        esac
-        kill -s "$1" "$pid" 2>/dev/null && left=1
-    done
-done"#;
 
 /// The files of one node.
 #[derive(Clone, Debug)]
@@ -131,14 +114,16 @@ impl Nodes {
         let hb = hb_binary()?;
         let place = Place::take();
         let lan = Lan::create(nodes)?;
-        let hosts = (0..nodes).map(|node| format!("{} {}\n", address(node), name(node)));
-        let hosts = format!("127.0.0.1 localhost\n{}", hosts.collect::<String>());
+        let names: String = (0..nodes)
+            .map(|node| format!("{} {}\n", address(node), name(node)))
+            .collect();
         for (node, host) in lan.nodes.iter().enumerate() {
-            // Of three nodes and more each address needs a name, and there is nobody here who knows any.
-            host.write_file("/etc/hosts", 0o644, &hosts)?;
+            // Of three nodes or more the names have to tell which address is whose.
+            host.write_file("/etc/hosts", 0o644, format!("127.0.0.1 localhost\n{names}"))?;
             files(node).install(host)?;
             stamp::install(host)?;
             host.install_file(&hb, HB, 0o755)?;
+            power::install(host)?;
         }
         Ok(Self {
             daemons: (0..nodes).map(|_| None).collect(),
@@ -209,19 +194,19 @@ impl Nodes {
 
     /// Ends all that runs on a node, as a loss of power does: its resources are lost, which is stamped.
     pub fn power_off(&mut self, node: usize) -> Result<()> {
-        self.signal_all(node, "KILL")?;
+        power::lose(self.host(node))?;
         self.daemons[node] = None;
-        stamp::lose_all(self.host(node))
+        Ok(())
     }
 
     /// Freezes all that runs on a node, as a paused virtual machine is.
     pub fn freeze(&self, node: usize) -> Result<()> {
-        self.signal_all(node, "STOP")
+        power::signal_all(self.host(node), "STOP")
     }
 
     /// Lets it go on.
     pub fn thaw(&self, node: usize) -> Result<()> {
-        self.signal_all(node, "CONT")
+        power::signal_all(self.host(node), "CONT")
     }
 
     /// What a node's daemon says about the cluster.
@@ -297,11 +282,6 @@ impl Nodes {
             ensure!(is_fine, "hb on {} ended with {status:?}", name(node));
         }
         Ok(())
-    }
-
-    fn signal_all(&self, node: usize, signal: &str) -> Result<()> {
-        let host = self.host(node);
-        host.run_ok("sh", &["-c", SIGNAL_ALL, "signal-all", signal]).map(|_| ())
     }
 }
 

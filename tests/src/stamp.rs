@@ -65,7 +65,7 @@ exit $code
 "#;
 
 /// Notes the loss of all that is held on a host.
-const LOSE: &str = r#"cd /run/stamp/held || exit 1
+pub(crate) const LOSE: &str = r#"cd /run/stamp/held || exit 1
 for id in *; do
     [ -e "$id" ] || continue
     rm -f "/run/stamp/running/$id" "$id"

@@ -128,6 +128,20 @@ impl Status {
         text.with_context(|| format!("no text at {pointer} in {}", self.json))
     }
 
+    /// What an operator has to act on.
+    #[must_use]
+    pub fn alarms(&self) -> Vec<&str> {
+        let alarms = self.json.pointer("/alarms").and_then(Value::as_array);
+        alarms.into_iter().flatten().filter_map(Value::as_str).collect()
+    }
+
+    /// Whether there is an alarm that begins with `what` and names `whom`.
+    #[must_use]
+    pub fn has_alarm(&self, what: &str, whom: &str) -> bool {
+        let is_it = |alarm: &&str| alarm.starts_with(what) && alarm.contains(whom);
+        self.alarms().iter().any(is_it)
+    }
+
     /// How many frames got a verdict, put down to the first link of the first peer or to none.
     #[must_use]
     pub fn verdict(&self, name: &str) -> u64 {

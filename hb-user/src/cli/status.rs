@@ -56,6 +56,10 @@ fn render(status: &Status) -> String {
             status.quorum, status.lease_needed
         ));
     }
+    if status.pings_named > 0 {
+        let (reached, named) = (status.pings_reached, status.pings_named);
+        lines.push(format!("  ping nodes reached: {reached} of {named}"));
+    }
     lines.extend(status.datapath.iter().map(|datapath| match &datapath.reason {
         None => format!("  {}: XDP {}", datapath.interface, datapath.mode),
         Some(reason) => format!("  {}: XDP {} ({reason})", datapath.interface, datapath.mode),
@@ -72,7 +76,12 @@ fn render(status: &Status) -> String {
             .unwrap_or_default(),
         time(status.pulse.worst_lateness_us),
     ));
-    lines.extend(status.peers.iter().flat_map(render_peer));
+    lines.extend(
+        status
+            .peers
+            .iter()
+            .flat_map(|peer| render_peer(peer, status.pings_named)),
+    );
     lines.extend(status.groups.iter().map(render_group));
     lines.extend(status.last_takeover.iter().flat_map(render_takeover));
     lines.join("\n") + "\n"
@@ -93,7 +102,7 @@ fn render_maintenance(status: &Status) -> Option<String> {
         .then(|| format!("  MAINTENANCE, by {by}: nothing is touched"))
 }
 
-fn render_peer(peer: &PeerStatus) -> Vec<String> {
+fn render_peer(peer: &PeerStatus, pings: usize) -> Vec<String> {
     let mut line = format!("peer {}: {}", peer.name, peer.state);
     if peer.state == "up" && !peer.hears_us {
         line += ", does not hear us";
@@ -103,6 +112,9 @@ fn render_peer(peer: &PeerStatus) -> Vec<String> {
     }
     if peer.fencing != "none" {
         line.extend([", fencing ", &peer.fencing]);
+    }
+    if pings > 0 {
+        line += &format!(", reaches {} ping nodes", peer.pings);
     }
     let mut lines = vec![line];
     lines.extend(peer.links.iter().map(render_link));

@@ -37,6 +37,10 @@ pub struct Status {
     pub lease_held: bool,
     /// How many others have to hear this node, so that it may.
     pub lease_needed: usize,
+    /// How many ping nodes, or groups of them, this node reaches.
+    pub pings_reached: u8,
+    /// How many ha.cf names.
+    pub pings_named: usize,
     /// What the kernel granted to the pulse thread.
     pub realtime: RealtimeStatus,
     /// The pulse thread's own figures.

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 pub use command::{Progress, Refusal};
 pub use consent::Waiting;
 
+use super::mutation::{Mutation, is_mutated};
 use super::peer::Fencing;
 use super::{Action, Advert, Cause, Contact, Event, GroupState, Outcome, PeerView, Settings, Sight, StuckPolicy};
 
@@ -112,6 +113,8 @@ pub struct Node {
     groups: Vec<Group>,
     works: u32,
     lease: bool,
+    /// Since when.
+    leased: Nanos,
     pings: u8,
     maintenance: bool,
     /// Whose last word about maintenance no longer counts.
@@ -134,6 +137,7 @@ impl Node {
             groups: vec![Group::new(now); settings.groups.len()],
             works: 0,
             lease: !settings.is_leased(),
+            leased: now,
             pings: 0,
             maintenance: false,
             overridden: 0,
@@ -163,8 +167,10 @@ impl Node {
             Event::Begin | Event::Tick => {}
             Event::Peer { node, sight } => self.meet(*node, *sight),
             Event::Silent { node } => self.bury(*node),
-            Event::Lease { held } => self.lease = *held || !self.settings.is_leased(),
+            Event::Lease { held: false } if is_mutated(Mutation::LeaseNeverEnds) => {}
+            Event::Lease { held } => self.hold(*held),
             Event::Pings { reached } => self.pings = *reached,
+            Event::Woke if is_mutated(Mutation::NeverDoubts) => {}
             Event::Woke => self.doubt = Some(now.saturating_add(self.settings.deadtime)),
             Event::Finished { work: number, outcome } => work.extend(self.finish(*number, *outcome)),
             Event::Sick { group } => work.extend(self.nurse(*group)),
@@ -213,7 +219,8 @@ impl Node {
             Fencing::Failed(until) => Some(until),
             Fencing::None | Fencing::Running | Fencing::Done => None,
         });
-        let all = retries.chain(delays).chain(fences).chain(self.doubt);
+        let listening = Some(self.listens_until());
+        let all = retries.chain(delays).chain(fences).chain(self.doubt).chain(listening);
         all.filter(|time| *time > self.now).min()
     }
 
@@ -314,6 +321,14 @@ impl Node {
     fn peer_mut(&mut self, node: usize) -> Option<&mut PeerView> {
         let me = self.settings.me;
         self.peers.get_mut(node).filter(|_| node != me)
+    }
+
+    fn hold(&mut self, is_held: bool) {
+        let is_held = is_held || !self.settings.is_leased();
+        if is_held && !self.lease {
+            self.leased = self.now;
+        }
+        self.lease = is_held;
     }
 
     fn meet(&mut self, node: usize, sight: Sight) {

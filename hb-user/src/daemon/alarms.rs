@@ -47,18 +47,21 @@ impl Words<'_> {
         alarms
     }
 
-    /// Two nodes, with nothing that tells the other's death from a cut.
+    /// Two nodes, with nothing that tells the other's death from a cut. Ping nodes do not where the other reaches them, too.
     fn may_both_own(&self) -> Option<String> {
-        match self.node.settings().quorum {
-            Quorum::None => {}
+        let (settings, has_lease) = (self.node.settings(), self.node.has_lease());
+        let why = match settings.quorum {
+            Quorum::None => "nothing tells a cut from its death",
+            Quorum::Pings if has_lease => "if it reaches the ping nodes, too, nothing tells a cut from its death",
             Quorum::Pings | Quorum::Majority => return None,
-        }
+        };
         let silent = self.peers().find(|node| {
-            let peer = self.node.peer(*node);
-            peer.contact == Contact::Dead && peer.fencing != Fencing::Done
+            // Who has to be fenced first owns nothing when somebody else does.
+            let is_fenced = settings.fenced.get(*node).copied().unwrap_or(false);
+            self.node.peer(*node).contact == Contact::Dead && !is_fenced
         })?;
         Some(format!(
-            "both nodes may own: {} is silent, and nothing tells a cut from its death",
+            "both nodes may own: {} is silent, and {why}",
             self.name(silent)
         ))
     }

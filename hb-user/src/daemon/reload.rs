@@ -165,6 +165,7 @@ impl Daemon {
         self.outside.reconfigure(&self.cluster);
         self.remap(&change);
         self.orders.break_off();
+        self.differences.clear();
         self.perform(actions, now);
         let said = differences(&old, &self.cluster);
         tracing::info!(digest = format_args!("{:08x}", self.cluster.digest()), changed = %said, "reloaded");

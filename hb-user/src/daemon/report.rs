@@ -32,6 +32,8 @@ impl Daemon {
             quorum: self.node.settings().quorum.name().into(),
             lease_held: self.node.has_lease(),
             lease_needed: self.node.settings().supporters(),
+            pings_reached: self.node.advert().pings,
+            pings_named: cluster.pings.targets.len(),
             version: env!("CARGO_PKG_VERSION").into(),
             node: cluster.nodes[cluster.me].clone(),
             status: life(self.node.advert().status).into(),

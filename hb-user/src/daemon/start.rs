@@ -123,6 +123,7 @@ impl Daemon {
             last_takeover: None,
             problems: vec![None; cluster.groups.len()],
             silences: vec![None; cluster.nodes.len()],
+            differences: BTreeMap::new(),
             recorder: recorder(&cluster)?,
             troubles: BTreeMap::new(),
             node,

@@ -5,8 +5,13 @@
 //!   n2 198.51.100.12 ---+-- switch -- gateway 198.51.100.1
 //!   ...              --/
 //! ```
+//!
+//! In IPv6 they are 2001:db8::11 and so on, and the gateway is 2001:db8::1.
 
-use std::{fmt::Write as _, net::Ipv4Addr};
+use std::{
+    fmt::Write as _,
+    net::{Ipv4Addr, Ipv6Addr},
+};
 
 use anyhow::{Result, ensure};
 
@@ -17,6 +22,9 @@ use crate::{
 
 /// The gateway's address, which answers pings.
 pub const GATEWAY_IP: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
+
+/// The gateway's other address, which answers pings, too.
+pub const GATEWAY_IP6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
 
 /// How many nodes a network may have. The tests that need more are the simulator's.
 pub const MAX_NODES: usize = 5;
@@ -47,6 +55,17 @@ pub fn address(node: usize) -> Ipv4Addr {
     let [a, b, c, _] = GATEWAY_IP.octets();
     // There are at most MAX_NODES.
     Ipv4Addr::new(a, b, c, u8::try_from(node + 11).unwrap_or(u8::MAX))
+}
+
+/// The IPv6 address of a station.
+fn address6(station: Station) -> Ipv6Addr {
+    let [rest @ .., _] = GATEWAY_IP6.segments();
+    let [a, b, c, d, e, f, g] = rest;
+    let last = match station {
+        Station::Node(node) => u16::try_from(node).map_or(u16::MAX, |node| 0x11 + node),
+        Station::Gateway => 1,
+    };
+    Ipv6Addr::new(a, b, c, d, e, f, g, last)
 }
 
 /// Who is on the switch.
@@ -168,6 +187,10 @@ impl Lan {
             configure(host, address(node), Some(GATEWAY_IP))?;
         }
         configure(&self.gateway, GATEWAY_IP, None)?;
+        for station in self.stations() {
+            let address = address6(station);
+            ip(self.host(station), &format!("address add {address}/64 dev {INTERFACE}"))?;
+        }
         ip(
             &self.switch,
             &format!(

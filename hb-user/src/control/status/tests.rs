@@ -22,6 +22,8 @@ fn whole() -> Status {
         quorum: String::new(),
         lease_held: true,
         lease_needed: 0,
+        pings_reached: 0,
+        pings_named: 0,
         realtime: RealtimeStatus {
             scheduling_refused: None,
             locking_refused: None,

@@ -6,8 +6,10 @@
 //! replies). A peer is gone when it is silent and a majority says so; with two nodes, what [`Quorum`] says.
 
 use super::{Memory, Node};
+use crate::core::mutation::{Mutation, is_mutated};
 use crate::core::peer::Fencing;
 use crate::core::{Action, Contact, GroupState, PeerView, Quorum, StuckPolicy};
+use hb_ebpf::Nanos;
 use hb_ebpf::beat::Status;
 use serde::Serialize;
 
@@ -19,7 +21,7 @@ pub enum Waiting {
     Start,
     /// Nothing is to be touched.
     Maintenance,
-    /// This node was frozen, and listens first.
+    /// This node was frozen, or reaches ping nodes again, and listens first.
     Doubt,
     /// Too few others hear us.
     Lease,
@@ -92,6 +94,9 @@ impl Waiting {
 impl Node {
     /// Whether a group that we want may be started.
     pub(super) fn consent(&self, index: usize) -> Result<(), Waiting> {
+        if is_mutated(Mutation::NobodyIsAsked) {
+            return Ok(());
+        }
         self.others().try_for_each(|node| self.consent_of(node, index))
     }
 
@@ -138,6 +143,8 @@ impl Node {
         }
         match self.settings.quorum {
             Quorum::Pings if is_dead && !self.reaches_as_many(peer) => return Err(Waiting::Pings(node)),
+            // When a cut heals, a ping node may answer before the peer is heard.
+            Quorum::Pings if self.listens_until() > self.now => return Err(Waiting::Doubt),
             Quorum::Majority if self.votes_against(node, index) < self.settings.majority() => {
                 return Err(Waiting::Majority(node));
             }
@@ -171,6 +178,14 @@ impl Node {
         }
     }
 
+    /// Until when a peer that is silent may only not have been heard yet.
+    pub(super) fn listens_until(&self) -> Nanos {
+        match self.settings.quorum {
+            Quorum::Pings => self.leased.saturating_add(self.settings.deadtime),
+            Quorum::None | Quorum::Majority => Nanos(0),
+        }
+    }
+
     fn reaches_as_many(&self, peer: &PeerView) -> bool {
         self.pings > 0 && self.pings >= peer.sight.pings
     }
@@ -194,7 +209,7 @@ impl Node {
     /// since we heard it, so only what it had or wanted counts.
     fn must_fence(&self, node: usize, index: usize) -> bool {
         let peer = &self.peers[node];
-        let was_met = peer.sight.heard_us > hb_ebpf::Nanos(0);
+        let was_met = peer.sight.heard_us > Nanos(0);
         let (had, is_majority) = (peer.group(index), self.settings.quorum == Quorum::Majority);
         let may_have = !is_majority || !was_met || !peer.is_readable() || had.is_held() || had.is_wanted();
         self.settings.fenced.get(node).copied().unwrap_or(false) && may_have
@@ -268,3 +283,6 @@ impl Node {
 fn is_before(a: u32, b: u32) -> bool {
     a != b && b.wrapping_sub(a) < 1 << 31
 }
+
+#[cfg(test)]
+mod tests;

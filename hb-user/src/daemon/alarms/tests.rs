@@ -51,11 +51,28 @@ fn a_silent_peer_may_own_what_we_own() {
     meet(&mut lone, sight(GroupState::Running));
     lone.handle(&Event::Silent { node: 1 }, Nanos(2));
     ensure_only(&lone, "both nodes may own", "secondary");
-    let mut voting = node(Quorum::Pings);
+    let mut pinging = node(Quorum::Pings);
+    pinging.handle(&Event::Lease { held: true }, Nanos(0));
+    meet(&mut pinging, sight(GroupState::Running));
+    pinging.handle(&Event::Silent { node: 1 }, Nanos(2));
+    ensure_only(&pinging, "both nodes may own", "secondary");
+    pinging.handle(&Event::Lease { held: false }, Nanos(3));
+    ensure_only(&pinging, "lease lost", "too few");
+    let mut voting = node(Quorum::Majority);
     voting.handle(&Event::Lease { held: true }, Nanos(0));
     meet(&mut voting, sight(GroupState::Running));
     voting.handle(&Event::Silent { node: 1 }, Nanos(2));
     assert_eq!(alarms(&voting), Vec::<String>::new());
+}
+
+#[test]
+fn a_silent_peer_that_is_fenced_first_owns_nothing_besides_us() {
+    let mut settings = node(Quorum::None).settings().clone();
+    settings.fenced = vec![true; settings.nodes];
+    let mut node = Node::new(settings, Nanos(0));
+    meet(&mut node, sight(GroupState::Running));
+    node.handle(&Event::Silent { node: 1 }, Nanos(2));
+    assert_eq!(alarms(&node), Vec::<String>::new());
 }
 
 #[test]
