@@ -6,7 +6,7 @@
 pub mod faults;
 mod walk;
 
-use std::time::Duration;
+use std::{fmt::Write as _, time::Duration};
 
 use anyhow::{Result, anyhow, ensure};
 
@@ -70,7 +70,8 @@ impl Kind {
             DEADTIME.as_millis()
         );
         if self == Self::Pings {
-            ha_cf += &format!("ping {GATEWAY_IP}\ndeadping {}ms\n", DEADTIME.as_millis());
+            // Writing to a string does not fail.
+            let _ = writeln!(ha_cf, "ping {GATEWAY_IP}\ndeadping {}ms", DEADTIME.as_millis());
         }
         let groups = GROUPS.iter().enumerate();
         let lines = groups.map(|(index, group)| format!("{} {}::{group}\n", name(self.preferred(index)), stamp::NAME));

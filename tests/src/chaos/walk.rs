@@ -1,8 +1,9 @@
 //! What a seed does to a cluster.
 
-use std::time::Duration;
+use std::{os::unix::process::ExitStatusExt as _, time::Duration};
 
 use anyhow::{Result, ensure};
+use nix::sys::signal::Signal;
 
 use super::{
     GROUPS, Kind, SETTLED,
@@ -171,7 +172,11 @@ impl<'a> Walk<'a> {
 
     fn stop(&mut self, node: usize) -> Result<()> {
         self.faults.note(format!("stop {}", name(node)));
-        self.nodes.stop(node)?;
+        self.nodes.term(node)?;
+        let status = self.nodes.wait_exit(node)?;
+        // Before it minds signals it has done nothing yet.
+        let is_early = self.lives[node].is_none() && status.signal() == Some(Signal::SIGTERM as i32);
+        ensure!(status.success() || is_early, "hb on {} ended with {status}", name(node));
         self.gone(node);
         self.faults.note(format!("{} is stopped", name(node)));
         Ok(())
