@@ -3,6 +3,9 @@
 use hb_ebpf::Nanos;
 use nix::time::{ClockId, clock_gettime};
 
+/// Between the readings of two clocks less than this may pass without any suspension.
+const SUSPENSION: Nanos = Nanos::from_millis(1);
+
 /// `CLOCK_MONOTONIC`, which is also the clock of the kernel's time stamps.
 ///
 /// # Panics
@@ -11,6 +14,15 @@ use nix::time::{ClockId, clock_gettime};
 #[must_use]
 pub fn now() -> Nanos {
     read(ClockId::CLOCK_MONOTONIC)
+}
+
+/// How long this machine has been suspended since it was started: what `CLOCK_BOOTTIME` counts and [`now`] does not.
+#[must_use]
+pub fn suspended() -> Nanos {
+    // In this order: a moment between the two is no suspension.
+    let monotonic = now();
+    let boot = read(ClockId::CLOCK_BOOTTIME).since(monotonic);
+    if boot < SUSPENSION { Nanos(0) } else { boot }
 }
 
 /// Seconds since 1970 by this host's clock, which may be wrong and may go back.

@@ -66,6 +66,18 @@ pub async fn run(cluster: Cluster, places: &Places) -> Result<(), StartError> {
     daemon.ensure_all_stopped()
 }
 
+/// Why the daemon has woken.
+enum Happened {
+    News,
+    Finished(Finished),
+    Ended(Ended),
+    Due,
+    Leave,
+    Reload,
+    HungUp,
+    Asked(Asked),
+}
+
 /// The running daemon.
 struct Daemon {
     cluster: Cluster,
@@ -112,37 +124,40 @@ impl Daemon {
         loop {
             self.pulse.progress();
             let wake = self.wake_at();
-            tokio::select! {
+            let happened = tokio::select! {
                 // In this order: who is alive, what has been done about it, and only then what people want.
                 biased;
                 rung = doorbell.rung() => {
                     rung?;
-                    if self.hear()? {
-                        return Ok(());
-                    }
+                    Happened::News
                 }
-                finished = self.works.next() => {
-                    self.catch_up().await?;
-                    self.finish(finished);
-                }
-                ended = self.outside.next() => {
-                    self.catch_up().await?;
-                    self.conclude(ended);
-                }
-                () = clock::sleep_until(wake) => {
-                    self.catch_up().await?;
-                    self.look_around();
-                }
-                () = any(&mut terminate, &mut interrupt) => {
+                finished = self.works.next() => Happened::Finished(finished),
+                ended = self.outside.next() => Happened::Ended(ended),
+                () = clock::sleep_until(wake) => Happened::Due,
+                () = any(&mut terminate, &mut interrupt) => Happened::Leave,
+                _ = hangup.recv() => Happened::Reload,
+                () = self.orders.hung_up() => Happened::HungUp,
+                Some(asked) = self.server.next() => Happened::Asked(asked),
+            };
+            if self.catch_up().await? {
+                return Ok(());
+            }
+            match happened {
+                Happened::News => {}
+                Happened::Finished(finished) => self.finish(finished),
+                Happened::Ended(ended) => self.conclude(ended),
+                Happened::Due => self.look_around(),
+                Happened::Leave => {
                     tracing::info!("leaving");
                     self.feed(&Event::Leave);
                 }
-                _ = hangup.recv() => match self.reload() {
-                    Ok(_) => {}
-                    Err(error) => tracing::error!(error = crate::cli::causes(&error), "nothing has changed"),
-                },
-                () = self.orders.hung_up() => self.settle_orders(),
-                Some(asked) = self.server.next() => self.answer(asked),
+                Happened::Reload => {
+                    if let Err(error) = self.reload() {
+                        tracing::error!(error = crate::cli::causes(&error), "nothing has changed");
+                    }
+                }
+                Happened::HungUp => self.settle_orders(),
+                Happened::Asked(asked) => self.answer(asked),
             }
         }
     }
@@ -177,12 +192,13 @@ impl Daemon {
         });
     }
 
-    /// Waits until the pulse thread has had its turn: whoever was stopped knows nothing before.
-    async fn catch_up(&mut self) -> std::io::Result<()> {
+    /// Waits until the pulse thread has had its turn: whoever was stopped knows nothing before. Then takes all its news;
+    /// true when it has said farewell.
+    async fn catch_up(&mut self) -> std::io::Result<bool> {
         while self.pulse.is_overdue(clock::now()) && !self.pulse.has_ended() {
             clock::sleep(CATCH_UP).await;
         }
-        self.hear().map(drop)
+        self.hear()
     }
 
     /// What could not be stopped is not left behind in silence.
@@ -204,7 +220,10 @@ impl Daemon {
 
     /// Takes all news of the pulse; true when it has said farewell.
     fn hear(&mut self) -> std::io::Result<bool> {
-        while let Some(news) = self.pulse.read() {
+        let mut all: Vec<News> = std::iter::from_fn(|| self.pulse.read()).collect();
+        // What was said before a freeze is old, however it lies in the queue.
+        all.sort_by_key(|news| !matches!(news, News::Woke { .. }));
+        for news in all {
             match news {
                 News::Up { node, heard, echoed } => self.meet(node, &heard, echoed),
                 News::Dead { node, silence } => {

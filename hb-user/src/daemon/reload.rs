@@ -59,6 +59,8 @@ pub(super) enum ReloadError {
     Start(#[from] start::StartError),
     #[error("this would stop a group, and in maintenance nothing is touched: `hb maintenance off` first")]
     Maintenance,
+    #[error("a group that the last reload removed is still being stopped: try again when it is done")]
+    Dropping,
     #[error("hb is leaving")]
     Leaving,
 }
@@ -68,6 +70,9 @@ impl Daemon {
     pub(super) fn reload(&mut self) -> Result<String, ReloadError> {
         if self.node.advert().status == hb_ebpf::beat::Status::Leaving {
             return Err(ReloadError::Leaving);
+        }
+        if self.works.is_dropping() {
+            return Err(ReloadError::Dropping);
         }
         let host = Host::this().map_err(|error| ReloadError::Host(std::io::Error::other(error)))?;
         let loaded = Cluster::load(&self.cluster.dir, &host)?;

@@ -81,6 +81,8 @@ pub(super) struct Works {
     alone: Arc<Context>,
     together: Arc<Context>,
     tasks: JoinSet<Finished>,
+    /// How many groups are being dropped.
+    dropping: usize,
 }
 
 impl Works {
@@ -95,6 +97,7 @@ impl Works {
             alone: Arc::new(context(cluster, true)),
             together: Arc::new(context(cluster, false)),
             tasks: JoinSet::new(),
+            dropping: 0,
         }
     }
 
@@ -124,6 +127,7 @@ impl Works {
             }
             Task::Release | Task::Drop => slot.former.take().unwrap_or_else(|| slot.scripts.clone()),
         };
+        self.dropping += usize::from(task == Task::Drop);
         let before = slot.under_way.take();
         let (aborter, abort) = abortable();
         let (end, ended) = oneshot::channel();
@@ -145,10 +149,18 @@ impl Works {
         });
     }
 
+    /// Whether a group that was dropped is still being stopped: it must not come back before.
+    pub(super) fn is_dropping(&self) -> bool {
+        self.dropping > 0
+    }
+
     /// The next task to end; never, while there is none.
     pub(super) async fn next(&mut self) -> Finished {
         match self.tasks.join_next().await {
-            Some(Ok(finished)) => finished,
+            Some(Ok(finished)) => {
+                self.dropping -= usize::from(finished.task == Task::Drop);
+                finished
+            }
             // Tasks are not cancelled, and one that panics ends the daemon: it is better dead than wrong.
             Some(Err(error)) => std::panic::resume_unwind(error.into_panic()),
             None => std::future::pending().await,
