@@ -22,7 +22,7 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
 }
 
 /// Breaks the core on purpose, rule by rule, and sees the simulator catch it.
-fn mutations(workspace: &Workspace) -> Result<()> {
+pub fn mutations(workspace: &Workspace) -> Result<()> {
     let mut command = workspace.cargo("test");
     command.args([
         "--package",

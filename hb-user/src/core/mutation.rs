@@ -1,7 +1,6 @@
 //! The core, broken on purpose: the simulator has to notice. Without the feature `mutations` nothing of it is left.
 
 /// Something that the core gets wrong.
-#[cfg_attr(not(feature = "mutations"), expect(dead_code, reason = "nobody asks for it"))]
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Mutation {
     /// The end of a lease is not taken notice of.
