@@ -82,9 +82,4 @@ impl Dice {
     pub(super) fn percent(&mut self, percent: u64) -> bool {
         self.below(100) < percent
     }
-
-    /// A span in `[from, to)` milliseconds, to the nanosecond.
-    pub(super) fn span(&mut self, from: u64, to: u64) -> Nanos {
-        Nanos(ms(from).0 + self.below(ms(to - from).0))
-    }
 }

@@ -50,7 +50,7 @@ impl Bench {
     /// Of three, with one group that prefers us, and the lease held.
     pub(super) fn three() -> Self {
         let mut bench = Self::new(settings(3, A, 1));
-        bench.tell(Event::Lease { held: true });
+        bench.tell(&Event::Lease { held: true });
         bench
     }
 
@@ -75,17 +75,17 @@ impl Bench {
 
     pub(super) fn at(&mut self, now: Nanos) -> Vec<String> {
         self.now = now;
-        self.tell(Event::Tick)
+        self.tell(&Event::Tick)
     }
 
     /// What it does in words; what it advertises is left out.
-    pub(super) fn tell(&mut self, event: Event) -> Vec<String> {
-        let actions = self.node.handle(&event, self.now);
+    pub(super) fn tell(&mut self, event: &Event) -> Vec<String> {
+        let actions = self.node.handle(event, self.now);
         actions.into_iter().filter_map(words).collect()
     }
 
     pub(super) fn order(&mut self, command: Command) -> Vec<String> {
-        self.tell(Event::Command(command))
+        self.tell(&Event::Command(command))
     }
 
     /// The peer is up, has taken in all we said, counts everybody, and does this with the groups.
@@ -108,17 +108,17 @@ impl Bench {
     }
 
     pub(super) fn hears(&mut self, node: usize, sight: Sight) -> Vec<String> {
-        self.tell(Event::Peer { node, sight })
+        self.tell(&Event::Peer { node, sight })
     }
 
     pub(super) fn silent(&mut self, node: usize) -> Vec<String> {
-        self.tell(Event::Silent { node })
+        self.tell(&Event::Silent { node })
     }
 
     /// The work on the first group ends.
     pub(super) fn finish(&mut self, outcome: Outcome) -> Vec<String> {
         let work = self.node.groups[0].work;
-        self.tell(Event::Finished { work, outcome })
+        self.tell(&Event::Finished { work, outcome })
     }
 
     pub(super) fn state(&self) -> GroupState {

@@ -15,7 +15,7 @@ fn stay() -> Bench {
 #[test]
 fn a_lonely_node_starts_at_once() {
     let mut bench = Bench::new(settings(1, A, 1));
-    assert_eq!(bench.tell(Event::Begin), ["acquire 0: start"]);
+    assert_eq!(bench.tell(&Event::Begin), ["acquire 0: start"]);
 }
 
 #[test]
@@ -182,7 +182,7 @@ fn where_groups_stay_who_had_it_first_keeps_it() {
 fn a_lease_that_ends_stops_everything() {
     let mut bench = Bench::three();
     bench.run(&[B, C]);
-    assert_eq!(bench.tell(Event::Lease { held: false }), ["release 0: lease"]);
+    assert_eq!(bench.tell(&Event::Lease { held: false }), ["release 0: lease"]);
     bench.finish(Outcome::Done);
     assert_eq!((bench.state(), bench.waiting()), (Released, Some(Waiting::Lease)));
 }
@@ -195,9 +195,9 @@ fn a_lease_that_ends_breaks_a_start_off() {
     }
     assert_eq!(bench.state(), Acquiring);
     let work = bench.node.groups[0].work;
-    assert_eq!(bench.tell(Event::Lease { held: false }), ["release 0: lease"]);
+    assert_eq!(bench.tell(&Event::Lease { held: false }), ["release 0: lease"]);
     let outcome = Outcome::Done;
-    bench.tell(Event::Finished { work, outcome });
+    bench.tell(&Event::Finished { work, outcome });
     assert_eq!(bench.state(), Releasing, "the end of the start is not that of the stop");
     bench.finish(Outcome::Done);
     assert_eq!(bench.state(), Released);
@@ -206,7 +206,7 @@ fn a_lease_that_ends_breaks_a_start_off() {
 #[test]
 fn two_nodes_without_a_tie_breaker_have_no_lease_to_lose() {
     let mut bench = Bench::running();
-    assert!(bench.tell(Event::Lease { held: false }).is_empty());
+    assert!(bench.tell(&Event::Lease { held: false }).is_empty());
     assert!(bench.node.has_lease());
 }
 
@@ -229,7 +229,7 @@ fn what_failed_is_tried_again_when_nobody_else_can_have_it() {
 #[test]
 fn a_node_alone_retries_by_itself() {
     let mut bench = Bench::new(settings(1, A, 1));
-    bench.tell(Event::Begin);
+    bench.tell(&Event::Begin);
     bench.finish(Outcome::Failed);
     let retry = bench.now.saturating_add(ms(60_000));
     assert!(bench.at(Nanos(retry.0 - 1)).is_empty());
@@ -251,7 +251,7 @@ fn what_failed_and_is_declined_goes_to_the_other() {
 #[test]
 fn who_leaves_stops_what_it_has_and_then_goes() {
     let mut bench = Bench::running();
-    assert_eq!(bench.tell(Event::Leave), ["release 0: leave"]);
+    assert_eq!(bench.tell(&Event::Leave), ["release 0: leave"]);
     assert_eq!(bench.finish(Outcome::Done), ["left"]);
     assert!(bench.says(B, &[Released]).is_empty(), "it takes nothing any more");
     assert_eq!(bench.node.group(0).map(|group| group.waiting), Some(None));
@@ -262,7 +262,7 @@ fn who_is_told_to_leave_while_it_starts_stops_afterwards() {
     let mut bench = Bench::two();
     bench.says(B, &[Released]);
     bench.says(B, &[Released]);
-    assert!(bench.tell(Event::Leave).is_empty());
+    assert!(bench.tell(&Event::Leave).is_empty());
     assert_eq!(bench.finish(Outcome::Done), ["release 0: leave"]);
     assert_eq!(bench.finish(Outcome::Done), ["left"]);
 }
@@ -270,7 +270,7 @@ fn who_is_told_to_leave_while_it_starts_stops_afterwards() {
 #[test]
 fn who_cannot_stop_leaves_all_the_same_and_blocks_the_others() {
     let mut bench = Bench::running();
-    bench.tell(Event::Leave);
+    bench.tell(&Event::Leave);
     assert_eq!(bench.finish(Outcome::Stuck), ["reboot for 0", "left"]);
     assert_eq!(bench.state(), Stuck);
 }

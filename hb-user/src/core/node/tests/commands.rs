@@ -16,7 +16,7 @@ fn three_groups() -> Bench {
     bench.silent(B);
     for index in 0..3 {
         let work = bench.node.groups[index].work;
-        bench.tell(Event::Finished {
+        bench.tell(&Event::Finished {
             work,
             outcome: Outcome::Done,
         });
@@ -81,17 +81,17 @@ fn who_may_not_act_obeys_nothing() {
     assert_eq!(unmet.node.plan(STANDBY), Err(Refusal::NotUp));
     assert!(unmet.order(TAKEOVER).is_empty());
     let mut leaving = Bench::running();
-    leaving.tell(Event::Leave);
+    leaving.tell(&Event::Leave);
     assert_eq!(leaving.node.plan(TAKEOVER), Err(Refusal::NotUp));
     let mut frozen = Bench::running();
-    frozen.tell(Event::Woke);
+    frozen.tell(&Event::Woke);
     assert_eq!(frozen.node.plan(STANDBY), Err(Refusal::NotUp));
     let mut maintained = Bench::running();
     maintained.order(Command::Maintenance(true));
     assert_eq!(maintained.node.plan(STANDBY), Err(Refusal::Maintenance));
     let mut unheard = Bench::three();
     unheard.run(&[B, C]);
-    unheard.tell(Event::Lease { held: false });
+    unheard.tell(&Event::Lease { held: false });
     assert_eq!(unheard.node.plan(TAKEOVER), Err(Refusal::Lease));
 }
 
@@ -193,7 +193,7 @@ fn in_maintenance_nothing_is_touched() {
     assert_eq!(bench.node.maintainers().collect::<Vec<_>>(), [A]);
     assert!(bench.says(B, &[Running]).is_empty());
     assert!(bench.silent(B).is_empty());
-    assert_eq!(bench.tell(Event::Leave), ["left"], "with what it has");
+    assert_eq!(bench.tell(&Event::Leave), ["left"], "with what it has");
     assert_eq!(bench.state(), Running);
 }
 

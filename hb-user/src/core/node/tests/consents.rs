@@ -11,7 +11,7 @@ fn orphaned(fenced: bool) -> Bench {
     settings.groups[0].preferred = B;
     settings.fenced[B] = fenced;
     let mut bench = Bench::new(settings);
-    bench.tell(Event::Lease { held: true });
+    bench.tell(&Event::Lease { held: true });
     bench.says(C, &[Released]);
     bench.says(B, &[Running]);
     assert!(bench.silent(B).is_empty());
@@ -159,7 +159,7 @@ fn a_vote_from_before_the_want_does_not_count() {
 #[test]
 fn a_vote_expires_after_a_lease() {
     let mut bench = orphaned(false);
-    bench.tell(Event::Lease { held: true });
+    bench.tell(&Event::Lease { held: true });
     let confirmed = bench.node.advertised.edition;
     let vote = |heard_us| Sight {
         confirmed,
@@ -239,7 +239,7 @@ fn a_fence_comes_before_the_takeover() {
     );
     assert!(bench.says_so(C, without_b()).is_empty(), "one at a time");
     assert_eq!(
-        bench.tell(Event::Fenced { node: B, done: true }),
+        bench.tell(&Event::Fenced { node: B, done: true }),
         ["acquire 0: peer_died"]
     );
 }
@@ -248,7 +248,7 @@ fn a_fence_comes_before_the_takeover() {
 fn a_fence_that_fails_is_tried_again() {
     let mut bench = orphaned(true);
     bench.says_so(C, without_b());
-    assert!(bench.tell(Event::Fenced { node: B, done: false }).is_empty());
+    assert!(bench.tell(&Event::Fenced { node: B, done: false }).is_empty());
     let retry = bench.now.saturating_add(ms(10_000));
     assert_eq!(bench.node.peer(B).fencing, Fencing::Failed(retry));
     assert_eq!(bench.node.deadline(), Some(retry));
@@ -256,7 +256,10 @@ fn a_fence_that_fails_is_tried_again() {
     assert_eq!(bench.says_so(C, without_b()), ["fence 1"]);
     bench.says_so(B, sight(&[Running]));
     assert_eq!(bench.node.peer(B).fencing, Fencing::None, "it is back");
-    assert!(bench.tell(Event::Fenced { node: B, done: true }).is_empty(), "too late");
+    assert!(
+        bench.tell(&Event::Fenced { node: B, done: true }).is_empty(),
+        "too late"
+    );
     assert_eq!(bench.node.peer(B).fencing, Fencing::None);
 }
 
@@ -265,7 +268,7 @@ fn who_had_nothing_is_not_fenced_by_a_majority() {
     let mut settings = settings(3, A, 1);
     settings.fenced = vec![true; 3];
     let mut bench = Bench::new(settings);
-    bench.tell(Event::Lease { held: true });
+    bench.tell(&Event::Lease { held: true });
     bench.says(B, &[Released]);
     bench.silent(B);
     bench.says_so(C, without_b());
@@ -281,7 +284,7 @@ fn what_is_stuck_and_held_stays_where_it_is() {
     assert_eq!(bench.waiting(), Some(Waiting::Stuck(B)));
     bench.node.peers[B].fencing = Fencing::Running;
     assert_eq!(
-        bench.tell(Event::Fenced { node: B, done: true }),
+        bench.tell(&Event::Fenced { node: B, done: true }),
         ["acquire 0: peer_died"]
     );
 }
@@ -291,8 +294,8 @@ fn ping_nodes_let_take_over_who_reaches_as_many() {
     for (ours, theirs, takes) in [(0, 0, false), (1, 2, false), (2, 2, true), (2, 1, true)] {
         let mut bench = Bench::two_of_b();
         bench.node.settings.quorum = Quorum::Pings;
-        bench.tell(Event::Lease { held: true });
-        bench.tell(Event::Pings { reached: ours });
+        bench.tell(&Event::Lease { held: true });
+        bench.tell(&Event::Pings { reached: ours });
         bench.says_so(
             B,
             Sight {
@@ -303,7 +306,7 @@ fn ping_nodes_let_take_over_who_reaches_as_many() {
         assert_eq!(bench.silent(B).len(), usize::from(takes), "{ours} {theirs}");
         if !takes {
             assert_eq!(bench.waiting(), Some(Waiting::Pings(B)));
-            assert_eq!(bench.tell(Event::Pings { reached: 2 }), ["acquire 0: peer_died"]);
+            assert_eq!(bench.tell(&Event::Pings { reached: 2 }), ["acquire 0: peer_died"]);
         }
     }
 }
@@ -312,7 +315,7 @@ fn ping_nodes_let_take_over_who_reaches_as_many() {
 fn a_frozen_node_listens_for_a_deadtime() {
     let mut bench = Bench::two();
     bench.says(B, &[Released]);
-    bench.tell(Event::Woke);
+    bench.tell(&Event::Woke);
     assert_eq!((bench.state(), bench.waiting()), (Released, Some(Waiting::Doubt)));
     let end = bench.now.saturating_add(ms(500));
     assert_eq!(bench.node.deadline(), Some(end));
@@ -323,7 +326,7 @@ fn a_frozen_node_listens_for_a_deadtime() {
 #[test]
 fn a_frozen_owner_yields_to_whoever_took_it() {
     let mut bench = Bench::running();
-    bench.tell(Event::Woke);
+    bench.tell(&Event::Woke);
     assert!(bench.says(B, &[Releasing]).is_empty());
     assert_eq!(
         bench.says(B, &[Claimed]),
@@ -331,7 +334,7 @@ fn a_frozen_owner_yields_to_whoever_took_it() {
         "though we are preferred"
     );
     let mut bench = Bench::running();
-    bench.tell(Event::Woke);
+    bench.tell(&Event::Woke);
     assert!(bench.says(B, &[Released]).is_empty(), "what nobody has is kept");
     assert_eq!(bench.state(), Running);
 }

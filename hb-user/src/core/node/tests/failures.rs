@@ -44,12 +44,12 @@ fn nobody_starts_what_is_stuck_elsewhere() {
 fn what_is_sick_is_restarted_and_then_moved() {
     let mut bench = Bench::running();
     let sick = Event::Sick { group: 0 };
-    assert_eq!(bench.tell(sick.clone()), ["release 0: sick"]);
-    assert!(bench.tell(sick.clone()).is_empty(), "it is being stopped already");
+    assert_eq!(bench.tell(&sick), ["release 0: sick"]);
+    assert!(bench.tell(&sick).is_empty(), "it is being stopped already");
     assert_eq!(bench.finish(Outcome::Done), ["acquire 0: sick"]);
     bench.finish(Outcome::Done);
     bench.at(bench.now.saturating_add(ms(59_999)));
-    assert_eq!(bench.tell(sick.clone()), ["release 0: sick"]);
+    assert_eq!(bench.tell(&sick), ["release 0: sick"]);
     assert!(bench.finish(Outcome::Done).is_empty());
     assert_eq!(bench.state(), Failed);
     assert!(bench.node.deadline().is_some(), "when it may be tried again");
@@ -59,7 +59,7 @@ fn what_is_sick_is_restarted_and_then_moved() {
 fn what_is_sick_seldom_is_restarted_each_time() {
     let mut bench = Bench::running();
     for _ in 0..3 {
-        bench.tell(Event::Sick { group: 0 });
+        bench.tell(&Event::Sick { group: 0 });
         assert_eq!(bench.finish(Outcome::Done), ["acquire 0: sick"]);
         bench.finish(Outcome::Done);
         bench.at(bench.now.saturating_add(ms(60_000)));
@@ -70,21 +70,21 @@ fn what_is_sick_seldom_is_restarted_each_time() {
 fn nobody_nurses_what_does_not_run_or_may_not_be_touched() {
     let sick = Event::Sick { group: 0 };
     let mut idle = Bench::two();
-    assert!(idle.tell(sick.clone()).is_empty());
+    assert!(idle.tell(&sick).is_empty());
     let mut maintained = Bench::running();
     maintained.order(Command::Maintenance(true));
-    assert!(maintained.tell(sick.clone()).is_empty());
+    assert!(maintained.tell(&sick).is_empty());
     let mut frozen = Bench::running();
-    frozen.tell(Event::Woke);
-    assert!(frozen.tell(sick).is_empty());
+    frozen.tell(&Event::Woke);
+    assert!(frozen.tell(&sick).is_empty());
 }
 
 #[test]
 fn a_restart_that_may_not_act_any_more_is_no_restart() {
     let mut bench = Bench::three();
     bench.run(&[B, C]);
-    bench.tell(Event::Sick { group: 0 });
-    bench.tell(Event::Lease { held: false });
+    bench.tell(&Event::Sick { group: 0 });
+    bench.tell(&Event::Lease { held: false });
     assert!(bench.finish(Outcome::Done).is_empty());
     assert_eq!(bench.state(), Released);
 }
@@ -93,7 +93,7 @@ fn a_restart_that_may_not_act_any_more_is_no_restart() {
 fn what_another_has_is_not_restarted() {
     let mut bench = Bench::running();
     bench.silent(B);
-    bench.tell(Event::Sick { group: 0 });
+    bench.tell(&Event::Sick { group: 0 });
     bench.says(B, &[Claimed]);
     assert!(bench.finish(Outcome::Done).is_empty(), "B has it");
     assert_eq!(bench.state(), Asking, "it is ours");

@@ -12,7 +12,7 @@ pub(super) fn kinds() -> Vec<Settings> {
             for stuck in [StuckPolicy::Reboot, StuckPolicy::Hold] {
                 let mut kind = settings(nodes, 0, 2);
                 kind.groups[1].preferred = 1;
-                let fenced = vec![false, stuck == StuckPolicy::Hold, false];
+                let fenced = [false, stuck == StuckPolicy::Hold, false];
                 let takeover_delay = ms(if nodes == 3 { 300 } else { 0 });
                 kinds.push(Settings {
                     failback,
@@ -111,7 +111,7 @@ impl History {
         let present = if self.dice.percent(70) {
             u16::MAX
         } else {
-            self.dice.next() as u16
+            u16::try_from(self.dice.below(1 << 16)).unwrap_or_default()
         };
         let back = u32::from(self.dice.percent(20));
         Sight {

@@ -13,7 +13,7 @@ fn bench() -> Bench {
     }
     for index in 0..2 {
         let work = bench.node.groups[index].work;
-        bench.tell(Event::Finished {
+        bench.tell(&Event::Finished {
             work,
             outcome: Outcome::Done,
         });
@@ -30,7 +30,7 @@ fn new(carries: &[Carry]) -> Reconfiguration {
 }
 
 fn change(bench: &mut Bench, carries: &[Carry]) -> Vec<String> {
-    bench.tell(Event::Reconfigure(Box::new(new(carries))))
+    bench.tell(&Event::Reconfigure(Box::new(new(carries))))
 }
 
 fn states(bench: &Bench) -> Vec<GroupState> {
@@ -42,7 +42,7 @@ fn what_has_not_changed_is_not_touched() {
     let mut bench = bench();
     let mut faster = new(&[Carry::Kept(0), Carry::Kept(1)]);
     faster.settings.deadtime = ms(300);
-    assert!(bench.tell(Event::Reconfigure(Box::new(faster))).is_empty());
+    assert!(bench.tell(&Event::Reconfigure(Box::new(faster))).is_empty());
     assert_eq!(states(&bench), [Running, Running]);
     assert!(bench.node.peer(B).is_readable(), "it has the same groups");
     assert_eq!(bench.node.settings().deadtime, ms(300));
@@ -87,7 +87,7 @@ fn a_node_more_is_waited_for() {
     let mut wider = new(&[Carry::Kept(0), Carry::Kept(1)]);
     wider.settings.nodes = 3;
     wider.nodes = vec![Some(A), None, Some(B)];
-    assert!(bench.tell(Event::Reconfigure(Box::new(wider))).is_empty());
+    assert!(bench.tell(&Event::Reconfigure(Box::new(wider))).is_empty());
     assert_eq!(bench.node.peer(1).contact, Contact::Unknown);
     assert_eq!(bench.node.peer(2).contact, Contact::Up);
 }
@@ -113,7 +113,7 @@ fn a_lease_that_comes_with_the_configuration_is_held_until_we_are_told() {
     let mut bench = bench();
     let mut wider = new(&[Carry::Kept(0), Carry::Kept(1)]);
     wider.settings.quorum = crate::core::Quorum::Pings;
-    assert!(bench.tell(Event::Reconfigure(Box::new(wider))).is_empty());
+    assert!(bench.tell(&Event::Reconfigure(Box::new(wider))).is_empty());
     assert!(bench.node.has_lease());
-    assert_eq!(bench.tell(Event::Lease { held: false }).len(), 2);
+    assert_eq!(bench.tell(&Event::Lease { held: false }).len(), 2);
 }

@@ -94,13 +94,13 @@ impl Choices {
             groups: is_other,
             ..Differs::default()
         };
-        let states = groups(&[self.of(GroupState::ALL)]);
+        let there = groups(&[self.of(GroupState::ALL)]);
         PeerView {
             contact,
             sight: Sight {
                 status,
                 differs,
-                groups: states,
+                groups: there,
                 ..Sight::default()
             },
             ..PeerView::default()
