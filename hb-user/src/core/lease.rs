@@ -74,6 +74,15 @@ impl Lease {
         self.pinged = old.pinged;
     }
 
+    /// All that was heard is older than our clock says: that stood still for so long.
+    pub fn age(&mut self, span: Nanos) {
+        let older = |time: Nanos| Nanos(time.0.saturating_sub(span.0));
+        for peer in &mut self.peers {
+            peer.heard = older(peer.heard);
+        }
+        self.pinged = self.pinged.map(older);
+    }
+
     /// Ping nodes, as many as it takes, have answered what we sent at this time.
     pub fn ping(&mut self, sent: Option<Nanos>) {
         self.pinged = sent;

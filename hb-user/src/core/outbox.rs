@@ -32,6 +32,13 @@ impl Outbox {
         self.beats[place(sequence)] = Sent { sequence, edition, at };
     }
 
+    /// All of it is older than our clock says: that stood still for so long.
+    pub fn age(&mut self, span: Nanos) {
+        for sent in &mut self.beats {
+            sent.at = Nanos(sent.at.0.saturating_sub(span.0));
+        }
+    }
+
     /// When a beat was sent; `None` if that is long ago, or never was.
     #[must_use]
     pub fn sent_at(&self, sequence: u32) -> Option<Nanos> {

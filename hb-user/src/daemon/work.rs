@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 
 use super::reload::Change;
@@ -81,8 +81,8 @@ pub(super) struct Works {
     alone: Arc<Context>,
     together: Arc<Context>,
     tasks: JoinSet<Finished>,
-    /// How many groups are being dropped.
-    dropping: usize,
+    /// How many groups are being dropped. They may share resources with one that is new.
+    dropping: watch::Sender<usize>,
 }
 
 impl Works {
@@ -97,7 +97,7 @@ impl Works {
             alone: Arc::new(context(cluster, true)),
             together: Arc::new(context(cluster, false)),
             tasks: JoinSet::new(),
-            dropping: 0,
+            dropping: watch::Sender::new(0),
         }
     }
 
@@ -127,7 +127,9 @@ impl Works {
             }
             Task::Release | Task::Drop => slot.former.take().unwrap_or_else(|| slot.scripts.clone()),
         };
-        self.dropping += usize::from(task == Task::Drop);
+        self.dropping
+            .send_modify(|count| *count += usize::from(task == Task::Drop));
+        let mut dropping = self.dropping.subscribe();
         let before = slot.under_way.take();
         let (aborter, abort) = abortable();
         let (end, ended) = oneshot::channel();
@@ -137,6 +139,13 @@ impl Works {
                 before.aborter.abort();
                 // It fails when the sender is dropped, which is what tells the end.
                 let _ = before.ended.await;
+            }
+            if let Task::Acquire { .. } = task {
+                tokio::select! {
+                    // The sender lives as long as the daemon.
+                    _ = dropping.wait_for(|count| *count == 0) => {}
+                    () = abort.given() => {}
+                }
             }
             let report = run(task, &scripts, &context, &abort).await;
             drop(end);
@@ -151,14 +160,15 @@ impl Works {
 
     /// Whether a group that was dropped is still being stopped: it must not come back before.
     pub(super) fn is_dropping(&self) -> bool {
-        self.dropping > 0
+        *self.dropping.borrow() > 0
     }
 
     /// The next task to end; never, while there is none.
     pub(super) async fn next(&mut self) -> Finished {
         match self.tasks.join_next().await {
             Some(Ok(finished)) => {
-                self.dropping -= usize::from(finished.task == Task::Drop);
+                self.dropping
+                    .send_modify(|count| *count -= usize::from(finished.task == Task::Drop));
                 finished
             }
             // Tasks are not cancelled, and one that panics ends the daemon: it is better dead than wrong.

@@ -100,6 +100,8 @@ pub(super) struct Beating {
     /// Until when we say nothing, having been frozen; and how late we woke, until the controller is told.
     hush: Nanos,
     woke: Option<Nanos>,
+    /// How long the machine had been suspended when we woke last.
+    suspended: Nanos,
     tenure: Tenure,
     /// How many ping nodes the controller knows to answer.
     reached: Option<u8>,
@@ -130,6 +132,7 @@ impl Beating {
             answer: false,
             hush: Nanos(0),
             woke: None,
+            suspended: clock::suspended(),
             tenure: Tenure::default(),
             reached: None,
             fed: 0,
@@ -156,9 +159,16 @@ impl Beating {
     /// confuse them with what was.
     pub(super) fn notice_freeze(&mut self, wake: Wake) {
         let deadtime = self.settings.timing.deadtime;
-        if wake.was_frozen(deadtime, self.settings.interval) && !self.peers.is_empty() {
+        // While the machine is suspended our clock stands still, and everybody else's does not.
+        let suspended = clock::suspended();
+        let missed = suspended.since(std::mem::replace(&mut self.suspended, suspended));
+        if missed > Nanos(0) {
+            self.outbox.age(missed);
+            self.settings.lease.age(missed);
+        }
+        if wake.was_frozen(deadtime, self.settings.interval.saturating_add(missed)) && !self.peers.is_empty() {
             self.hush = wake.now.saturating_add(deadtime);
-            self.woke = Some(wake.lateness());
+            self.woke = Some(wake.lateness().saturating_add(missed));
         }
     }
 

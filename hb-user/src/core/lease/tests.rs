@@ -54,6 +54,14 @@ fn a_silence_in_which_it_may_have_counted_us_as_gone_is_such_a_case() {
 }
 
 #[test]
+fn a_clock_that_stood_still_prolongs_nothing() {
+    let mut lease = lease(3, Quorum::Majority);
+    lease.hear(1, Some(ms(1000)), true, true, ms(1010));
+    lease.age(ms(300));
+    assert_eq!(lease.until(ms(1010)), ms(700 + 400));
+}
+
+#[test]
 fn an_answered_ping_counts_as_one_that_heard() {
     let mut lease = lease(2, Quorum::Pings);
     lease.ping(Some(ms(700)));
