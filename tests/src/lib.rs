@@ -5,6 +5,8 @@
 //! removes every host, interface, file and process. So tests run in parallel, and twice.
 
 pub mod bench;
+pub mod calm;
+pub mod chaos;
 pub mod client;
 pub mod clock;
 pub mod cloud;

@@ -153,6 +153,11 @@ pub fn runs_on(host: &Host, resource: &str) -> Result<bool> {
         .context("cannot look for the resource")
 }
 
+/// Stops a resource on a host behind everybody's back, as an operator does.
+pub fn stop(host: &Host, resource: &str) -> Result<()> {
+    host.run_ok(PATH, &[resource, "stop"]).map(|_| ())
+}
+
 /// Lets `start`, `stop` or `status` of a resource misbehave on a host from now on.
 pub fn spoil(host: &Host, resource: &str, operation: &str, fault: Fault) -> Result<()> {
     let (kind, contents) = match fault {

@@ -27,8 +27,8 @@ fn settled() -> Result<Nodes> {
     Ok(nodes)
 }
 
-fn fed(nodes: &Nodes) -> Result<Vec<u8>> {
-    Ok(nodes.host(0).read_file(DEVICE)?.into_bytes())
+fn fed(nodes: &Nodes) -> Result<String> {
+    nodes.host(0).read_file(DEVICE)
 }
 
 #[test]
@@ -38,13 +38,10 @@ fn it_is_fed_while_all_is_well_and_disarmed_at_the_end() -> Result<()> {
     nodes.wait_until("it is fed again and again", LIMIT, || {
         Ok(fed(&nodes)?.len() >= before + 3)
     })?;
-    ensure!(!fed(&nodes)?.contains(&b'V'));
+    ensure!(!fed(&nodes)?.contains('V'));
     nodes.stop(0)?;
     let fed = fed(&nodes)?;
-    ensure!(
-        fed.ends_with(b"V") && fed.iter().filter(|byte| **byte == b'V').count() == 1,
-        "{fed:?}"
-    );
+    ensure!(fed.ends_with('V') && fed.matches('V').count() == 1, "{fed:?}");
     ensure!(nodes.host(1).read_file(DEVICE)?.len() > 1);
     nodes.stop(1)
 }
@@ -54,7 +51,7 @@ fn a_daemon_that_dies_leaves_it_armed() -> Result<()> {
     let nodes = settled()?;
     nodes.kill9(0)?;
     let fed = fed(&nodes)?;
-    ensure!(!fed.is_empty() && !fed.contains(&b'V'), "{fed:?}");
+    ensure!(!fed.is_empty() && !fed.contains('V'), "{fed:?}");
     Ok(())
 }
 

@@ -32,7 +32,8 @@ pub fn run(mut workspace: Workspace) -> Result<()> {
         )
     })?;
     step("build", || process::loudly(workspace.cargo("build").arg("--workspace")))?;
-    step("test", || test::suite(workspace, &[]))
+    step("test", || test::suite(workspace, &[]))?;
+    step("mutations", || test::mutations(workspace))
 }
 
 /// Lints the XDP program for the host: not every compiler that can build it for BPF has a clippy, and the lints see the

@@ -6,6 +6,7 @@ mod ci;
 mod demo;
 mod process;
 mod setup;
+mod sim;
 mod test;
 mod workspace;
 
@@ -29,6 +30,8 @@ enum Command {
     Ci,
     /// Watch the tutorial's cluster fail over on this machine
     Demo(demo::Args),
+    /// Simulate clusters through seeded disasters
+    Sim(sim::Args),
     /// Measure what docs/BENCHMARKS.md states
     Bench(bench::Args),
 }
@@ -52,6 +55,7 @@ fn run(command: Command) -> Result<()> {
         Command::Test(args) => test::run(&workspace, &args),
         Command::Ci => ci::run(workspace),
         Command::Demo(args) => demo::run(&workspace, &args),
+        Command::Sim(args) => sim::run(&workspace, &args),
         Command::Bench(args) => bench::run(&workspace, &args),
     }
 }

@@ -14,7 +14,26 @@ pub struct Args {
 
 pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     build_ebpf::run(workspace, &setup::install(workspace)?)?;
-    suite(workspace, &args.args)
+    suite(workspace, &args.args)?;
+    if args.args.is_empty() {
+        mutations(workspace)?;
+    }
+    Ok(())
+}
+
+/// Breaks the core on purpose, rule by rule, and sees the simulator catch it.
+pub fn mutations(workspace: &Workspace) -> Result<()> {
+    let mut command = workspace.cargo("test");
+    command.args([
+        "--package",
+        "hb-tests",
+        "--features",
+        "mutations",
+        "--test",
+        "simulation",
+        "mutations",
+    ]);
+    process::loudly(&mut command)
 }
 
 /// Runs `cargo test`, as root where we are not: hosts made of namespaces and XDP need it.

@@ -409,3 +409,6 @@ impl Advert {
         (self.present & !bit) | (self.up & bit)
     }
 }
+
+#[cfg(test)]
+mod tests;

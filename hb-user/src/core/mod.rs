@@ -5,6 +5,7 @@ mod detector;
 mod event;
 mod group;
 mod lease;
+mod mutation;
 mod node;
 mod outbox;
 mod peer;
@@ -18,6 +19,8 @@ pub use event::{
 };
 pub use group::GroupState;
 pub use lease::Lease;
+#[cfg(feature = "mutations")]
+pub use mutation::{Mutation, mutate};
 pub use node::{GroupView, Node, Progress, Refusal, Waiting};
 pub use outbox::Outbox;
 pub use peer::{Contact, Differs, Echoed, Fencing, PeerView, Sight};

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 pub use command::{Progress, Refusal};
 pub use consent::Waiting;
 
+use super::mutation::{Mutation, is_mutated};
 use super::peer::Fencing;
 use super::{Action, Advert, Cause, Contact, Event, GroupState, Outcome, PeerView, Settings, Sight, StuckPolicy};
 
@@ -97,8 +98,15 @@ impl Group {
         }
     }
 
-    fn set(&mut self, state: GroupState, now: Nanos) {
+    /// Changes what it is called, and not since when.
+    fn turn(&mut self, state: GroupState) {
+        #[cfg(test)]
+        tests::diagram::step(self.state, state);
         self.state = state;
+    }
+
+    fn set(&mut self, state: GroupState, now: Nanos) {
+        self.turn(state);
         self.since = now;
     }
 }
@@ -166,8 +174,10 @@ impl Node {
             Event::Begin | Event::Tick => {}
             Event::Peer { node, sight } => self.meet(*node, *sight),
             Event::Silent { node } => self.bury(*node),
+            Event::Lease { held: false } if is_mutated(Mutation::LeaseNeverEnds) => {}
             Event::Lease { held } => self.hold(*held),
             Event::Pings { reached } => self.pings = *reached,
+            Event::Woke if is_mutated(Mutation::NeverDoubts) => {}
             Event::Woke => self.doubt = Some(now.saturating_add(self.settings.deadtime)),
             Event::Finished { work: number, outcome } => work.extend(self.finish(*number, *outcome)),
             Event::Sick { group } => work.extend(self.nurse(*group)),
@@ -355,7 +365,7 @@ impl Node {
             if !self.peers.iter().any(|peer| peer.holds(index)) {
                 group.claim = false;
                 if group.state == GroupState::Claimed {
-                    group.state = GroupState::Running;
+                    group.turn(GroupState::Running);
                 }
             }
         }
@@ -385,8 +395,9 @@ impl Node {
     fn finish(&mut self, work: u32, outcome: Outcome) -> Option<Action> {
         let now = self.now;
         let retry = now.saturating_add(self.settings.start_retry);
-        let is_restarting = self.status == Status::Up && self.may_act();
         let index = self.groups.iter().position(|group| group.work == work)?;
+        // Another node may have turned out to have it too, while it was stopped here.
+        let is_restarting = self.status == Status::Up && self.may_act() && self.holders(index).next().is_none();
         let group = &mut self.groups[index];
         match (group.state, outcome) {
             (GroupState::Acquiring, Outcome::Done) => {
@@ -531,3 +542,6 @@ impl Node {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

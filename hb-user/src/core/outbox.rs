@@ -54,3 +54,6 @@ impl Outbox {
 fn place(sequence: u32) -> usize {
     sequence as usize % REMEMBERED
 }
+
+#[cfg(test)]
+mod tests;

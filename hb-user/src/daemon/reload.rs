@@ -239,6 +239,8 @@ fn carried<T: Clone>(old: &[Option<T>], from: &[Option<usize>]) -> Vec<Option<T>
 
 /// In words, what differs.
 fn differences(old: &Cluster, new: &Cluster) -> String {
+    // Without any their timer, which follows deadtime, is nothing to tell of.
+    let pings = !(old.pings.targets.is_empty() && new.pings.targets.is_empty());
     let all = [
         ("nodes", old.nodes != new.nodes),
         ("links", old.links != new.links),
@@ -246,7 +248,7 @@ fn differences(old: &Cluster, new: &Cluster) -> String {
         ("auto_failback", old.auto_failback != new.auto_failback),
         ("keys", old.keys != new.keys),
         ("groups", old.groups != new.groups),
-        ("ping nodes", old.pings != new.pings),
+        ("ping nodes", old.pings != new.pings && pings),
         ("stonith", old.stonith != new.stonith || old.fencing != new.fencing),
         ("scripts", old.scripts != new.scripts),
         ("policy", old.policy != new.policy),

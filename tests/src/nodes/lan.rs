@@ -29,6 +29,9 @@ pub const GATEWAY_IP6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1)
 /// How many nodes a network may have. The tests that need more are the simulator's.
 pub const MAX_NODES: usize = 5;
 
+/// A node's second interface.
+const SECOND: &str = "eth1";
+
 /// The switch's list of who reaches whom not, and the rule that goes by it. The bridge forwards what has no entry.
 const FILTER: &str = "\
 table bridge cuts {
@@ -136,6 +139,22 @@ impl Lan {
     /// Undoes every cut.
     pub fn heal(&self) -> Result<()> {
         self.nft("flush set bridge cuts cuts")
+    }
+
+    /// Lays a cable between two nodes, past the switch: eth1 of each, 203.0.113.11 and so on.
+    pub fn cable(&self, one: usize, other: usize) -> Result<()> {
+        let (left, right) = (self.nodes[one].pid(), self.nodes[other].pid());
+        lay(&format!(
+            "link add {SECOND} index 201 netns {left} type veth peer name {SECOND} index 202 netns {right}\n"
+        ))?;
+        for node in [one, other] {
+            let [.., last] = address(node).octets();
+            ip(
+                &self.nodes[node],
+                &format!("address add 203.0.113.{last}/24 dev {SECOND}\nlink set {SECOND} up"),
+            )?;
+        }
+        Ok(())
     }
 
     /// A station's host.

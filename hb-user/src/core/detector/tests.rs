@@ -1,3 +1,6 @@
+mod echoes;
+mod table;
+
 use proptest::prelude::*;
 
 use super::*;

@@ -38,8 +38,8 @@ fn whoever_counted_us_as_gone_supports_us_again_a_deadtime_later() {
     assert_eq!(lease.until(ms(1300)), Nanos(0));
     lease.hear(1, Some(ms(1320)), true, false, ms(1330));
     lease.hear(1, Some(ms(1600)), true, false, ms(1610));
-    assert_eq!(lease.until(ms(1829)), Nanos(0));
     lease.hear(1, Some(ms(1800)), true, false, ms(1810));
+    assert_eq!(lease.until(ms(1829)), Nanos(0));
     assert_eq!(lease.until(ms(1830)), ms(2200));
 }
 
@@ -62,4 +62,42 @@ fn an_answered_ping_counts_as_one_that_heard() {
     assert_eq!(lease.until(ms(800)), ms(1150));
     lease.ping(None);
     assert_eq!(lease.until(ms(800)), ms(1150));
+}
+
+#[test]
+fn who_is_idle_need_not_wait_for_a_support() {
+    let mut lease = lease(3, Quorum::Majority);
+    lease.hear(1, Some(ms(1000)), true, false, ms(1010));
+    assert_eq!(lease.until(ms(1010)), Nanos(0), "somebody may be taking over");
+    assert_eq!(lease.until(ms(1510)), ms(1400));
+    lease.hear(2, Some(ms(1000)), true, true, ms(1010));
+    assert_eq!(lease.until(ms(1010)), ms(1400));
+}
+
+#[test]
+fn an_echo_that_tells_nothing_ends_no_lease_and_renews_none() {
+    let mut lease = lease(3, Quorum::Majority);
+    lease.hear(1, Some(ms(1000)), true, true, ms(1010));
+    lease.hear(1, None, true, true, ms(1100));
+    lease.hear(1, Some(ms(900)), true, true, ms(1200));
+    assert_eq!(lease.until(ms(1200)), ms(1400));
+    lease.hear(9, Some(ms(1300)), true, true, ms(1310));
+    assert_eq!(lease.until(ms(1310)), ms(1400), "there is no node 9");
+}
+
+#[test]
+fn with_other_settings_it_goes_on_from_what_is_known() {
+    let mut old = lease(3, Quorum::Majority);
+    old.hear(2, Some(ms(1000)), true, true, ms(1010));
+    old.ping(Some(ms(1000)));
+    let mut new = lease(3, Quorum::Majority);
+    // Node 1 is new, and what was node 2 comes last.
+    new.inherit(&old, [Some(0), None, Some(2)].into_iter());
+    assert_eq!(new.until(ms(1010)), ms(1400));
+    let mut other = lease(3, Quorum::Majority);
+    other.inherit(&old, [Some(0), None, Some(1)].into_iter());
+    assert_eq!(other.until(ms(1010)), Nanos(0), "nobody who heard us is left");
+    let mut pings = lease(2, Quorum::Pings);
+    pings.inherit(&old, [Some(0), None].into_iter());
+    assert_eq!(pings.until(ms(1010)), ms(1400), "the ping nodes are the same");
 }

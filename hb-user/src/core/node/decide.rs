@@ -3,6 +3,7 @@
 use hb_ebpf::beat::Status;
 
 use super::{After, Memory, Node};
+use crate::core::mutation::{Mutation, is_mutated};
 use crate::core::{Action, Cause, Contact, Failback, GroupState};
 
 /// What a node would like to do about a group that it does not have.
@@ -18,7 +19,10 @@ enum Wish {
 impl Node {
     pub(super) fn decide(&mut self, index: usize) -> Option<Action> {
         let state = self.groups[index].state;
-        if self.in_maintenance() {
+        if is_mutated(Mutation::StopsTwice) && self.status == Status::Leaving && state == GroupState::Releasing {
+            return Some(self.release(index, Cause::Leave, After::Idle(Memory::Nothing)));
+        }
+        if self.in_maintenance() && !is_mutated(Mutation::TouchesAnyway) {
             if state.is_wanted() {
                 self.wish(index, Wish::Nothing);
             }
@@ -157,6 +161,9 @@ impl Node {
                 Wish::Nothing
             };
         };
+        if is_mutated(Mutation::NeverReturns) {
+            return Wish::Nothing;
+        }
         let is_ours = self.settings.groups[index].preferred == me && group.memory == Memory::Nothing;
         match (self.settings.failback, self.peers[holder].group(index)) {
             // It will let go, or has begun to.
@@ -202,6 +209,9 @@ impl Node {
 
     /// Two nodes have the group: is it us who let go?
     fn yields_to(&self, other: usize, index: usize) -> bool {
+        if is_mutated(Mutation::NobodyYields) {
+            return false;
+        }
         let peer = &self.peers[other];
         match (peer.group(index), peer.sight.status) {
             // It cannot let go, and better no owner than two.
@@ -236,6 +246,9 @@ impl Node {
     /// Why a group that nobody has falls to us.
     fn cause(&self, index: usize) -> Cause {
         let group = &self.groups[index];
+        if is_mutated(Mutation::WrongCause) {
+            return Cause::Retry;
+        }
         if group.asked {
             return Cause::Takeover(self.settings.me);
         }

@@ -1,0 +1,11 @@
+mod bench;
+mod causes;
+mod commands;
+mod consents;
+pub(super) mod diagram;
+mod failures;
+mod history;
+mod page;
+mod properties;
+mod reload;
+mod rules;
