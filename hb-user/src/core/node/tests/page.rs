@@ -264,6 +264,7 @@ fn who_is_gone_is_a_row() {
         node.settings.stuck = choose.of([StuckPolicy::Reboot, StuckPolicy::Hold]);
         node.settings.fenced[B] = choose.flag();
         node.pings = 1;
+        node.leased = Nanos(NOW.0 - choose.of([ms(499).0, ms(500).0]));
         // The third node is heard, and votes or does not.
         node.peers[C] = PeerView {
             contact: Contact::Up,
@@ -302,6 +303,7 @@ fn who_is_gone_is_a_row() {
             yes(NOW.since(peer.silent_since) >= ms(300)),
             node.settings.quorum.name(),
             yes(node.pings >= peer.sight.pings),
+            yes(NOW.since(node.leased) >= ms(500)),
             yes(!node.peers[C].counts(B)),
             yes(peer.fencing == Fencing::Done),
             yes(!peer.sight.differs.settings),
@@ -332,5 +334,7 @@ fn who_reaches_no_ping_node_reaches_fewer_than_anybody() {
     node.peers[B].contact = Contact::Dead;
     assert_eq!(node.consent(0), Err(Waiting::Pings(B)), "none here, and none there");
     node.pings = 1;
+    node.leased = Nanos(0);
+    node.now = NOW;
     assert_eq!(node.consent(0), Ok(()));
 }
