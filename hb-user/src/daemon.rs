@@ -73,7 +73,8 @@ enum Happened {
     Ended(Ended),
     Due,
     Leave,
-    Reload,
+    HangUp,
+    Read(reload::Read),
     HungUp,
     Asked(Asked),
 }
@@ -108,6 +109,7 @@ struct Daemon {
     /// In what each peer's configuration differs, as far as the log has said since this one was read.
     differences: BTreeMap<NodeId, Differs>,
     recorder: Option<Recorder>,
+    reading: reload::Reading,
     /// What failed outside of the groups, by what it is about.
     troubles: BTreeMap<String, String>,
     /// The program and its tables; they go with this, after everything that uses them.
@@ -135,7 +137,8 @@ impl Daemon {
                 ended = self.outside.next() => Happened::Ended(ended),
                 () = clock::sleep_until(wake) => Happened::Due,
                 () = any(&mut terminate, &mut interrupt) => Happened::Leave,
-                _ = hangup.recv() => Happened::Reload,
+                _ = hangup.recv() => Happened::HangUp,
+                read = self.reading.next() => Happened::Read(read),
                 () = self.orders.hung_up() => Happened::HungUp,
                 Some(asked) = self.server.next() => Happened::Asked(asked),
             };
@@ -151,11 +154,8 @@ impl Daemon {
                     tracing::info!("leaving");
                     self.feed(&Event::Leave);
                 }
-                Happened::Reload => {
-                    if let Err(error) = self.reload() {
-                        tracing::error!(error = crate::cli::causes(&error), "nothing has changed");
-                    }
-                }
+                Happened::HangUp => self.reading.begin(self.cluster.dir.clone(), None),
+                Happened::Read(read) => self.take_over(read),
                 Happened::HungUp => self.settle_orders(),
                 Happened::Asked(asked) => self.answer(asked),
             }

@@ -114,12 +114,13 @@ impl Nodes {
         let hb = hb_binary()?;
         let place = Place::take();
         let lan = Lan::create(nodes)?;
-        let names: String = (0..nodes)
-            .map(|node| format!("{} {}\n", address(node), name(node)))
+        let names: Vec<_> = (0..nodes)
+            .map(|node| format!("{} {}", address(node), name(node)))
             .collect();
+        let names = names.join("\n");
         for (node, host) in lan.nodes.iter().enumerate() {
             // Of three nodes or more the names have to tell which address is whose.
-            host.write_file("/etc/hosts", 0o644, format!("127.0.0.1 localhost\n{names}"))?;
+            host.write_file("/etc/hosts", 0o644, format!("127.0.0.1 localhost\n{names}\n"))?;
             files(node).install(host)?;
             stamp::install(host)?;
             host.install_file(&hb, HB, 0o755)?;

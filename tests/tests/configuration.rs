@@ -20,7 +20,7 @@ const SAME: &str = "n1 stamp::web\n";
 const OTHER: &str = "n1 stamp::web\nn2 stamp::db\n";
 
 /// A long one: two beats are more than a busy machine adds to anything.
-const KEEPALIVE: Duration = Duration::from_millis(1000);
+const KEEPALIVE: Duration = Duration::from_secs(1);
 
 const SLOW: &str = "keepalive 1000ms\ndeadtime 5\ninitdead 8";
 
@@ -113,7 +113,7 @@ fn other_timers_of_two_nodes_are_named_and_block_nothing() -> Result<()> {
     })?;
     nodes.start_all()?;
     nodes.wait_for_owner(WEB, 0, LIMIT)?;
-    ensure_named(&nodes, "timers and rules")?;
+    ensure_named(&nodes, "timers and policies")?;
     let standby = nodes.run(0, &["standby"])?;
     ensure!(standby.code == Some(0), "{standby:?}");
     nodes.wait_for_owner(WEB, 1, LIMIT)?;
@@ -133,7 +133,7 @@ fn another_order_of_nodes_is_named_and_nothing_is_started() -> Result<()> {
     })?;
     let begun = Moment::now();
     nodes.start_all()?;
-    ensure_named(&nodes, "nodes")?;
+    ensure_named(&nodes, "nodes of ha.cf")?;
     for node in 0..2 {
         nodes.wait_for_status(node, "it waits", |status| {
             Ok(status.text("/groups/0/waiting").is_ok_and(|why| why == "differs"))

@@ -114,7 +114,7 @@ fn render_peer(peer: &PeerStatus, pings: usize) -> Vec<String> {
         line.extend([", fencing ", &peer.fencing]);
     }
     if pings > 0 {
-        line += &format!(", reaches {} ping nodes", peer.pings);
+        line = format!("{line}, reaches {} ping nodes", peer.pings);
     }
     let mut lines = vec![line];
     lines.extend(peer.links.iter().map(render_link));

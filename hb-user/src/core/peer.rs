@@ -68,7 +68,16 @@ impl Differs {
         self.groups || self.nodes || self.settings
     }
 
-    /// Whether the other's deadlines, and what it says of nodes, are good for our lease.
+    /// Whether a beat of the other, with this `present`, supports the lease of node `me`.
+    ///
+    /// Other deadlines do no harm: who has them takes nothing over from us, and has no vote for those who could. In a
+    /// list of other nodes our bit may be another's; that we hear the peer, and it us, has to do until they agree.
+    #[must_use]
+    pub fn supports(self, present: u16, me: usize) -> bool {
+        self.nodes || present & (1 << me) != 0
+    }
+
+    /// Whether the other's deadlines, and what it says of nodes, are such as ours: then it has a vote on who is gone.
     #[must_use]
     pub fn keeps_our_time(self) -> bool {
         !self.settings && !self.nodes

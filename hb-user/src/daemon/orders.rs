@@ -75,13 +75,8 @@ impl Daemon {
             Some(Ok(command)) => self.begin_order(command, request, reply),
             Some(Err(message)) => Some((Reply::Refused { message }, reply)),
             None => {
-                let result = match self.reload() {
-                    Ok(message) => Reply::Done { message },
-                    Err(error) => Reply::Refused {
-                        message: crate::cli::causes(&error),
-                    },
-                };
-                Some((result, reply))
+                self.reading.begin(self.cluster.dir.clone(), Some(reply));
+                None
             }
         };
         if let Some((answer, reply)) = begun {

@@ -4,11 +4,16 @@
 //! taken: the error is returned, and all stays as it was.
 
 use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
 
 use super::settings;
 use super::{Daemon, start};
 use crate::clock;
-use crate::config::{Cluster, Host};
+use crate::config::{Cluster, Host, Loaded};
+use crate::control::Reply;
 use crate::core::{Action, Carry, Event, Reconfiguration};
 use crate::datapath::SLOTS;
 use crate::pulse;
@@ -65,17 +70,60 @@ pub(super) enum ReloadError {
     Leaving,
 }
 
+/// The files as they are now, and who wants to know what becomes of them.
+pub(super) type Read = (Result<Loaded, ReloadError>, Option<oneshot::Sender<Reply>>);
+
+/// Files being read: names in them may have to be resolved, which takes as long as it takes.
+#[derive(Debug, Default)]
+pub(super) struct Reading(JoinSet<Read>);
+
+impl Reading {
+    /// Begins to read the files of a directory.
+    pub(super) fn begin(&mut self, dir: PathBuf, reply: Option<oneshot::Sender<Reply>>) {
+        self.0.spawn_blocking(move || (read(&dir), reply));
+    }
+
+    /// The next that have been read; never, while none are.
+    pub(super) async fn next(&mut self) -> Read {
+        match self.0.join_next().await {
+            Some(Ok(read)) => read,
+            Some(Err(error)) => std::panic::resume_unwind(error.into_panic()),
+            None => std::future::pending().await,
+        }
+    }
+}
+
+fn read(dir: &Path) -> Result<Loaded, ReloadError> {
+    let host = Host::this().map_err(|error| ReloadError::Host(std::io::Error::other(error)))?;
+    Ok(Cluster::load(dir, &host)?)
+}
+
 impl Daemon {
-    /// Reads the files again and goes on with what they say now. The answer says what has changed.
-    pub(super) fn reload(&mut self) -> Result<String, ReloadError> {
+    /// Goes on with what was read, and says what became of it.
+    pub(super) fn take_over(&mut self, (loaded, reply): Read) {
+        let result = loaded.and_then(|loaded| self.reload(loaded));
+        let answer = match result {
+            Ok(message) => Reply::Done { message },
+            Err(error) => {
+                let message = crate::cli::causes(&error);
+                tracing::error!(error = message, "nothing has changed");
+                Reply::Refused { message }
+            }
+        };
+        if let Some(reply) = reply {
+            // Who asked may have gone.
+            let _ = reply.send(answer);
+        }
+    }
+
+    /// Goes on with another configuration. The answer says what has changed.
+    fn reload(&mut self, loaded: Loaded) -> Result<String, ReloadError> {
         if self.node.advert().status == hb_ebpf::beat::Status::Leaving {
             return Err(ReloadError::Leaving);
         }
         if self.works.is_dropping() {
             return Err(ReloadError::Dropping);
         }
-        let host = Host::this().map_err(|error| ReloadError::Host(std::io::Error::other(error)))?;
-        let loaded = Cluster::load(&self.cluster.dir, &host)?;
         let new = loaded.cluster;
         if new == self.cluster {
             return Ok("nothing has changed".to_owned());

@@ -125,6 +125,7 @@ impl Daemon {
             silences: vec![None; cluster.nodes.len()],
             differences: BTreeMap::new(),
             recorder: recorder(&cluster)?,
+            reading: super::reload::Reading::default(),
             troubles: BTreeMap::new(),
             node,
             cluster,

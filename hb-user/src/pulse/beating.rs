@@ -262,8 +262,7 @@ impl Beating {
                 .newest()
                 .filter(|_| peer.detector.is_up())
                 .is_some_and(|heard| {
-                    heard.present & (1 << self.settings.index) != 0
-                        && Differs::between(self.settings.digest, heard.digest).keeps_our_time()
+                    Differs::between(self.settings.digest, heard.digest).supports(heard.present, self.settings.index)
                 });
             let node = self.settings.peers[index].index;
             self.settings

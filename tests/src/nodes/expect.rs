@@ -1,6 +1,6 @@
 //! What tests of a cluster do again and again: wait for a state of its daemons, insist on one.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 
 use super::{Files, Nodes, lan::name};
 use crate::{
@@ -81,7 +81,11 @@ impl Nodes {
     /// Insists that nothing was started or stopped on a node since a moment.
     pub fn ensure_untouched(&self, node: usize, resource: &str, since: Moment) -> Result<()> {
         let calls = self.calls(node, resource, since)?;
-        ensure!(calls.is_empty(), "{} was called: {calls:?}", name(node));
+        ensure!(
+            calls.is_empty(),
+            "{}",
+            self.explained(&anyhow!("{} was called: {calls:?}", name(node)))
+        );
         Ok(())
     }
 

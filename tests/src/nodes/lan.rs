@@ -6,7 +6,7 @@
 //!   ...              --/
 //! ```
 //!
-//! In IPv6 they are 2001:db8::11 and so on, and the gateway is 2001:db8::1.
+//! In IPv6 they are `2001:db8::11` and so on, and the gateway is `2001:db8::1`.
 
 use std::{
     fmt::Write as _,
@@ -59,13 +59,12 @@ pub fn address(node: usize) -> Ipv4Addr {
 
 /// The IPv6 address of a station.
 fn address6(station: Station) -> Ipv6Addr {
-    let [rest @ .., _] = GATEWAY_IP6.segments();
-    let [a, b, c, d, e, f, g] = rest;
-    let last = match station {
+    let mut segments = GATEWAY_IP6.segments();
+    segments[7] = match station {
         Station::Node(node) => u16::try_from(node).map_or(u16::MAX, |node| 0x11 + node),
         Station::Gateway => 1,
     };
-    Ipv6Addr::new(a, b, c, d, e, f, g, last)
+    Ipv6Addr::from(segments)
 }
 
 /// Who is on the switch.

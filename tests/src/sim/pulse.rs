@@ -262,9 +262,7 @@ impl Pulse {
                 .detector
                 .newest()
                 .filter(|_| peer.detector.is_up())
-                .is_some_and(|heard| {
-                    heard.present & (1 << self.me) != 0 && Differs::between(self.digest, heard.digest).keeps_our_time()
-                });
+                .is_some_and(|heard| Differs::between(self.digest, heard.digest).supports(heard.present, self.me));
             self.lease
                 .hear(peer.node, Some(echoed.heard_us), supports, is_idle, now);
             let node = peer.node;

@@ -139,3 +139,19 @@ fn a_difference_has_words() {
         assert_eq!(differs.is_any(), bits != 0);
     }
 }
+
+#[test]
+fn other_timers_support_a_lease_and_in_another_list_of_nodes_our_bit_may_be_anybodys() {
+    let table = [
+        (0, 0b010, true),
+        (0, 0b101, false),
+        (1, 0b010, true),
+        (1, 0b101, false),
+        (1 << 10, 0b101, true),
+        (1 << 20, 0b101, false),
+    ];
+    for (difference, present, supports) in table {
+        let differs = Differs::between(7, 7 ^ difference);
+        assert_eq!(differs.supports(present, 1), supports, "{differs:?} {present:b}");
+    }
+}

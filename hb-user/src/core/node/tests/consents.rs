@@ -295,7 +295,7 @@ fn ping_nodes_let_take_over_who_reaches_as_many() {
         let mut bench = Bench::two_of_b();
         bench.node.settings.quorum = Quorum::Pings;
         bench.tell(&Event::Lease { held: true });
-        bench.now = bench.now.saturating_add(ms(500));
+        bench.at(bench.now.saturating_add(ms(500)));
         bench.tell(&Event::Pings { reached: ours });
         bench.says_so(
             B,
