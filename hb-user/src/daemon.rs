@@ -67,6 +67,7 @@ pub async fn run(cluster: Cluster, places: &Places) -> Result<(), StartError> {
 }
 
 /// Why the daemon has woken.
+#[expect(clippy::large_enum_variant, reason = "there is one, and it is looked at at once")]
 enum Happened {
     News,
     Finished(Finished),

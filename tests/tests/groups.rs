@@ -15,7 +15,7 @@ const RESOURCES: [&str; 3] = ["a", "b", "c"];
 /// How long the first resource of each group takes to start.
 const SLOW: Duration = Duration::from_millis(300);
 /// For all groups, on a busy machine.
-const ALL: Duration = Duration::from_secs(60);
+const ALL: Duration = Duration::from_mins(1);
 
 fn id(group: usize, resource: &str) -> String {
     format!("g{group}{resource}")

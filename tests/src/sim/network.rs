@@ -18,7 +18,7 @@ struct Path {
 }
 
 impl Path {
-    fn is_clear(&self) -> bool {
+    fn is_clear(self) -> bool {
         self.cuts == 0 && self.storms == 0
     }
 }
@@ -87,7 +87,7 @@ impl Network {
     }
 
     fn is_clear(&self, from: usize, to: usize) -> bool {
-        self.paths[from][to][..self.links].iter().any(Path::is_clear)
+        self.paths[from][to][..self.links].iter().copied().any(Path::is_clear)
     }
 
     /// When packets from one node to another last had any trouble; now, if they have.

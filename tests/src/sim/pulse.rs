@@ -92,6 +92,7 @@ impl Watched {
     }
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "as the thread that it models")]
 pub(super) struct Pulse {
     me: usize,
     incarnation: Incarnation,

@@ -65,6 +65,7 @@ impl fmt::Display for Violation {
 
 /// A group on a host, from outside.
 #[derive(Clone, Copy, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 struct Fact {
     /// From the first `start` to the end of the last `stop`.
     runs: bool,
@@ -124,6 +125,7 @@ pub(super) struct Witness {
 
 /// Which commands a node was given, ever.
 #[derive(Clone, Copy, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "one for each command")]
 struct Told {
     standby: bool,
     takeover: bool,

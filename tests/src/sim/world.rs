@@ -341,7 +341,10 @@ impl World {
                 }
                 Ok(())
             }
-            Happening::Ended { host, id, ticket } => self.script_ends(host, id, ticket),
+            Happening::Ended { host, id, ticket } => {
+                self.script_ends(host, id, ticket);
+                Ok(())
+            }
             Happening::Finished {
                 host,
                 life,

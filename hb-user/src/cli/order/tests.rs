@@ -20,7 +20,7 @@ fn all_groups_and_a_minute_are_the_default() {
         .expect("no argument is needed")
         .args;
     assert!(matches!(standby.which, Given::All), "{standby:?}");
-    assert_eq!(standby.manner.timeout, Duration::from_secs(60));
+    assert_eq!(standby.manner.timeout, Duration::from_mins(1));
     assert!(!standby.manner.no_wait);
 }
 

@@ -197,10 +197,10 @@ impl World {
         self.schedule(ends, Happening::Ended { host, id, ticket });
     }
 
-    pub(super) fn script_ends(&mut self, index: usize, id: usize, ticket: u64) -> Step {
+    pub(super) fn script_ends(&mut self, index: usize, id: usize, ticket: u64) {
         let host = &mut self.hosts[index];
         let Some(job) = host.jobs[id].filter(|job| job.ticket == ticket) else {
-            return Ok(());
+            return;
         };
         if host.machine_freezes > 0 {
             host.deferred.push(Happening::Ended {
@@ -208,7 +208,7 @@ impl World {
                 id,
                 ticket,
             });
-            return Ok(());
+            return;
         }
         host.jobs[id] = None;
         let life = host.number();
@@ -217,7 +217,7 @@ impl World {
             self.last_fault = self.last_fault.max(self.now);
         }
         let (Some(life), Some(work)) = (life, job.work) else {
-            return Ok(());
+            return;
         };
         let at = self.now.saturating_add(self.controller_delay(index));
         self.schedule(
@@ -230,7 +230,6 @@ impl World {
                 outcome: job.outcome,
             },
         );
-        Ok(())
     }
 
     /// An order to the pulse, which sees it a moment later.
