@@ -4,6 +4,8 @@
 //! scripts. Nothing is decided here.
 
 mod alarms;
+mod ends;
+mod news;
 mod orders;
 mod outside;
 mod reload;
@@ -20,7 +22,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hb_ebpf::{Heard, Incarnation, Nanos, NodeId};
+use hb_ebpf::{Incarnation, Nanos, NodeId};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 pub use start::StartError;
@@ -28,13 +30,11 @@ pub use start::StartError;
 use crate::clock;
 use crate::config::Cluster;
 use crate::control::{Asked, Reply, Request, Server};
-use crate::core::{Action, Cause, Contact, Differs, Echoed, Event, GroupState, Node, Sight};
+use crate::core::{Action, Cause, Contact, Differs, Event, GroupState, Node};
 use crate::datapath::{Attached, Counters, LivenessMap, Program};
 use crate::pings::{Prober, Reach};
-use crate::pulse::{News, Peer, Pulse, Sockets};
+use crate::pulse::{Peer, Pulse, Sockets};
 use crate::recorder::Recorder;
-use crate::resources::group::GroupResult;
-use crate::resources::monitor::Health;
 use orders::Orders;
 use outside::{Ended, Outside};
 use takeover::Record;
@@ -219,103 +219,6 @@ impl Daemon {
         }
     }
 
-    /// Takes all news of the pulse; true when it has said farewell.
-    fn hear(&mut self) -> std::io::Result<bool> {
-        let mut all: Vec<News> = std::iter::from_fn(|| self.pulse.read()).collect();
-        // What was said before a freeze is old, however it lies in the queue.
-        all.sort_by_key(|news| !matches!(news, News::Woke { .. }));
-        for news in all {
-            match news {
-                News::Up { node, heard, echoed } => self.meet(node, &heard, echoed),
-                News::Dead { node, silence } => {
-                    let Some(node) = self.index(node) else { continue };
-                    let name = &self.cluster.nodes[node];
-                    if self.node.peer(node).has_said_farewell() {
-                        tracing::info!(peer = %name, "peer has left");
-                    } else {
-                        tracing::warn!(
-                            peer = %name,
-                            overshoot_us = silence.detected.since(silence.deadline).as_micros(),
-                            met = silence.last_seen.is_some(),
-                            "peer is silent"
-                        );
-                    }
-                    self.silences[node] = Some(silence);
-                    self.feed(&Event::Silent { node });
-                }
-                News::LateBeat { node, gap } => {
-                    tracing::warn!(peer = self.name(node), gap_us = gap.as_micros(), "late beat");
-                }
-                News::Graced { node, late } => tracing::warn!(
-                    peer = self.name(node),
-                    late_us = late.as_micros(),
-                    "this node was late itself; the peer gets one deadtime more"
-                ),
-                News::Lease { held } => {
-                    if held {
-                        tracing::info!("enough others hear us: this node may own groups");
-                    } else {
-                        tracing::warn!("too few others hear us: this node gives up what it owns");
-                    }
-                    self.feed(&Event::Lease { held });
-                }
-                News::Pings { reached } => {
-                    let of = self.cluster.pings.targets.len();
-                    if usize::from(reached) < of {
-                        tracing::warn!(reached, of, "not all ping nodes answer");
-                    } else {
-                        tracing::info!(reached, of, "all ping nodes answer");
-                    }
-                    self.feed(&Event::Pings { reached });
-                }
-                News::Watchdog { error } => {
-                    tracing::error!(%error, "the watchdog device cannot be fed");
-                    self.troubles.insert(
-                        "watchdog".to_owned(),
-                        format!("the watchdog device cannot be fed: {error}"),
-                    );
-                }
-                News::Woke { late } => {
-                    tracing::warn!(
-                        late_us = late.as_micros(),
-                        "this node was frozen; it listens before it does anything"
-                    );
-                    self.feed(&Event::Woke);
-                }
-                News::Sending { error: Some(error) } => tracing::warn!(%error, "the kernel refuses to send beats"),
-                News::Sending { error: None } => tracing::info!("beats are sent again"),
-                News::Gone => return Ok(true),
-            }
-        }
-        if self.pulse.has_ended() {
-            // Nobody beats for us any more: the peer is about to take over, and we must not hold on.
-            return Err(std::io::Error::other("the pulse thread has ended"));
-        }
-        Ok(false)
-    }
-
-    /// A peer is up, or says something new.
-    fn meet(&mut self, id: NodeId, heard: &Heard, echoed: Echoed) {
-        let Some(node) = self.index(id) else { return };
-        let differs = Differs::between(self.cluster.digest(), heard.digest);
-        let (before, sight) = (self.node.peer(node), Sight::of(heard, echoed, differs));
-        let name = &self.cluster.nodes[node];
-        if before.contact != Contact::Up || before.sight.status != sight.status {
-            let incarnation = format_args!("{:012x}", heard.incarnation.0);
-            tracing::info!(peer = %name, status = ?sight.status, incarnation, "peer is up");
-        }
-        match (before.contact, before.sight.hears_us, sight.hears_us) {
-            (Contact::Up, true, false) => tracing::warn!(peer = %name, "our beats do not reach the peer"),
-            (Contact::Up, false, true) => tracing::info!(peer = %name, "our beats reach the peer again"),
-            (Contact::Up | Contact::Unknown | Contact::Left | Contact::Dead, _, _) => {}
-        }
-        if self.differences.insert(id, differs).unwrap_or_default() != differs && differs.is_any() {
-            tracing::warn!(peer = %name, %differs, "configurations differ between this node and its peer");
-        }
-        self.feed(&Event::Peer { node, sight });
-        self.pulse.take_in(id, heard.sequence);
-    }
-
     /// The node with this number, unless a reload has just removed it.
     fn index(&self, id: NodeId) -> Option<usize> {
         self.peers.iter().find(|peer| peer.node == id).map(|peer| peer.index)
@@ -394,85 +297,6 @@ impl Daemon {
     fn record(&mut self, group: usize, cause: Cause, now: Nanos) {
         self.records[group] = Some(Record::new(cause, &self.silences, now));
         self.last_takeover = Some(group);
-    }
-
-    fn finish(&mut self, finished: Finished) {
-        let Finished {
-            group: name,
-            work,
-            task,
-            report,
-        } = finished;
-        let Some((outcome, problem)) = work::outcome(&report.result) else {
-            tracing::warn!(group = %name, "{}: broken off", task.name());
-            return;
-        };
-        match &problem {
-            None => tracing::info!(group = %name, "{}: done", task.name()),
-            Some(problem) => tracing::error!(group = %name, %problem, "{}: failed", task.name()),
-        }
-        let Some(work) = work else {
-            if let (Some(problem), GroupResult::Stuck { .. }) = (problem, &report.result) {
-                self.troubles.insert(
-                    name,
-                    format!("is no more in haresources, and could not be stopped: {problem}"),
-                );
-            }
-            return;
-        };
-        if let Some(group) = self.cluster.groups.iter().position(|group| group.name() == name) {
-            self.problems[group] = problem;
-            if let (Task::Acquire { .. }, Some(record)) = (task, &mut self.records[group]) {
-                record.finish(&report);
-            }
-        }
-        self.feed(&Event::Finished { work, outcome });
-    }
-
-    fn conclude(&mut self, ended: Ended) {
-        match ended {
-            Ended::Fenced { node: name, result } => {
-                let key = format!("fence {name}");
-                let done = match result {
-                    Ok(()) => {
-                        tracing::warn!(peer = %name, "fenced");
-                        self.troubles.remove(&key);
-                        true
-                    }
-                    Err(error) => {
-                        let error = crate::cli::causes(&error);
-                        tracing::error!(peer = %name, %error, "fencing failed: nothing is taken over from it");
-                        self.troubles.insert(key, error);
-                        false
-                    }
-                };
-                if let Some(node) = self.cluster.nodes.iter().position(|node| *node == name) {
-                    self.feed(&Event::Fenced { node, done });
-                }
-            }
-            Ended::Rebooted { group, result } => match result {
-                Ok(()) => tracing::warn!(%group, "the reboot command has ended"),
-                Err(error) => {
-                    let error = crate::cli::causes(&error);
-                    tracing::error!(%group, %error, "this host cannot be rebooted: the group is held");
-                    self.troubles.insert("reboot".to_owned(), error);
-                }
-            },
-            Ended::Checked { group: name, health } => {
-                let is_healthy = match &health {
-                    Health::Healthy => true,
-                    Health::Sick { resource, reason } => {
-                        tracing::warn!(group = %name, %resource, reason, "does not run as it should");
-                        false
-                    }
-                };
-                let is_sick = self.outside.count(&name, is_healthy, clock::now());
-                let group = self.cluster.groups.iter().position(|group| group.name() == name);
-                if let Some(group) = group.filter(|_| is_sick) {
-                    self.feed(&Event::Sick { group });
-                }
-            }
-        }
     }
 
     fn answer(&mut self, asked: Asked) {

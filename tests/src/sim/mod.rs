@@ -2,8 +2,8 @@
 //!
 //! The nodes run the real core: [`Node`](hb_user::core::Node), [`Detector`](hb_user::core::Detector),
 //! [`Lease`](hb_user::core::Lease) and [`Outbox`](hb_user::core::Outbox). What surrounds the core on a machine is modelled:
-//! the kernel's slots, the [pulse thread](pulse), the [controller](control) that hears of it with a delay, and the
-//! [scripts]. The [plan] says what goes wrong, the [network] what that does to packets, and the [witness] sees what really
+//! the kernel's slots, the pulse thread, the controller that hears of it with a delay, and the
+//! scripts. The plan says what goes wrong, the network what that does to packets, and the witness sees what really
 //! runs where, and knows what must not be. The same seed gives the same run, on every machine.
 
 mod control;

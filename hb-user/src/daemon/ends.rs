@@ -1,0 +1,90 @@
+//! What has ended: scripts, fencing, questions to resources.
+
+use super::Daemon;
+use super::outside::Ended;
+use super::work::{self, Finished, Task};
+use crate::clock;
+use crate::core::Event;
+use crate::resources::group::GroupResult;
+use crate::resources::monitor::Health;
+
+impl Daemon {
+    pub(super) fn finish(&mut self, finished: Finished) {
+        let Finished {
+            group: name,
+            work,
+            task,
+            report,
+        } = finished;
+        let Some((outcome, problem)) = work::outcome(&report.result) else {
+            tracing::warn!(group = %name, "{}: broken off", task.name());
+            return;
+        };
+        match &problem {
+            None => tracing::info!(group = %name, "{}: done", task.name()),
+            Some(problem) => tracing::error!(group = %name, %problem, "{}: failed", task.name()),
+        }
+        let Some(work) = work else {
+            if let (Some(problem), GroupResult::Stuck { .. }) = (problem, &report.result) {
+                self.troubles.insert(
+                    name,
+                    format!("is no more in haresources, and could not be stopped: {problem}"),
+                );
+            }
+            return;
+        };
+        if let Some(group) = self.cluster.groups.iter().position(|group| group.name() == name) {
+            self.problems[group] = problem;
+            if let (Task::Acquire { .. }, Some(record)) = (task, &mut self.records[group]) {
+                record.finish(&report);
+            }
+        }
+        self.feed(&Event::Finished { work, outcome });
+    }
+
+    pub(super) fn conclude(&mut self, ended: Ended) {
+        match ended {
+            Ended::Fenced { node: name, result } => {
+                let key = format!("fence {name}");
+                let done = match result {
+                    Ok(()) => {
+                        tracing::warn!(peer = %name, "fenced");
+                        self.troubles.remove(&key);
+                        true
+                    }
+                    Err(error) => {
+                        let error = crate::cli::causes(&error);
+                        tracing::error!(peer = %name, %error, "fencing failed: nothing is taken over from it");
+                        self.troubles.insert(key, error);
+                        false
+                    }
+                };
+                if let Some(node) = self.cluster.nodes.iter().position(|node| *node == name) {
+                    self.feed(&Event::Fenced { node, done });
+                }
+            }
+            Ended::Rebooted { group, result } => match result {
+                Ok(()) => tracing::warn!(%group, "the reboot command has ended"),
+                Err(error) => {
+                    let error = crate::cli::causes(&error);
+                    tracing::error!(%group, %error, "this host cannot be rebooted: the group is held");
+                    self.troubles.insert("reboot".to_owned(), error);
+                }
+            },
+            Ended::Checked { group: name, health } => {
+                let is_healthy = match &health {
+                    Health::Healthy => true,
+                    Health::Sick { resource, reason } => {
+                        tracing::warn!(group = %name, %resource, reason, "does not run as it should");
+                        false
+                    }
+                };
+                let is_sick = self.outside.count(&name, is_healthy, clock::now());
+                let group = self.cluster.groups.iter().position(|group| group.name() == name);
+                if let Some(group) = group.filter(|_| is_sick) {
+                    self.feed(&Event::Sick { group });
+                }
+            }
+        }
+    }
+}
