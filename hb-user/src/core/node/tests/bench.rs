@@ -2,7 +2,7 @@
 
 use super::super::*;
 use crate::core::testing::{groups, ms, settings};
-use crate::core::{Command, Differs};
+use crate::core::{Command, Differs, Outcome};
 
 pub(super) use GroupState::*;
 

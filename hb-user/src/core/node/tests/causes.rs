@@ -3,7 +3,7 @@
 use super::super::*;
 use super::bench::*;
 use crate::core::testing::{ms, settings};
-use crate::core::{Command, Failback, Which};
+use crate::core::{Command, Failback, Outcome, Which};
 
 /// With the second node preferred, and `auto_failback` off.
 fn stay() -> Bench {

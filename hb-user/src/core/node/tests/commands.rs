@@ -3,7 +3,7 @@
 use super::super::*;
 use super::bench::*;
 use crate::core::testing::{ms, settings};
-use crate::core::{Command, Which};
+use crate::core::{Command, Outcome, Which};
 
 const STANDBY: Command = Command::Standby(Which::All);
 const TAKEOVER: Command = Command::Takeover(Which::All);

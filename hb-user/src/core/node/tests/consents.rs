@@ -3,7 +3,7 @@
 use super::super::*;
 use super::bench::*;
 use crate::core::testing::{ms, settings};
-use crate::core::{Command, Differs, Quorum};
+use crate::core::{Command, Differs, Quorum, StuckPolicy};
 
 /// Three nodes whose group was on B, which fell silent; B is fenced if so said. C votes when told.
 fn orphaned(fenced: bool) -> Bench {

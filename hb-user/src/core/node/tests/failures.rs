@@ -4,6 +4,7 @@ use super::super::*;
 use super::bench::*;
 use crate::core::Command;
 use crate::core::testing::ms;
+use crate::core::{Outcome, StuckPolicy};
 
 #[test]
 fn a_stop_that_fails_reboots_or_holds() {

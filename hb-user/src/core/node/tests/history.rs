@@ -2,7 +2,7 @@
 
 use super::super::*;
 use crate::core::testing::{Dice, ms, settings};
-use crate::core::{Carry, Command, Differs, Failback, Quorum, Reconfiguration, Which};
+use crate::core::{Carry, Command, Differs, Failback, Outcome, Quorum, Reconfiguration, StuckPolicy, Which};
 
 /// One node of each kind of cluster.
 pub(super) fn kinds() -> Vec<Settings> {

@@ -4,7 +4,7 @@ use super::super::*;
 use super::bench::{A, B, C};
 use super::rules::*;
 use crate::core::testing::{groups, ms, settings};
-use crate::core::{Differs, Failback, Quorum};
+use crate::core::{Cause, Differs, Failback, Quorum, StuckPolicy};
 
 const STATUSES: [Status; 3] = [Status::Init, Status::Up, Status::Leaving];
 /// With whom a group was contested before, so that a new entry can be told from the old one.

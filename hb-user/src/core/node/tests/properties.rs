@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::super::*;
 use super::history::{History, kinds};
+use crate::core::{Cause, Outcome};
 
 /// What an action needs, given the node that took it, and the state of its group before.
 fn check(before: &Node, event: &Event, after: &Node, actions: &[Action]) -> Result<(), TestCaseError> {

@@ -3,7 +3,7 @@
 use super::super::*;
 use super::bench::*;
 use crate::core::testing::{groups, ms, settings};
-use crate::core::{Carry, Command, Reconfiguration};
+use crate::core::{Carry, Command, Outcome, Reconfiguration};
 
 /// Two nodes, two groups of ours that run here.
 fn bench() -> Bench {
