@@ -25,6 +25,12 @@ impl Cluster {
         self.timers.keepalive + self.policy.takeover_delay
     }
 
+    /// The most resources of any group.
+    fn longest_group(&self) -> u32 {
+        let most = self.groups.iter().map(|group| group.resources.len()).max().unwrap_or(0);
+        u32::try_from(most).unwrap_or(u32::MAX)
+    }
+
     /// What the configuration leads to: one sentence each.
     #[must_use]
     pub fn facts(&self) -> Vec<String> {
@@ -36,6 +42,18 @@ impl Cluster {
                 time::shown(self.stop_room()),
                 time::shown(self.timers.keepalive),
                 time::shown(self.policy.takeover_delay),
+            ));
+            let most = self.scripts.timeout * self.longest_group();
+            let verdict = if most <= self.stop_room() {
+                "is room enough"
+            } else {
+                "is more than there is room for"
+            };
+            facts.push(format!(
+                "the longest stop that scripts.timeout allows is {} ({} for each of {} resources): that {verdict}",
+                time::shown(most),
+                time::shown(self.scripts.timeout),
+                self.longest_group(),
             ));
         }
         if self.nodes.len() > 1 {

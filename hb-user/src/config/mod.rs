@@ -15,7 +15,7 @@ mod host;
 mod load;
 mod options;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod text;
 mod time;
 mod timers;

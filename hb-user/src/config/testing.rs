@@ -7,7 +7,7 @@ use super::{AutoFailback, Cluster, Fencing, Group, Key, Keys, Logging, Pings, Po
 use crate::secret::Secret;
 
 /// Two nodes with two groups, and defaults otherwise.
-pub(super) fn cluster() -> Cluster {
+pub(crate) fn cluster() -> Cluster {
     let resource = |name: &str, args: &[&str]| Resource {
         name: name.to_owned(),
         args: args.iter().map(ToString::to_string).collect(),

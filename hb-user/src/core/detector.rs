@@ -127,13 +127,16 @@ impl Detector {
         }
     }
 
-    /// Goes on with other times: a deadline under way moves with them.
+    /// Goes on with other times: a deadline under way moves with them, but not forward.
     pub fn set_timing(&mut self, timing: Timing) {
         let moved =
             |old: Nanos, new: Nanos, deadline: Nanos| Nanos(deadline.0.saturating_sub(old.0)).saturating_add(new);
         self.deadline = match self.phase {
             Phase::Unmet => moved(self.timing.initdead, timing.initdead, self.deadline),
-            Phase::Up | Phase::Dead => moved(self.timing.deadtime, timing.deadtime, self.deadline),
+            // The peer counts on what held when we heard it.
+            Phase::Up | Phase::Dead => self
+                .deadline
+                .max(moved(self.timing.deadtime, timing.deadtime, self.deadline)),
         };
         self.timing = timing;
     }

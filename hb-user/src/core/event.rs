@@ -398,6 +398,18 @@ impl Advert {
             .any(|state| state.is_wanted() || state.is_held() && state != GroupState::Stuck)
     }
 
+    /// Whether we have anything, or may have.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        self.states().any(GroupState::is_held)
+    }
+
+    /// Whether anything could not be stopped.
+    #[must_use]
+    pub fn is_stuck(&self) -> bool {
+        self.states().any(|state| state == GroupState::Stuck)
+    }
+
     fn states(&self) -> impl Iterator<Item = GroupState> {
         (0..MAX_GROUPS).map(|index| GroupState::from_bits(self.groups.get(index)))
     }

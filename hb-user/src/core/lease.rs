@@ -72,6 +72,31 @@ impl Lease {
             *peer = from.and_then(|from| old.peers.get(from).copied()).unwrap_or_default();
         }
         self.pinged = old.pinged;
+        // What was sent before holds for as long as it was sent for: others see in it that our configuration is another,
+        // and go by that.
+        let (longer, shorter) = (self.span.since(old.span), old.span.since(self.span));
+        self.age(longer);
+        for peer in &mut self.peers {
+            peer.heard = peer.heard.saturating_add(shorter);
+        }
+        self.pinged = self.pinged.map(|sent| sent.saturating_add(shorter));
+    }
+
+    /// How much longer than under another lease a beat holds.
+    #[must_use]
+    pub fn longer_than(&self, other: &Self) -> Nanos {
+        self.span.since(other.span)
+    }
+
+    /// Whether ping nodes decide.
+    #[must_use]
+    pub fn depends_on_pings(&self) -> bool {
+        self.quorum == Quorum::Pings
+    }
+
+    /// Counts as answered now: nobody had to answer before.
+    pub fn begin(&mut self, now: Nanos) {
+        self.pinged = Some(now);
     }
 
     /// All that was heard is older than our clock says: that stood still for so long.
@@ -83,9 +108,9 @@ impl Lease {
         self.pinged = self.pinged.map(older);
     }
 
-    /// Ping nodes, as many as it takes, have answered what we sent at this time.
+    /// Ping nodes, as many as it takes, have answered what we sent at this time. What they answered before stays answered.
     pub fn ping(&mut self, sent: Option<Nanos>) {
-        self.pinged = sent;
+        self.pinged = self.pinged.max(sent);
     }
 
     /// When the lease ends, by what is known now.

@@ -221,13 +221,12 @@ impl PeerView {
         GroupState::from_bits(self.sight.groups.get(index))
     }
 
-    /// Whether it has said farewell, so that it has left when it falls silent now, and is not dead. In maintenance a node
-    /// leaves without touching what it holds.
+    /// Whether it has said farewell, so that it has left when it falls silent now, and is not dead.
     #[must_use]
     pub fn has_said_farewell(&self) -> bool {
         // All, since its configuration may name more groups than ours.
         let empty = (0..MAX_GROUPS).all(|index| !self.group(index).is_held());
-        self.contact == Contact::Up && self.sight.status == Status::Leaving && (empty || self.sight.maintenance)
+        self.contact == Contact::Up && self.sight.status == Status::Leaving && empty
     }
 
     /// Whether it could not stop some group, whichever.

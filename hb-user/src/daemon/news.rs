@@ -9,6 +9,8 @@ use crate::pulse::News;
 impl Daemon {
     /// Takes all news of the pulse; true when it has said farewell.
     pub(super) fn hear(&mut self) -> std::io::Result<bool> {
+        // Asked first: its last word may come between a look into the queue and its end.
+        let has_ended = self.pulse.has_ended();
         let mut all: Vec<News> = std::iter::from_fn(|| self.pulse.read()).collect();
         // What was said before a freeze is old, however it lies in the queue.
         all.sort_by_key(|news| !matches!(news, News::Woke { .. }));
@@ -75,8 +77,9 @@ impl Daemon {
                 News::Gone => return Ok(true),
             }
         }
-        if self.pulse.has_ended() {
-            // Nobody beats for us any more: the peer is about to take over, and we must not hold on.
+        if has_ended {
+            // Nobody beats for us any more, and others are about to take over. A service manager starts us again, or the
+            // watchdog bites.
             return Err(std::io::Error::other("the pulse thread has ended"));
         }
         Ok(false)
@@ -100,6 +103,8 @@ impl Daemon {
         if self.differences.insert(id, differs).unwrap_or_default() != differs && differs.is_any() {
             tracing::warn!(peer = %name, %differs, "configurations differ between this node and its peer");
         }
+        self.troubles.remove(&format!("fence {name}"));
+        self.outside.spare(name);
         self.feed(&Event::Peer { node, sight });
         self.pulse.take_in(id, heard.sequence);
     }

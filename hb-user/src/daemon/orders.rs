@@ -41,12 +41,16 @@ enum Fate {
 
 impl Orders {
     /// Groups are not what they were: nobody can tell any more how far an order is.
-    pub(super) fn break_off(&mut self) {
+    /// True if a takeover was among them, so that it is no longer asked for.
+    pub(super) fn break_off(&mut self) -> bool {
+        let is_takeover = |order: &Pending| matches!(order.command, Command::Takeover(_));
+        let had_takeover = self.pending.iter().any(is_takeover);
         for order in self.pending.drain(..) {
             let message = "the configuration has changed meanwhile: see `hb status`".to_owned();
             // Who asked may have gone.
             let _ = order.reply.send(Reply::Failed { message });
         }
+        had_takeover
     }
 
     /// When the first of them is late.

@@ -1,5 +1,6 @@
 //! What else is done outside: fencing, rebooting, and asking resources whether they run.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hb_ebpf::Nanos;
@@ -36,6 +37,8 @@ pub(super) struct Outside {
     devices: Arc<Vec<Device>>,
     reboot: Vec<String>,
     tasks: JoinSet<Ended>,
+    /// The last fencing of each node.
+    fencing: BTreeMap<String, AbortHandle>,
     watched: Vec<Watched>,
 }
 
@@ -59,6 +62,7 @@ impl Outside {
             devices: Arc::new(devices),
             reboot: cluster.policy.reboot_command.clone(),
             tasks: JoinSet::new(),
+            fencing: BTreeMap::new(),
             watched: watched(cluster),
         }
     }
@@ -78,10 +82,20 @@ impl Outside {
     /// Resets a node.
     pub(super) fn fence(&mut self, node: String) {
         let (fencer, devices) = (self.fencer.clone(), self.devices.clone());
-        self.tasks.spawn(async move {
+        self.spare(&node);
+        let name = node.clone();
+        let task = self.tasks.spawn(async move {
             let result = fencer.fence(&devices, &node).await;
             Ended::Fenced { node, result }
         });
+        self.fencing.insert(name, task);
+    }
+
+    /// A node is back: a fencing under way is broken off, and says nothing of the node's next death.
+    pub(super) fn spare(&mut self, node: &str) {
+        if let Some(task) = self.fencing.remove(node) {
+            task.abort();
+        }
     }
 
     /// Reboots this host.

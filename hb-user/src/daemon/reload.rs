@@ -14,7 +14,7 @@ use super::{Daemon, start};
 use crate::clock;
 use crate::config::{Cluster, Host, Loaded};
 use crate::control::Reply;
-use crate::core::{Action, Carry, Event, Reconfiguration};
+use crate::core::{Action, Carry, Command, Event, Reconfiguration};
 use crate::datapath::SLOTS;
 use crate::pulse;
 
@@ -71,25 +71,42 @@ pub(super) enum ReloadError {
 }
 
 /// The files as they are now, and who wants to know what becomes of them.
-pub(super) type Read = (Result<Loaded, ReloadError>, Option<oneshot::Sender<Reply>>);
+pub(super) type Read = (Result<Loaded, ReloadError>, Vec<oneshot::Sender<Reply>>);
 
-/// Files being read: names in them may have to be resolved, which takes as long as it takes.
+/// Files being read, once at a time: names in them may have to be resolved, which takes as long as it takes.
 #[derive(Debug, Default)]
-pub(super) struct Reading(JoinSet<Read>);
+pub(super) struct Reading {
+    task: JoinSet<Read>,
+    /// Who has asked since: what is being read may be older than that.
+    again: Option<(PathBuf, Vec<oneshot::Sender<Reply>>)>,
+}
 
 impl Reading {
-    /// Begins to read the files of a directory.
+    /// Begins to read the files of a directory, now or after what is being read.
     pub(super) fn begin(&mut self, dir: PathBuf, reply: Option<oneshot::Sender<Reply>>) {
-        self.0.spawn_blocking(move || (read(&dir), reply));
+        if self.task.is_empty() {
+            self.spawn(dir, reply.into_iter().collect());
+        } else {
+            let (_, replies) = self.again.get_or_insert_with(|| (dir, Vec::new()));
+            replies.extend(reply);
+        }
     }
 
     /// The next that have been read; never, while none are.
     pub(super) async fn next(&mut self) -> Read {
-        match self.0.join_next().await {
+        let read = match self.task.join_next().await {
             Some(Ok(read)) => read,
             Some(Err(error)) => std::panic::resume_unwind(error.into_panic()),
             None => std::future::pending().await,
+        };
+        if let Some((dir, replies)) = self.again.take() {
+            self.spawn(dir, replies);
         }
+        read
+    }
+
+    fn spawn(&mut self, dir: PathBuf, replies: Vec<oneshot::Sender<Reply>>) {
+        self.task.spawn_blocking(move || (read(&dir), replies));
     }
 }
 
@@ -100,17 +117,18 @@ fn read(dir: &Path) -> Result<Loaded, ReloadError> {
 
 impl Daemon {
     /// Goes on with what was read, and says what became of it.
-    pub(super) fn take_over(&mut self, (loaded, reply): Read) {
-        let result = loaded.and_then(|loaded| self.reload(loaded));
-        let answer = match result {
-            Ok(message) => Reply::Done { message },
-            Err(error) => {
-                let message = crate::cli::causes(&error);
-                tracing::error!(error = message, "nothing has changed");
-                Reply::Refused { message }
-            }
-        };
-        if let Some(reply) = reply {
+    pub(super) fn take_over(&mut self, (loaded, replies): Read) {
+        let result = loaded
+            .and_then(|loaded| self.reload(loaded))
+            .map_err(|error| crate::cli::causes(&error));
+        if let Err(error) = &result {
+            tracing::error!(error, "nothing has changed");
+        }
+        for reply in replies {
+            let answer = match result.clone() {
+                Ok(message) => Reply::Done { message },
+                Err(message) => Reply::Refused { message },
+            };
             // Who asked may have gone.
             let _ = reply.send(answer);
         }
@@ -217,7 +235,9 @@ impl Daemon {
         self.works.reconfigure(&self.cluster, &change, &dropped, alone);
         self.outside.reconfigure(&self.cluster);
         self.remap(&change);
-        self.orders.break_off();
+        if self.orders.break_off() {
+            self.feed(&Event::Command(Command::Withdraw));
+        }
         self.differences.clear();
         self.perform(actions, now);
         let said = differences(&old, &self.cluster);

@@ -195,6 +195,7 @@ pub(super) fn pings(
 ) -> Option<pulse::Pings> {
     prober.map(|(_, reach)| pulse::Pings {
         reach: reach.clone(),
+        targets: cluster.pings.targets.len(),
         deadping: settings::nanos(cluster.pings.deadping),
     })
 }

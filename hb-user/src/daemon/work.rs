@@ -125,7 +125,7 @@ impl Works {
                 slot.former = None;
                 slot.scripts.clone()
             }
-            Task::Release | Task::Drop => slot.former.take().unwrap_or_else(|| slot.scripts.clone()),
+            Task::Release | Task::Drop => slot.former.clone().unwrap_or_else(|| slot.scripts.clone()),
         };
         self.dropping
             .send_modify(|count| *count += usize::from(task == Task::Drop));

@@ -102,6 +102,7 @@ pub(super) struct Beating {
     woke: Option<Nanos>,
     /// How long the machine had been suspended when we woke last.
     suspended: Nanos,
+    resumed: Nanos,
     tenure: Tenure,
     /// How many ping nodes the controller knows to answer.
     reached: Option<u8>,
@@ -133,6 +134,7 @@ impl Beating {
             hush: Nanos(0),
             woke: None,
             suspended: clock::suspended(),
+            resumed: Nanos(0),
             tenure: Tenure::default(),
             reached: None,
             fed: 0,
@@ -163,6 +165,7 @@ impl Beating {
         let suspended = clock::suspended();
         let missed = suspended.since(std::mem::replace(&mut self.suspended, suspended));
         if missed > Nanos(0) {
+            self.resumed = wake.now;
             self.outbox.age(missed);
             self.settings.lease.age(missed);
         }
@@ -299,14 +302,16 @@ impl Beating {
     /// As many ping nodes have to answer as the peer reached when it was heard last.
     fn look_at_pings(&mut self, now: Nanos, mailbox: &mut Mailbox) {
         let Some(pings) = &self.settings.pings else { return };
-        let theirs = self
-            .peers
-            .iter()
+        // Who has left reaches none any more.
+        let staying = self.peers.iter().filter(|peer| !peer.is_leaving());
+        let theirs = staying
             .filter_map(|peer| peer.detector.newest())
             .map(Heard::pings)
             .max();
-        let needed = usize::from(theirs.unwrap_or(0).max(1));
-        self.settings.lease.ping(pings.reach.newest(needed));
+        let needed = usize::from(theirs.unwrap_or(0)).clamp(1, pings.targets.max(1));
+        // What was sent before a suspension is older than our clock says.
+        let answered = pings.reach.newest(needed).filter(|sent| *sent >= self.resumed);
+        self.settings.lease.ping(answered);
         let reached = pings.reach.reached(now, pings.deadping);
         if self.reached != Some(reached) && mailbox.tell(News::Pings { reached }) {
             self.reached = Some(reached);
@@ -326,11 +331,15 @@ impl Beating {
         }
     }
 
-    /// At the end. The watchdog is left to bite where something would go on without us.
-    pub(super) fn disarm(&mut self) {
-        if self.advert.is_idle()
-            && let Some(watchdog) = self.means.watchdog.take()
-        {
+    /// At the end. After a farewell what runs on was meant to, unless it is stuck; without one, the watchdog is left to
+    /// bite where something would go on without us.
+    pub(super) fn disarm(&mut self, is_farewell: bool) {
+        let is_done = if is_farewell {
+            !self.advert.is_stuck()
+        } else {
+            !self.advert.holds()
+        };
+        if is_done && let Some(watchdog) = self.means.watchdog.take() {
             // Should the device refuse, it bites: nobody is left to do anything about it.
             let _ = watchdog.disarm();
         }
@@ -362,6 +371,10 @@ impl Beating {
         let nodes = (0..hb_ebpf::beat::MAX_NODES).map(from);
         let mut lease = new.settings.lease.clone();
         lease.inherit(&old.lease, nodes);
+        self.outbox.age(lease.longer_than(&old.lease));
+        if lease.depends_on_pings() && !old.lease.depends_on_pings() {
+            lease.begin(now);
+        }
         new.settings.lease = lease;
         self.settings = new.settings;
         self.peers = new.peers;

@@ -70,6 +70,8 @@ pub struct Settings {
 pub struct Pings {
     /// What they answered.
     pub reach: Arc<Reach>,
+    /// How many there are.
+    pub targets: usize,
     /// The silence after which one is not reached.
     pub deadping: Nanos,
 }

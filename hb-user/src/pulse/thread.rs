@@ -84,7 +84,7 @@ fn run(mut beating: Beating, mut mailbox: Mailbox) {
                 Order::Reconfigure(new) => beating.reconfigure(*new, wake.now),
                 Order::Farewell => beating.farewell(wake.now),
                 Order::Stop => {
-                    beating.disarm();
+                    beating.disarm(false);
                     return;
                 }
             }
@@ -96,7 +96,7 @@ fn run(mut beating: Beating, mut mailbox: Mailbox) {
         }
         if beating.is_farewell_over(wake.now) {
             if mailbox.tell(News::Gone) {
-                beating.disarm();
+                beating.disarm(true);
                 return;
             }
             beating.farewell(wake.now);

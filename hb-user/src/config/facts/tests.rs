@@ -30,11 +30,16 @@ fn facts_are_in_numbers() {
         [
             "a cut-off owner has 100ms (keepalive 100ms + takeover_delay 0ms) to stop its groups before another node starts \
              them; scripts that take longer overlap by the rest: raise takeover_delay",
+            "the longest stop that scripts.timeout allows is 120s (60s for each of 2 resources): that is more than there is \
+             room for",
             "a silent node's groups are taken over after 500ms (deadtime 500ms + takeover_delay 0ms)",
             "of 3 nodes 2 must hear each other for any of them to own a group",
             "a stop that still fails after 10 more tries reboots this host: /sbin/reboot -nf",
         ]
     );
+    cluster.scripts.timeout = Duration::from_millis(50);
+    assert!(cluster.facts()[1].ends_with("is 100ms (50ms for each of 2 resources): that is room enough"));
+    cluster.scripts.timeout = Duration::from_mins(1);
     cluster.policy.takeover_delay = Duration::from_secs(2);
     cluster.policy.stuck = StuckPolicy::Hold;
     cluster.stonith.push(device(None));
@@ -44,6 +49,8 @@ fn facts_are_in_numbers() {
         [
             "a cut-off owner has 2.1s (keepalive 100ms + takeover_delay 2s) to stop its groups before another node starts \
              them; scripts that take longer overlap by the rest: raise takeover_delay",
+            "the longest stop that scripts.timeout allows is 120s (60s for each of 2 resources): that is more than there is \
+             room for",
             "a silent node's groups are taken over after 2.5s (deadtime 500ms + takeover_delay 2s) and once it has been \
              fenced",
             "of 3 nodes 2 must hear each other for any of them to own a group",

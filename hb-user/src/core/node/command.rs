@@ -176,6 +176,9 @@ impl Node {
     }
 
     fn plan_cleanup(&self, index: usize) -> Result<Vec<usize>, Refusal> {
+        if self.status != Status::Up {
+            return Err(Refusal::NotUp);
+        }
         match self.groups.get(index).map(|group| (group.state, group.memory)) {
             None => Err(Refusal::NoGroup(index)),
             Some((GroupState::Stuck, _)) if self.in_maintenance() => Err(Refusal::Maintenance),

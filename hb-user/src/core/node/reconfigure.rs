@@ -33,7 +33,19 @@ impl Node {
             .map(|from| from.and_then(|from| self.peers.get(from).copied()));
         self.peers = peers.map(|peer| peer.unwrap_or_else(PeerView::default)).collect();
         self.peers.resize(self.settings.nodes, PeerView::default());
-        self.overridden = 0;
+        let overridden = std::mem::take(&mut self.overridden);
+        for (node, from) in new.nodes.iter().enumerate().take(self.settings.nodes) {
+            if from.is_some_and(|from| overridden & (1 << from) != 0) {
+                self.overridden |= 1 << node;
+            }
+        }
+        let has_moved = |(node, from): (usize, &Option<usize>)| *from != Some(node);
+        if new.nodes.iter().enumerate().any(has_moved) || old.nodes != self.settings.nodes {
+            // What they say of nodes is said of other numbers, until they are met again.
+            for peer in self.peers.iter_mut().filter(|peer| peer.is_up()) {
+                peer.sight.differs.nodes = true;
+            }
+        }
 
         if new
             .groups

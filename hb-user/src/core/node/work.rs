@@ -6,7 +6,7 @@ use hb_ebpf::beat::Status;
 
 impl Node {
     pub(super) fn finish(&mut self, work: u32, outcome: Outcome) -> Option<Action> {
-        let now = self.now;
+        let (now, in_maintenance) = (self.now, self.in_maintenance());
         let retry = now.saturating_add(self.settings.start_retry);
         let index = self.groups.iter().position(|group| group.work == work)?;
         // Another node may have turned out to have it too, while it was stopped here.
@@ -37,6 +37,7 @@ impl Node {
             (GroupState::Acquiring | GroupState::Releasing, Outcome::Stuck) => {
                 group.set(GroupState::Stuck, now);
                 return match self.settings.stuck {
+                    StuckPolicy::Reboot if in_maintenance => None,
                     StuckPolicy::Reboot => Some(Action::Reboot { group: index }),
                     StuckPolicy::Hold => None,
                 };

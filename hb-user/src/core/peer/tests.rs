@@ -20,8 +20,7 @@ fn only_a_peer_that_leaves_and_holds_nothing_has_said_farewell() {
                         groups: Groups::default().with(1, state as u8),
                         ..Sight::default()
                     };
-                    let expected =
-                        contact == Contact::Up && status == Status::Leaving && (maintenance || !state.is_held());
+                    let expected = contact == Contact::Up && status == Status::Leaving && !state.is_held();
                     assert_eq!(view(contact, sight).has_said_farewell(), expected, "{sight:?}");
                 }
             }
