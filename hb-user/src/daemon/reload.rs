@@ -221,16 +221,7 @@ impl Daemon {
         plan.advert = self.node.advert();
         self.pulse.reconfigure(plan);
 
-        let is_drop = |action: &Action| match action {
-            Action::Drop { group } => Some(*group),
-            Action::Advertise(_)
-            | Action::Acquire { .. }
-            | Action::Release { .. }
-            | Action::Fence { .. }
-            | Action::Reboot { .. }
-            | Action::Left => None,
-        };
-        let dropped: Vec<usize> = actions.iter().filter_map(is_drop).collect();
+        let dropped = dropped(&actions);
         let alone = self.is_alone();
         self.works.reconfigure(&self.cluster, &change, &dropped, alone);
         self.outside.reconfigure(&self.cluster);
@@ -302,6 +293,20 @@ impl Daemon {
             .last_takeover
             .and_then(|last| groups.iter().position(|from| *from == Some(last)));
     }
+}
+
+/// The old indices of the groups that are no more.
+fn dropped(actions: &[Action]) -> Vec<usize> {
+    let drop = |action: &Action| match action {
+        Action::Drop { group } => Some(*group),
+        Action::Advertise(_)
+        | Action::Acquire { .. }
+        | Action::Release { .. }
+        | Action::Fence { .. }
+        | Action::Reboot { .. }
+        | Action::Left => None,
+    };
+    actions.iter().filter_map(drop).collect()
 }
 
 fn carried<T: Clone>(old: &[Option<T>], from: &[Option<usize>]) -> Vec<Option<T>> {
