@@ -23,9 +23,13 @@ use nix::{
 
 use crate::{
     clock::lock,
+    clock::poll,
     filesystem,
     process::{HostProcess, Running},
 };
+
+/// Longest that a program which was just written may be busy.
+const BUSY: Duration = Duration::from_secs(5);
 
 /// Longest that a command run by [`Host::run`] may take.
 const COMMAND_LIMIT: Duration = Duration::from_secs(20);
@@ -172,8 +176,13 @@ impl Host {
         // A group of its own: Ctrl-C at the harness's terminal is for the harness.
         command.process_group(0);
         let what = format!("{}: {}", self.name, shown(command));
-        let child = self
-            .enter(|| command.spawn())?
+        // A process that another thread has just forked off may still have a program open that was written before.
+        let spawned = poll(BUSY, || match self.enter(|| command.spawn())? {
+            Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy => Ok(None),
+            result => Ok(Some(result)),
+        })?;
+        let child = spawned
+            .with_context(|| format!("{what}: busy for {BUSY:?}"))?
             .with_context(|| format!("cannot run {what}"))?;
         let running = Arc::new(Running::new(child));
         let mut all = lock(&self.running);

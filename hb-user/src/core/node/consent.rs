@@ -153,8 +153,8 @@ impl Node {
         if !is_dead || peer.fencing == Fencing::Done {
             return Ok(());
         }
-        // Its lease may be longer than we know.
-        if self.settings.is_leased() && !peer.keeps_our_time() {
+        // Its lease may be longer than we know. An operator who wants the group here knows better.
+        if self.settings.is_leased() && !peer.keeps_our_time() && !self.groups[index].asked {
             return Err(Waiting::Differs(node));
         }
         if self.must_fence(node, index) {

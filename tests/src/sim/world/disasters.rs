@@ -2,9 +2,10 @@
 
 use hb_ebpf::Nanos;
 use hb_ebpf::beat::Status;
-use hb_user::core::{Command, Event, GroupState};
+use hb_user::core::{Command, Contact, Event, GroupState};
 
 use super::{Happening, Step, World};
+use crate::sim::host::Host;
 use crate::sim::ms;
 use crate::sim::plan::Disaster;
 
@@ -178,7 +179,12 @@ impl World {
     pub(super) fn repair(&mut self) -> Step {
         for host in 0..self.hosts.len() {
             let is_old = self.witness.last_config[host] + 1 < self.plan.configs.len();
-            let is_missed = is_old || self.witness.has_orphans(host);
+            // Its last life may have been too short for anybody to hear of its configuration.
+            let differs = |other: &Host| {
+                let peer = other.life.as_ref().map(|life| life.control.node.peer(host));
+                peer.is_some_and(|peer| peer.contact == Contact::Dead && peer.sight.differs.is_any())
+            };
+            let is_missed = is_old || self.witness.has_orphans(host) || self.hosts.iter().any(differs);
             if self.hosts[host].life.is_none() && !self.hosts[host].is_frozen() && is_missed {
                 self.witness.count("brought back by a person");
                 self.boot(host)?;
