@@ -1,7 +1,7 @@
 //! What goes wrong, and ends.
 
 use hb_ebpf::Nanos;
-use hb_ebpf::beat::Status;
+use hb_ebpf::beat::{MAX_GROUPS, Status};
 use hb_user::core::{Command, Contact, Event, GroupState};
 
 use super::{Happening, Step, World};
@@ -175,16 +175,18 @@ impl World {
     /// All faults are over: from now on people repair what needs a person.
     ///
     /// A node that is off and whose last beats came from an older configuration is brought back: its lease may be longer
-    /// than the others know, so they wait for it, or for its fencing. So is one that left something behind.
+    /// than the others know, so they wait for it, or for its fencing. So is one that left something behind, or on which something was stuck.
     pub(super) fn repair(&mut self) -> Step {
         for host in 0..self.hosts.len() {
             let is_old = self.witness.last_config[host] + 1 < self.plan.configs.len();
-            // Its last life may have been too short for anybody to hear of its configuration.
-            let differs = |other: &Host| {
-                let peer = other.life.as_ref().map(|life| life.control.node.peer(host));
-                peer.is_some_and(|peer| peer.contact == Contact::Dead && peer.sight.differs.is_any())
+            // Its last life may have been too short for anybody to hear of its configuration; or a group was stuck there.
+            let is_waited_for = |other: &Host| {
+                let Some(life) = &other.life else { return false };
+                let peer = life.control.node.peer(host);
+                let is_stuck = (0..MAX_GROUPS).any(|group| peer.group(group) == GroupState::Stuck);
+                peer.contact == Contact::Dead && (peer.sight.differs.is_any() || is_stuck)
             };
-            let is_missed = is_old || self.witness.has_orphans(host) || self.hosts.iter().any(differs);
+            let is_missed = is_old || self.witness.has_orphans(host) || self.hosts.iter().any(is_waited_for);
             if self.hosts[host].life.is_none() && !self.hosts[host].is_frozen() && is_missed {
                 self.witness.count("brought back by a person");
                 self.boot(host)?;
