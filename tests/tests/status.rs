@@ -64,6 +64,8 @@ fn every_field_is_there_and_plausible() -> Result<()> {
             "quorum",
             "lease_held",
             "lease_needed",
+            "pings_reached",
+            "pings_named",
             "realtime",
             "pulse",
             "datapath",
