@@ -241,3 +241,20 @@ fn wrong_usage_is_told() -> Result<()> {
         .run_hb(Primary, &["standby", "--help"])?
         .ensure(0, &["Exit codes:", "5  it has not happened within the timeout"])
 }
+
+#[test]
+fn what_was_recorded_is_decided_again() -> Result<()> {
+    let recording = "/var/log/hb-record.jsonl";
+    let cluster = Cluster::settled(slow().hb_toml(&format!("[recorder]\nfile = \"{recording}\"\n")))?;
+    cluster
+        .run_hb(Primary, &["standby"])?
+        .ensure(0, &["floatip: given up"])?;
+    // The recording of a running daemon is as good: it is written line by line.
+    cluster.wait_until("all of it is written", LIMIT, || {
+        let replayed = cluster.run_hb(Primary, &["replay", recording])?;
+        Ok(replayed.code == Some(0) && replayed.text.contains("release floatip: standby"))
+    })?;
+    cluster.stop_hb(Secondary)?;
+    let replayed = cluster.run_hb(Secondary, &["replay", recording])?;
+    replayed.ensure(0, &["acquire floatip: peer_declined", "release floatip: leave"])
+}
