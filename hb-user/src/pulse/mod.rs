@@ -1,6 +1,6 @@
 //! The real-time thread: sends beats, watches deadlines, and sleeps in between.
 //!
-//! It allocates nothing after its start, logs nothing, and shares no lock with anything slow: news go to the
+//! It allocates nothing after its start but for a reload, logs nothing, and shares no lock with anything slow: news go to the
 //! controller through a wait-free queue, orders come back through another.
 
 mod beating;
