@@ -29,6 +29,22 @@ pub struct Heard {
     pub flags: u32,
 }
 
+/// The longest promise that is believed: a dead daemon is not hidden for longer.
+pub const MAX_PROMISE: Nanos = Nanos::from_millis(10_000);
+
+impl Heard {
+    /// How long after this beat its sender counts as alive: the deadtime, or as long as it promised to come back within,
+    /// if that is longer. Before a restart a sender promises more than an interval; nobody is believed for longer than
+    /// [`MAX_PROMISE`].
+    #[must_use]
+    #[inline(always)]
+    pub fn patience(&self, deadtime: Nanos) -> Nanos {
+        let promise = Nanos::from_millis(u64::from(self.promise_ms));
+        let promise = if promise > MAX_PROMISE { MAX_PROMISE } else { promise };
+        if promise > deadtime { promise } else { deadtime }
+    }
+}
+
 /// What the flags say. Admission lets none pass that say nothing; to be sure, such a sender is one that has started.
 impl Heard {
     /// Where the sender is in its life.

@@ -42,6 +42,22 @@ fn layouts_are_pinned() {
     assert_eq!(offset_of!(Event, changes), 12);
 }
 
+#[test]
+fn a_promise_beyond_the_deadtime_buys_time_but_not_for_ever() {
+    let patience = |promise_ms| {
+        let heard = Heard {
+            promise_ms,
+            ..Heard::default()
+        };
+        heard.patience(Nanos::from_millis(500))
+    };
+    assert_eq!(patience(0), Nanos::from_millis(500));
+    assert_eq!(patience(100), Nanos::from_millis(500));
+    assert_eq!(patience(501), Nanos::from_millis(501));
+    assert_eq!(patience(2_000), Nanos::from_millis(2_000));
+    assert_eq!(patience(u16::MAX), MAX_PROMISE);
+}
+
 /// A beat whose every field tells its number, so that a mix of two shows.
 fn numbered(number: u64) -> Heard {
     let low = u32::try_from(number & 0xffff_ffff).expect("masked");
