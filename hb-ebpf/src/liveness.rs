@@ -97,14 +97,18 @@ pub struct Liveness {
     pub duplicates: u64,
     /// The longest time between two beats of one incarnation.
     pub longest_gap: Nanos,
-    /// When the next hash for a claim of a new incarnation would be due at an even pace; see [`Liveness::may_hash`].
+    /// When the next hash for a stranger's claim would be due at an even pace; see [`Liveness::may_hash`].
     budget: Nanos,
     /// Times between two beats of one incarnation.
     pub gaps: [u64; BUCKETS],
 }
 
-/// A claim of a new incarnation may be hashed this often in the long run, per link: a hundred times a second.
-pub const HASH_EVERY: Nanos = Nanos::from_millis(10);
+/// A stranger's claim of a new incarnation may be hashed this often in the long run, per link: a thousand times a second,
+/// which costs half a millisecond.
+///
+/// It must not be much less. Where two nodes have not heard each other yet and both are flooded, the beats of each win a
+/// hash by chance only: at this pace, and beats every 100 ms, after some seconds under 100,000 claims a second.
+pub const HASH_EVERY: Nanos = Nanos::from_millis(1);
 /// And this many at once.
 pub const HASH_BURST: u64 = 8;
 
@@ -145,7 +149,7 @@ impl Liveness {
         &self.heard[(self.accepted & 1) as usize]
     }
 
-    /// Whether the budget of the link allows one more hash for the claim of a new incarnation; if so it is spent.
+    /// Whether the budget of the link allows one more hash for a stranger's claim of a new incarnation; if so it is spent.
     ///
     /// A generic cell rate algorithm (ITU-T I.371): one number, no timer.
     #[inline(always)]

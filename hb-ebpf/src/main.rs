@@ -58,6 +58,10 @@ static UDP_PORT: u16 = 0;
 #[unsafe(no_mangle)]
 static OWN_NODE: u32 = 0;
 
+/// The low half of our own incarnation; set before loading.
+#[unsafe(no_mangle)]
+static OWN_INCARNATION: u32 = 0;
+
 /// The program's name in the kernel, and the entry for every frame of an interface.
 #[xdp]
 pub fn hb_xdp(ctx: XdpContext) -> u32 {
@@ -111,10 +115,11 @@ struct Kernel;
 impl World for Kernel {
     #[inline(always)]
     fn own(&self) -> Own {
-        // SAFETY: both are valid for reads; volatile, because the loader writes them after compilation.
+        // SAFETY: all are valid for reads; volatile, because the loader writes them after compilation.
         unsafe {
             Own {
                 node: NodeId(ptr::read_volatile(&raw const OWN_NODE)),
+                incarnation: ptr::read_volatile(&raw const OWN_INCARNATION),
                 port: ptr::read_volatile(&raw const UDP_PORT),
             }
         }

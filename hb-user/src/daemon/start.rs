@@ -71,7 +71,8 @@ impl Daemon {
         .map_err(|error| no_interface(error, &cluster))?;
         let prober = prober(&cluster)?;
 
-        let mut program = Program::load(&settings::tables(&cluster, &peers))?;
+        let incarnation = incarnation::next(&places.state, clock::unix_seconds())?;
+        let mut program = Program::load(&settings::tables(&cluster, incarnation, &peers))?;
         if settings::logs_verdicts(&cluster) {
             tokio::spawn(program.take_log()?.copy());
         }
@@ -79,7 +80,6 @@ impl Daemon {
         interfaces.sort_unstable();
         interfaces.dedup();
         let attached = attach(&mut program, &interfaces)?;
-        let incarnation = incarnation::next(&places.state, clock::unix_seconds())?;
 
         let now = clock::now();
         let ownership = settings::ownership(&cluster);

@@ -24,7 +24,7 @@ const PROGRAM: &str = "hb_xdp";
 /// What the kernel is told.
 #[derive(Clone, Debug)]
 pub struct Tables {
-    /// Our own name and port.
+    /// Our own name, life and port.
     pub own: Own,
     /// The keys that are valid for receiving.
     pub keys: Vec<(KeyId, Midstates)>,
@@ -47,6 +47,7 @@ impl Program {
         let mut ebpf = EbpfLoader::new()
             .override_global("UDP_PORT", &tables.own.port, true)
             .override_global("OWN_NODE", &tables.own.node.0, true)
+            .override_global("OWN_INCARNATION", &tables.own.incarnation, true)
             .override_global(aya_log::LEVEL, &log_level, true)
             .map_max_entries("LIVENESS", SLOTS)
             .map_max_entries("COUNTERS", (SLOTS + 1) * verdict::COUNT)
@@ -59,8 +60,8 @@ impl Program {
         Ok(Self { ebpf })
     }
 
-    /// Changes the tables while beats are being admitted: what is valid in both is valid all the time. The port and our
-    /// own name are fixed.
+    /// Changes the tables while beats are being admitted: what is valid in both is valid all the time. Our own
+    /// name, life and port are fixed.
     pub fn update(&mut self, old: &Tables, new: &Tables) -> Result<(), DatapathError> {
         fill(&mut self.ebpf, Some(old), new)
     }

@@ -8,7 +8,7 @@ use aya::programs::xdp::Xdp;
 use aya::{Btf, TestRun, TestRunOptions};
 use hb_ebpf::beat::Beat;
 use hb_ebpf::tables::{Address, Link, Own, Peer};
-use hb_ebpf::{KeyId, NodeId, Sequence, Verdict};
+use hb_ebpf::{Incarnation, KeyId, NodeId, Sequence, Verdict};
 use hb_user::clock;
 use hb_user::datapath::{Counters, LivenessMap, Program, Tables};
 use hb_user::pulse::midstates;
@@ -93,6 +93,7 @@ const MAX_LOAD_MS: f64 = 20.0;
 const PORT: u16 = 694;
 const SLOT: u32 = 0;
 const US: NodeId = NodeId(2);
+const OUR_LIFE: Incarnation = Incarnation(0x6920_f000_4321);
 const THEM: NodeId = NodeId(1);
 const THEIR_ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 const OUR_ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
@@ -311,7 +312,11 @@ fn load() -> Result<Program> {
         slot: SLOT,
     };
     let tables = Tables {
-        own: Own { node: US, port: PORT },
+        own: Own {
+            node: US,
+            incarnation: OUR_LIFE.low(),
+            port: PORT,
+        },
         keys: vec![(KeyId(1), midstates(KEY))],
         peers: vec![(THEM, peer)],
         log: false,
