@@ -2,6 +2,7 @@
 //! nothing on them but `hb`, or, for `heal`, Heartbeat.
 
 pub mod detect;
+pub mod failover;
 pub mod handover;
 pub mod heal;
 mod heartbeat;
@@ -9,4 +10,8 @@ pub mod idle;
 pub mod machine;
 pub mod packet;
 mod pair;
+pub mod parts;
+pub mod plan;
 pub mod report;
+pub mod results;
+pub mod rivals;
