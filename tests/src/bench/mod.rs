@@ -4,6 +4,7 @@
 pub mod arena;
 pub mod contender;
 pub mod detect;
+pub mod failover;
 pub mod handover;
 pub mod heal;
 pub mod heartbeat;
@@ -13,7 +14,10 @@ pub mod machine;
 pub mod observer;
 pub mod packet;
 mod pair;
+pub mod parts;
 pub mod plan;
 pub mod processes;
 pub mod report;
+pub mod results;
+pub mod rivals;
 pub mod trigger;
