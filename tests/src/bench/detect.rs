@@ -52,6 +52,7 @@ pub fn measure(hb: &Path, runs: usize) -> Result<Report> {
     let counted = |what| pair.logged(Server::Primary, what) + pair.logged(Server::Secondary, what);
     Ok(Report {
         title: "DETECTION: keepalive 20 ms, deadtime 100 ms, the owner's daemon ends by kill -9, idle hosts".into(),
+        subject: None,
         figures: vec![
             figure("overshoot beyond the deadline", |kill| kill.overshoot)?.goal(Goal::Median(150.0)),
             figure("decision after the detection", |kill| kill.decision)?,

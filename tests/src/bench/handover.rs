@@ -48,6 +48,7 @@ pub fn measure(hb: &Path, runs: usize) -> Result<Report> {
     let counted = |what| pair.logged(Server::Primary, what) + pair.logged(Server::Secondary, what);
     Ok(Report {
         title: "HANDOVER: the owner's daemon gets SIGTERM; times after that, its own `stop` script included".into(),
+        subject: None,
         figures: vec![
             figure("decided by the peer", |stop| stop.decided)?,
             figure("its first script (status) started", |stop| stop.first_script)?,

@@ -1,5 +1,6 @@
 //! What a frame costs in the XDP program, by verdict, measured by the kernel itself (`BPF_PROG_TEST_RUN`).
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::Ipv4Addr;
 
@@ -12,7 +13,7 @@ use hb_ebpf::{Incarnation, KeyId, NodeId, Sequence, Verdict};
 use hb_user::clock;
 use hb_user::datapath::{Counters, LivenessMap, Program, Tables};
 use hb_user::pulse::midstates;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::frames::{Datagram, KEY, beat, signed};
 
@@ -41,10 +42,10 @@ impl Default for Effort {
 }
 
 /// A frame's cost.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Figure {
     /// What kind of frame.
-    pub what: &'static str,
+    pub what: Cow<'static, str>,
     /// Nanoseconds: the median of the runs.
     pub median_ns: f64,
     /// Nanoseconds: the fastest run, which is what is left where nobody else wants the processor.
@@ -58,7 +59,7 @@ pub struct Figure {
 }
 
 /// The most that a frame may cost.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Target {
     /// At most so many nanoseconds.
@@ -68,7 +69,7 @@ pub enum Target {
 }
 
 /// What the benchmark found.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct PacketReport {
     /// Each kind of frame, repeated in the kernel with everything in the cache.
     pub repeated: Vec<Figure>,
@@ -140,7 +141,7 @@ fn accepted(repeated: &[Figure], single: &[Figure], floor_ns: f64) -> Result<Fig
     let recording = (find(single, ACCEPTED)?.median_ns - find(single, BAD_TAG)?.median_ns).max(0.0);
     let median_ns = bad_tag.median_ns + recording;
     Ok(Figure {
-        what: ACCEPTED,
+        what: ACCEPTED.into(),
         median_ns,
         min_ns: bad_tag.min_ns + recording,
         max_ns: bad_tag.max_ns + recording,
@@ -281,7 +282,7 @@ fn median(sorted: &[f64]) -> f64 {
 fn figure(what: &'static str, sorted: &[f64], floor_ns: f64, target: Option<Target>) -> Figure {
     let median_ns = median(sorted);
     Figure {
-        what,
+        what: what.into(),
         median_ns,
         min_ns: sorted[0],
         max_ns: sorted[sorted.len() - 1],
