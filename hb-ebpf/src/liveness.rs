@@ -109,7 +109,7 @@ pub struct Liveness {
 /// It must not be much less. Where two nodes have not heard each other yet and both are flooded, the beats of each win a
 /// hash by chance only: at this pace, and beats every 100 ms, after some seconds under 100,000 claims a second.
 pub const HASH_EVERY: Nanos = Nanos::from_millis(1);
-/// And this many at once.
+/// And this many at once. Time goes by ticks of up to ten milliseconds, so it must be about so many.
 pub const HASH_BURST: u64 = 8;
 
 /// What changed with a beat: the bits of [`Event::changes`].

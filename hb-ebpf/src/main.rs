@@ -15,7 +15,7 @@ use core::ptr;
 
 use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_PASS};
 use aya_ebpf::btf_maps::{Array, HashMap, PerCpuArray, RingBuf};
-use aya_ebpf::helpers::bpf_ktime_get_ns;
+use aya_ebpf::helpers::{bpf_ktime_get_coarse_ns, bpf_ktime_get_ns};
 use aya_ebpf::macros::{btf_map, xdp};
 use aya_ebpf::programs::XdpContext;
 use aya_log_ebpf::debug;
@@ -147,6 +147,12 @@ impl World for Kernel {
     fn now(&self) -> Nanos {
         // SAFETY: the helper has no preconditions.
         Nanos(unsafe { bpf_ktime_get_ns() })
+    }
+
+    #[inline(always)]
+    fn tick(&self) -> Nanos {
+        // SAFETY: as above.
+        Nanos(unsafe { bpf_ktime_get_coarse_ns() })
     }
 
     #[inline(always)]

@@ -2,11 +2,14 @@
 
 use hb_ebpf::beat::{Beat, Echo};
 use hb_ebpf::liveness::{HASH_BURST, HASH_EVERY};
-use hb_ebpf::{Incarnation, Verdict};
+use hb_ebpf::{Incarnation, Nanos, Verdict};
 use hb_tests::frames::{KEY, signed};
 use hb_user::clock;
 
 use crate::rig::{OUR_LIFE, Rig, THEIR_LINKS, datagram_from, forged, frame, numbered};
+
+/// The budget's clock goes by ticks of at most ten milliseconds, and two of them may lie between two moments.
+const TICK: Nanos = Nanos::from_millis(20);
 
 const FIRST_LIFE: u64 = 0x6920_f000_cdef;
 
@@ -88,13 +91,13 @@ fn claims_of_a_new_incarnation_are_hashed_within_a_budget() {
     let mut rig = Rig::new();
     rig.run(&frame(&numbered(1)), 1);
     // The first beat of all is such a claim, too. Its share comes back after a while.
-    let rested = rig.link(0).heard().unwrap().seen.saturating_add(HASH_EVERY);
+    let rested = rig.link(0).heard().unwrap().seen.saturating_add(TICK);
     while clock::now() < rested {
         std::thread::yield_now();
     }
     let start = clock::now();
     rig.run(&forged(&of_life(FIRST_LIFE + 1, 1)), CLAIMS);
-    let grown = clock::now().since(start).0 / HASH_EVERY.0;
+    let grown = clock::now().saturating_add(TICK).since(start).0 / HASH_EVERY.0;
     let hashed = rig.count(Some(0), Verdict::Tag);
     assert!((HASH_BURST..=HASH_BURST + grown).contains(&hashed), "{hashed} hashed");
     assert_eq!(rig.count(Some(0), Verdict::Budget), u64::from(CLAIMS) - hashed);
