@@ -5,6 +5,7 @@ pub mod arena;
 pub mod contender;
 pub mod detect;
 pub mod failover;
+pub mod flood;
 pub mod handover;
 pub mod heal;
 pub mod heartbeat;

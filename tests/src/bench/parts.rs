@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::Subcommand;
 
-use super::{detect, failover, handover, idle, packet, plan::Plan, report::Report, results::Part};
+use super::{detect, failover, flood, handover, idle, packet, plan::Plan, report::Report, results::Part};
 use crate::clock::Moment;
 
 /// What can be measured.
@@ -17,11 +17,13 @@ pub enum Name {
     Quiet,
     /// Crash, cut, orderly stop and heal, beside the rivals: until the other's start, until a client's answer
     Failover,
+    /// A flood at the standby's port: what it survives, what it costs, and detection meanwhile, beside the rivals
+    Flood,
 }
 
 impl Name {
     /// All parts, in the order in which they are measured.
-    pub const ALL: &[Self] = &[Self::Packet, Self::Detect, Self::Quiet, Self::Failover];
+    pub const ALL: &[Self] = &[Self::Packet, Self::Detect, Self::Quiet, Self::Failover, Self::Flood];
 
     /// Measures it, prints each report as soon as it is there, and gives all of them.
     pub fn measure(self, plan: &Plan) -> Result<Part> {
@@ -53,6 +55,10 @@ impl Name {
             Self::Failover => {
                 failover::measure(plan, &mut show)?;
                 "failover"
+            }
+            Self::Flood => {
+                flood::measure(plan, &mut show)?;
+                "flood"
             }
         };
         Ok(Part {
