@@ -130,6 +130,7 @@ pub fn hb_arm(ctx: XdpContext) -> u32 {
 }
 
 #[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "an errno is small")]
 fn arm(timer: *mut Timer) -> u32 {
     const CLOCK_MONOTONIC: u64 = 1;
     const EBUSY: i64 = 16;

@@ -39,9 +39,9 @@ impl Witness {
 }
 
 impl Program {
-    /// Loads what starts timers. Fails where the kernel has none for such programs: before 5.15, and with PREEMPT_RT.
+    /// Loads what starts timers. Fails where the kernel has none for such programs: before 5.15, and with `PREEMPT_RT`.
     pub fn load_watches(&mut self) -> Result<(), DatapathError> {
-        arming(self)?.load().map_err(no_timers)
+        arming(self)?.load().map_err(|error| no_timers(&error))
     }
 
     /// Watches peers, by the numbers of their watches, all below [`PEERS`], and nobody else. Those that are watched already go on
@@ -94,7 +94,7 @@ impl Program {
             data_in: Some(&frame),
             ..TestRunOptions::default()
         };
-        let result = arming(self)?.test_run(options).map_err(no_timers)?;
+        let result = arming(self)?.test_run(options).map_err(|error| no_timers(&error))?;
         match result.return_value {
             0 => Ok(()),
             errno => Err(DatapathError::Timers {
@@ -116,8 +116,8 @@ fn arming(program: &mut Program) -> Result<&mut Xdp, DatapathError> {
     }
 }
 
-fn no_timers(error: ProgramError) -> DatapathError {
+fn no_timers(error: &ProgramError) -> DatapathError {
     DatapathError::Timers {
-        reason: super::attach::cause(&error),
+        reason: super::attach::cause(error),
     }
 }
