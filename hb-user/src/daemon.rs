@@ -31,7 +31,7 @@ use crate::clock;
 use crate::config::Cluster;
 use crate::control::{Asked, Reply, Request, Server};
 use crate::core::{Action, Cause, Contact, Differs, Event, GroupState, Node};
-use crate::datapath::{Attached, Counters, LivenessMap, Program};
+use crate::datapath::{Attached, Counters, LivenessMap, Program, Witness};
 use crate::pings::{Prober, Reach};
 use crate::pulse::{Peer, Pulse, Sockets};
 use crate::recorder::Recorder;
@@ -95,6 +95,8 @@ struct Daemon {
     server: Server,
     orders: Orders,
     liveness: LivenessMap,
+    /// What the kernel's timers find, or why it has none.
+    witness: Result<Witness, String>,
     counters: Counters,
     attached: Vec<Attached>,
     incarnation: Incarnation,

@@ -194,6 +194,12 @@ impl Daemon {
             return Err(start::StartError::from(error).into());
         }
 
+        if self.witness.is_ok()
+            && let Err(error) = self.program.watch(&settings::watches(&new, &peers, clock::now()))
+        {
+            tracing::warn!(%error, "the kernel's timers keep their former deadlines; the pulse thread has the new ones");
+        }
+
         // From here on nothing fails.
         for warning in &loaded.warnings {
             tracing::warn!(origin = %warning.origin, "{}", warning.message);

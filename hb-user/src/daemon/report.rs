@@ -8,10 +8,11 @@ use hb_ebpf::{Heard, Nanos, Verdict};
 
 use super::Daemon;
 use crate::control::{
-    DatapathStatus, DiffersStatus, GroupStatus, LinkStatus, PeerStatus, PulseStatus, RealtimeStatus, Status,
+    DatapathStatus, DetectionStatus, DiffersStatus, GroupStatus, LinkStatus, PeerStatus, PulseStatus, RealtimeStatus,
+    Status,
 };
 use crate::core::{Contact, Differs, PeerView};
-use crate::datapath::Mode;
+use crate::datapath::{Mode, Witness};
 use crate::pulse::Link;
 
 impl Daemon {
@@ -47,6 +48,7 @@ impl Daemon {
                 locking_refused: self.pulse.realtime().locking_refused.clone(),
             },
             pulse: self.report_pulse(),
+            detection: self.report_detection(),
             datapath: self.attached.iter().map(report_datapath).collect(),
             verdicts: self.rejected(None),
             peers: (0..self.peers.len()).map(|peer| self.report_peer(peer, now)).collect(),
@@ -68,6 +70,17 @@ impl Daemon {
             last_send_error: stats.last_send_error().map(|error| error.to_string()),
             wakes: stats.wakes(),
             worst_lateness_us: stats.worst_lateness().as_micros(),
+        }
+    }
+
+    fn report_detection(&self) -> DetectionStatus {
+        let awake = self.witness.as_ref().ok().map(Witness::awake);
+        DetectionStatus {
+            by: if self.witness.is_ok() { "kernel" } else { "thread" }.into(),
+            reason: self.witness.as_ref().err().cloned(),
+            graces: self.pulse.stats().graces(),
+            machine_gaps: awake.map(|awake| awake.gaps),
+            machine_latest_us: awake.map(|awake| awake.latest.as_micros()),
         }
     }
 

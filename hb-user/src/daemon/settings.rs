@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use hb_ebpf::tables::{self, Address, Own};
+use hb_ebpf::watch::Watch;
 use hb_ebpf::{Incarnation, KeyId, Nanos, NodeId};
 
 use crate::config::{self, AutoFailback, Cluster, StonithParameters, node_id};
@@ -74,6 +75,20 @@ pub(super) fn peers(cluster: &Cluster, mut slot: impl FnMut(&config::Link) -> u3
             .collect(),
     });
     peers.collect()
+}
+
+/// What the kernel's timers watch: each peer by its index.
+pub(super) fn watches(cluster: &Cluster, peers: &[Peer], now: Nanos) -> Vec<(u32, Watch)> {
+    let timing = timing(cluster);
+    let unmet = now.saturating_add(timing.initdead);
+    let watch = |peer: &Peer| {
+        let slots = peer.links.iter().map(|link| link.slot);
+        Some((
+            u32::try_from(peer.index).ok()?,
+            Watch::of_peer(timing.deadtime, unmet, slots),
+        ))
+    };
+    peers.iter().filter_map(watch).collect()
 }
 
 /// What signs our beats.

@@ -6,6 +6,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use hb_ebpf::watch::Watch;
 use hb_ebpf::{Incarnation, KeyId, Nanos};
 use nix::fcntl::{Flock, FlockArg};
 
@@ -16,7 +17,7 @@ use crate::clock;
 use crate::config::Cluster;
 use crate::control::{Server, ServerError};
 use crate::core::{self, Event, Lease, Node};
-use crate::datapath::{DatapathError, Mode, Program};
+use crate::datapath::{DatapathError, Mode, Program, Witness};
 use crate::incarnation::{self, IncarnationError};
 use crate::pings::{PingError, Prober};
 use crate::pulse::{self, Means, Pulse, PulseError, Realtime, SocketError, Sockets, Watchdog, WatchdogError};
@@ -82,6 +83,7 @@ impl Daemon {
         let attached = attach(&mut program, &interfaces)?;
 
         let now = clock::now();
+        let witness = watch(&mut program, &settings::watches(&cluster, &peers, now));
         let ownership = settings::ownership(&cluster);
         let node = Node::new(ownership.clone(), now);
         let pings = pings(&cluster, prober.as_ref());
@@ -89,6 +91,7 @@ impl Daemon {
             pulse_settings(&cluster, incarnation, peers.clone(), &ownership, pings),
             Means {
                 liveness: program.liveness()?,
+                witness: witness.is_ok().then(|| program.witness()).transpose()?,
                 events: program.take_events()?,
                 sockets: sockets.clone(),
                 watchdog: watchdog(&cluster)?,
@@ -115,6 +118,7 @@ impl Daemon {
             server,
             orders: super::orders::Orders::default(),
             liveness: program.liveness()?,
+            witness,
             counters: program.take_counters()?,
             attached,
             incarnation,
@@ -135,6 +139,19 @@ impl Daemon {
         daemon.feed(&Event::Begin);
         Ok(daemon)
     }
+}
+
+/// Lets the kernel watch the deadlines. Where it cannot, the pulse thread does it alone, and this is why.
+fn watch(program: &mut Program, watches: &[(u32, Watch)]) -> Result<Witness, String> {
+    let watch = program
+        .load_watches()
+        .and_then(|()| program.watch(watches))
+        .and_then(|()| program.witness());
+    watch.map_err(|error| {
+        let reason = error.to_string();
+        tracing::warn!(%reason, "the kernel does not watch the deadlines, the pulse thread does");
+        reason
+    })
 }
 
 fn recorder(cluster: &Cluster) -> Result<Option<Recorder>, StartError> {

@@ -8,6 +8,7 @@ use aya::programs::{ProgramError, Xdp};
 use aya::{Ebpf, EbpfError, EbpfLoader, Pod};
 use hb_ebpf::hmac::Midstates;
 use hb_ebpf::tables::{Own, Peer};
+use hb_ebpf::watch::Watch;
 use hb_ebpf::{KeyId, NodeId, verdict};
 
 use super::{Counters, DatapathError, LivenessMap};
@@ -98,6 +99,10 @@ impl Program {
         &mut self.ebpf
     }
 
+    pub(super) fn maps(&self) -> &Ebpf {
+        &self.ebpf
+    }
+
     fn take(&mut self, name: &'static str) -> Result<Map, DatapathError> {
         self.ebpf
             .take_map(name)
@@ -148,7 +153,7 @@ fn xdp_mut(ebpf: &mut Ebpf) -> Result<&mut Xdp, DatapathError> {
     program.try_into().map_err(|_| missing)
 }
 
-fn map_data<'a>(map: Option<&'a Map>, name: &'static str) -> Result<&'a MapData, DatapathError> {
+pub(super) fn map_data<'a>(map: Option<&'a Map>, name: &'static str) -> Result<&'a MapData, DatapathError> {
     match map {
         Some(Map::Array(data)) => Ok(data),
         _ => Err(DatapathError::Object { what: "map", name }),
@@ -174,9 +179,11 @@ fn load_error(error: EbpfError) -> DatapathError {
 /// A value that the kernel shares with us, for aya, whose trait cannot be given to another crate's types.
 #[derive(Clone, Copy)]
 #[repr(transparent)]
-struct Plain<T>(T);
+pub(super) struct Plain<T>(pub(super) T);
 
 // SAFETY: `repr(C)`, only integers and arrays of them, no padding (pinned by the layout tests of hb-ebpf).
 unsafe impl Pod for Plain<Midstates> {}
 // SAFETY: as above.
 unsafe impl Pod for Plain<Peer> {}
+// SAFETY: as above.
+unsafe impl Pod for Plain<Watch> {}

@@ -30,7 +30,7 @@ pub use wake::Doorbell;
 pub use watchdog::{Watchdog, WatchdogError};
 
 use crate::core::{Advert, Lease, Timing};
-use crate::datapath::LivenessMap;
+use crate::datapath::{LivenessMap, Witness};
 use crate::pings::Reach;
 
 /// A thread of the real-time class that is later than this was stopped.
@@ -102,6 +102,8 @@ pub struct Link {
 pub struct Means {
     /// What the kernel heard.
     pub liveness: LivenessMap,
+    /// What its timers find, by [`Peer::index`], where it has any.
+    pub witness: Option<Witness>,
     /// What it noticed.
     pub events: RingBuf<MapData>,
     /// Where beats leave.

@@ -14,6 +14,7 @@ pub struct Stats {
     latest_wake: AtomicU64,
     planned: AtomicU64,
     progress: AtomicU64,
+    graces: AtomicU64,
 }
 
 impl Stats {
@@ -66,6 +67,16 @@ impl Stats {
     /// Grows while the controller makes progress.
     pub(super) fn progressed(&self) -> u64 {
         self.progress.load(Ordering::Relaxed)
+    }
+
+    /// How often a peer got more time because its silence might have been our fault.
+    #[must_use]
+    pub fn graces(&self) -> u64 {
+        self.graces.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn count_grace(&self) {
+        self.graces.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn count_sent(&self) {

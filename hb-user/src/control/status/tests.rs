@@ -35,6 +35,13 @@ fn whole() -> Status {
             wakes: 0,
             worst_lateness_us: 0,
         },
+        detection: DetectionStatus {
+            by: "thread".into(),
+            reason: Some("no timers".into()),
+            graces: 1,
+            machine_gaps: Some(2),
+            machine_latest_us: Some(3),
+        },
         datapath: vec![DatapathStatus {
             interface: String::new(),
             mode: String::new(),
@@ -77,6 +84,9 @@ fn whole() -> Status {
             retry_ms: None,
         }],
         last_takeover: Some(Takeover {
+            detected_by: Some("kernel".into()),
+            graced: Some("late".into()),
+            own_lateness_us: Some(9),
             origin_monotonic_us: 0,
             group: String::new(),
             peer: None,
