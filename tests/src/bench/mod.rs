@@ -21,4 +21,5 @@ pub mod processes;
 pub mod report;
 pub mod results;
 pub mod rivals;
+pub mod scale;
 pub mod trigger;

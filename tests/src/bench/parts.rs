@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::Subcommand;
 
-use super::{detect, failover, flood, handover, idle, packet, plan::Plan, report::Report, results::Part};
+use super::{detect, failover, flood, handover, idle, packet, plan::Plan, report::Report, results::Part, scale};
 use crate::clock::Moment;
 
 /// What can be measured.
@@ -19,11 +19,20 @@ pub enum Name {
     Failover,
     /// A flood at the standby's port: what it survives, what it costs, and detection meanwhile, beside the rivals
     Flood,
+    /// 2 to 16 nodes that beat a thousand times a second, and tables of up to 4,096 peers
+    Scale,
 }
 
 impl Name {
     /// All parts, in the order in which they are measured.
-    pub const ALL: &[Self] = &[Self::Packet, Self::Detect, Self::Quiet, Self::Failover, Self::Flood];
+    pub const ALL: &[Self] = &[
+        Self::Packet,
+        Self::Detect,
+        Self::Quiet,
+        Self::Failover,
+        Self::Flood,
+        Self::Scale,
+    ];
 
     /// Measures it, prints each report as soon as it is there, and gives all of them.
     pub fn measure(self, plan: &Plan) -> Result<Part> {
@@ -59,6 +68,10 @@ impl Name {
             Self::Flood => {
                 flood::measure(plan, &mut show)?;
                 "flood"
+            }
+            Self::Scale => {
+                scale::measure(plan, &mut show)?;
+                "scale"
             }
         };
         Ok(Part {
