@@ -126,8 +126,8 @@ pub struct Liveness {
 /// A stranger's claim of a new incarnation may be hashed this often in the long run, per link: a thousand times a second,
 /// which costs half a millisecond.
 ///
-/// It must not be much less. Where two nodes have not heard each other yet and both are flooded, the beats of each win a
-/// hash by chance only: at this pace, and beats every 100 ms, after some seconds under 100,000 claims a second.
+/// It must not be much less: where two nodes have not heard each other yet and both are flooded, their beats win a hash by
+/// chance only. docs/PROTOCOL.md says how long that takes.
 pub const HASH_EVERY: Nanos = Nanos::from_millis(1);
 /// And this many at once. Time goes by ticks of up to ten milliseconds, so it must be about so many.
 pub const HASH_BURST: u64 = 8;
