@@ -1,9 +1,9 @@
 //! Scheduling classes: what each thread of the daemon asks for, and what the kernel grants (sched(7)).
 //!
-//! `SCHED_DEADLINE` comes first: it preempts every `SCHED_FIFO` thread, of whatever priority, and it bounds us: the kernel
+//! `SCHED_DEADLINE` comes first: it preempts every `SCHED_FIFO` thread, of whatever priority, and it bounds us. The kernel
 //! lets a thread wait that has used up what it reserved, where a limit of real time (`RLIMIT_RTTIME`) kills the process.
-//! With `SCHED_FLAG_RECLAIM` what is reserved is what is guaranteed, and what nobody else has reserved may be used, too:
-//! without it, 4 ms that a hypervisor steals from a thread of 1 ms in 5 are paid for by a pause of 15 ms.
+//! With `SCHED_FLAG_RECLAIM` what is reserved is guaranteed, and what nobody else has reserved may be used, too: time that
+//! a hypervisor steals from us counts as ours.
 //!
 //! What threads start is of the normal class (`SCHED_FLAG_RESET_ON_FORK`), but for programs: see [`Programs`].
 
@@ -243,8 +243,8 @@ pub struct Programs {
 /// Makes the calling thread one whose children run like that: they inherit it, so that there is no moment at which they
 /// are anything else, and pass it on.
 ///
-/// Children of the normal class at nice 0 need no model: they are what a thread of any class leaves to its children, so the
-/// thread may be a real-time one, and does not wait when there is something to start.
+/// Children of the normal class at nice 0 need no model: a real-time thread that is told so leaves just that to them. So
+/// the thread is one, and does not wait when there is something to start.
 pub fn become_parent(programs: Programs, settings: &config::Realtime) -> io::Result<()> {
     match programs {
         Programs {

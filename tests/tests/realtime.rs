@@ -148,6 +148,8 @@ fn threads_and_scripts_have_the_class_that_is_said() -> Result<()> {
     for script in noted(&cluster, Primary)? {
         ensure!((script.class, script.nice) == (NORMAL, 0), "{script:?}");
     }
+    let all = threads(&cluster, Primary)?;
+    ensure!([DEADLINE, FIFO].contains(&find(&all, "hb-spawn")?.class), "{all:?}");
     files()
         .ha_cf_line("realtime off")
         .install(cluster.network.server(Primary))?;

@@ -1,8 +1,8 @@
 //! The thread that starts programs.
 //!
-//! Whoever starts a program waits until the child has become it, and until then the child needs the processor as a thread of
-//! the normal class: on a starved host that can take seconds. So the controller lets another thread wait. And since a child
-//! inherits the class of the thread that starts it, this thread is what the programs shall be.
+//! Whoever starts a program waits until the child has become it, and the child needs the processor for that as a thread
+//! of the normal class: on a starved host it can take seconds. So the controller lets another thread wait. And since a
+//! child inherits the class of the thread that starts it, this thread is what the programs shall be.
 
 use std::io;
 use std::sync::OnceLock;
