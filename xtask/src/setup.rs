@@ -20,7 +20,8 @@ pub struct Args {
     /// Only report; exit with 1 when something is missing
     #[arg(long)]
     check: bool,
-    /// Also what `cargo xtask bench heal` measures hb beside: Heartbeat, from the distribution, left disabled
+    /// Also what `cargo xtask bench` measures hb beside and under: heartbeat, keepalived, frr and stress-ng, from the
+    /// distribution, left disabled
     #[arg(long)]
     rivals: bool,
 }

@@ -186,8 +186,8 @@ impl Daemon {
         .map_err(start::StartError::Io)?;
         let added = self.attach_new(&new)?;
         let (old_tables, tables) = (
-            settings::tables(&self.cluster, &self.peers),
-            settings::tables(&new, &peers),
+            settings::tables(&self.cluster, self.incarnation, &self.peers),
+            settings::tables(&new, self.incarnation, &peers),
         );
         if let Err(error) = self.program.update(&old_tables, &tables) {
             // Back to what was valid before; should that fail, too, the error is the same.

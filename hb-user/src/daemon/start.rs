@@ -74,7 +74,8 @@ impl Daemon {
         .map_err(|error| no_interface(error, &cluster))?;
         let prober = prober(&cluster)?;
 
-        let mut program = Program::load(&settings::tables(&cluster, &peers))?;
+        let incarnation = incarnation::next(&places.state, clock::unix_seconds())?;
+        let mut program = Program::load(&settings::tables(&cluster, incarnation, &peers))?;
         if settings::logs_verdicts(&cluster) {
             tokio::spawn(program.take_log()?.copy());
         }
@@ -82,7 +83,6 @@ impl Daemon {
         interfaces.sort_unstable();
         interfaces.dedup();
         let attached = attach(&mut program, &interfaces)?;
-        let incarnation = incarnation::next(&places.state, clock::unix_seconds())?;
 
         let now = clock::now();
         let witness = watch(&mut program, &settings::watches(&cluster, &peers, now));

@@ -5,7 +5,7 @@ use std::{path::Path, time::Duration};
 use anyhow::{Context, Result};
 
 use super::{
-    detect::{TIMERS, micros},
+    detect::micros,
     machine::Watch,
     pair::Pair,
     report::{Figure, Report, Unit},
@@ -17,6 +17,9 @@ use crate::{
 
 /// How often the owner is stopped unless asked otherwise.
 pub const RUNS: usize = 20;
+
+/// The timers of this measurement.
+const TIMERS: &str = "keepalive 20ms\ndeadtime 100ms";
 
 /// Calm before a stop.
 const CALM: Duration = Duration::from_millis(150);
@@ -48,6 +51,7 @@ pub fn measure(hb: &Path, runs: usize) -> Result<Report> {
     let counted = |what| pair.logged(Server::Primary, what) + pair.logged(Server::Secondary, what);
     Ok(Report {
         title: "HANDOVER: the owner's daemon gets SIGTERM; times after that, its own `stop` script included".into(),
+        subject: None,
         figures: vec![
             figure("decided by the peer", |stop| stop.decided)?,
             figure("its first script (status) started", |stop| stop.first_script)?,

@@ -122,6 +122,7 @@ impl Arena {
                 self.title,
                 CUT.as_secs()
             ),
+            subject: None,
             figures: vec![
                 figure("two owners", |heal| heal.two_owners)?,
                 figure("no owner", |heal| heal.no_owner)?,

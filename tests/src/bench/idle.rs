@@ -55,6 +55,7 @@ pub fn measure(hb: &Path, runs: usize) -> Result<Report> {
             "IDLE: keepalive 100 ms, two hosts, both daemons, each for {runs} x {} s (Heartbeat: 1.25 %, 40 MB)",
             WINDOW.as_secs()
         ),
+        subject: None,
         figures: vec![
             figure(
                 "CPU of a daemon (schedstat)",

@@ -4,12 +4,12 @@ use std::{fmt, fs, thread};
 
 use anyhow::{Context, Result};
 use nix::sys::utsname::uname;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::clock::Moment;
 
 /// The machine.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Deserialize, Serialize)]
 pub struct Machine {
     kernel: String,
     cpus: usize,
@@ -39,7 +39,7 @@ impl fmt::Display for Machine {
 }
 
 /// What all CPUs together did for some time.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Deserialize, Serialize)]
 pub struct Load {
     seconds: f64,
     /// The part that the hypervisor gave to others while somebody here wanted to run.

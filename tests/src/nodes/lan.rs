@@ -26,8 +26,9 @@ pub const GATEWAY_IP: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
 /// The gateway's other address, which answers pings, too.
 pub const GATEWAY_IP6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
 
-/// How many nodes a network may have. The tests that need more are the simulator's.
-pub const MAX_NODES: usize = 5;
+/// How many nodes a network may have: as many as a configuration. The tests use few; those that need more are the
+/// simulator's.
+pub const MAX_NODES: usize = 16;
 
 /// A node's second interface.
 const SECOND: &str = "eth1";
@@ -78,7 +79,8 @@ pub enum Station {
 
 impl Station {
     /// The port of the switch behind which it is.
-    fn port(self) -> String {
+    #[must_use]
+    pub fn port(self) -> String {
         match self {
             Self::Node(node) => format!("to-{}", name(node)),
             Self::Gateway => "to-gateway".to_owned(),
@@ -164,6 +166,12 @@ impl Lan {
             Station::Node(node) => &self.nodes[node],
             Station::Gateway => &self.gateway,
         }
+    }
+
+    /// The switch, whose ports are [`Station::port`].
+    #[must_use]
+    pub fn switch(&self) -> &Host {
+        &self.switch
     }
 
     fn connect(&self) -> Result<()> {
