@@ -165,14 +165,16 @@ pub struct Look {
 }
 
 impl Silence {
-    /// The peer's timer has gone off. Of a silence that goes on it tells nothing, but goes on looking once in a deadtime: the
-    /// next beat's deadline is later than that.
+    /// The peer's timer has gone off. It never sleeps for longer than a deadtime, however much longer it has to wait by what it
+    /// knows: the next beat's deadline may be as early as a deadtime from now. That goes for a peer that was never heard, for
+    /// one that has promised to be back, and while a silence goes on, of which it tells nothing more.
     #[inline(always)]
     pub fn look(&mut self, watch: &Watch, newest: &Newest, awake: &Awake, now: Nanos) -> Look {
         let due = deadline(watch, newest, awake, now);
         if due > now {
+            let rest = Nanos(due.0 - now.0);
             return Look {
-                again: Nanos(due.0 - now.0),
+                again: if rest < watch.deadtime { rest } else { watch.deadtime },
                 is_news: false,
             };
         }

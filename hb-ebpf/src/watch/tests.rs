@@ -136,6 +136,11 @@ fn a_promise_is_waited_for() {
         promise_ms: 500,
         ..heard(5, ms(0))
     };
+    assert_eq!(
+        look(&mut silence, &[promised], ms(50)).again,
+        DEADTIME,
+        "it may be back at any time"
+    );
     assert!(!look(&mut silence, &[promised], ms(499)).is_news);
     assert!(look(&mut silence, &[promised], ms(500)).is_news);
 }
@@ -143,7 +148,12 @@ fn a_promise_is_waited_for() {
 #[test]
 fn a_peer_that_was_never_heard_has_until_initdead() {
     let mut silence = Silence::default();
-    assert_eq!(look(&mut silence, &[], START).again, Nanos::from_millis(1_000));
+    assert_eq!(
+        look(&mut silence, &[], START).again,
+        DEADTIME,
+        "it may come at any time"
+    );
+    assert_eq!(look(&mut silence, &[], Nanos(UNMET.0 - 1)).again, Nanos(1));
     assert!(look(&mut silence, &[], UNMET).is_news);
     assert_eq!(silence.read().map(|told| told.deadline), Some(UNMET));
     assert!(!look(&mut silence, &[], UNMET.saturating_add(DEADTIME)).is_news);
@@ -194,24 +204,28 @@ fn a_gap_before_the_newest_beat_took_nothing_from_it() {
 }
 
 proptest! {
-    /// However beats come, a look is never later than the deadline that they have, and a silence is never told before it.
+    /// However beats come, and whatever they promise, a look is never later than the deadline that they have, and a silence is
+    /// never told before it.
     #[test]
-    fn no_silence_is_found_early_or_late(gaps in prop::collection::vec(0_u64..300_000_000, 1..50)) {
+    fn no_silence_is_found_early_or_late(
+        beats in prop::collection::vec((0_u64..600_000_000, prop::sample::select(&[20_u16, 500][..])), 1..50),
+    ) {
         let mut silence = Silence::default();
-        let (mut seen, mut next) = (START, START.saturating_add(DEADTIME));
-        for (sequence, gap) in (1_u64..).zip(gaps) {
+        let (mut seen, mut next) = (START, START.saturating_add(Nanos(1)));
+        for (sequence, (gap, promise_ms)) in (1_u64..).zip(beats) {
             let before = seen;
             seen = Nanos(seen.0 + gap);
+            let beat = Heard { promise_ms, ..heard(sequence, before) };
+            let deadline = before.saturating_add(beat.patience(DEADTIME));
             // All looks until the next beat.
             while next <= seen {
-                let found = look(&mut silence, &[heard(sequence, before)], next);
-                let deadline = before.saturating_add(DEADTIME);
+                let found = look(&mut silence, &[beat], next);
                 prop_assert!(!found.is_news || next == deadline, "found at {next:?}, the deadline was {deadline:?}");
                 prop_assert!(found.again > Nanos(0));
                 next = next.saturating_add(found.again);
             }
             let told = silence.read().is_some_and(|told| told.last_seen == before);
-            prop_assert_eq!(told, gap >= DEADTIME.0, "after a gap of {} ns", gap);
+            prop_assert_eq!(told, gap >= beat.patience(DEADTIME).0, "after a gap of {} ns", gap);
         }
     }
 }

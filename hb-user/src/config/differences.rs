@@ -26,7 +26,7 @@ impl Difference {
 }
 
 /// All of them, but for directives that are refused: whoever meets one is told.
-pub const DIFFERENCES: [Difference; 20] = [
+pub const DIFFERENCES: [Difference; 21] = [
     Difference {
         topic: "keepalive, deadtime",
         heartbeat: "1 s and 30 s where ha.cf does not set them",
@@ -89,6 +89,13 @@ pub const DIFFERENCES: [Difference; 20] = [
         heartbeat: "resets the machine when its own heartbeat stalls",
         here: "also when decisions do: the thread that sends beats feeds it as long as they are made",
         applies: |loaded| loaded.cluster.watchdog.is_some(),
+    },
+    Difference {
+        topic: "realtime, rtprio",
+        heartbeat: "every process is SCHED_FIFO at rtprio, and what it starts of the normal class",
+        here: "the thread that beats and the one that decides are SCHED_DEADLINE, or where that is refused SCHED_FIFO, at rtprio \
+               and below; hb.toml can change the class, and that of scripts",
+        applies: |loaded| loaded.cluster.realtime.enabled,
     },
     Difference {
         topic: "three nodes or more",

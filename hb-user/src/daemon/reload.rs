@@ -16,6 +16,7 @@ use crate::config::{Cluster, Host, Loaded};
 use crate::control::Reply;
 use crate::core::{Action, Carry, Command, Event, Reconfiguration};
 use crate::datapath::SLOTS;
+use crate::process;
 use crate::pulse;
 
 /// What of a configuration lives on in the next.
@@ -231,6 +232,7 @@ impl Daemon {
         let alone = self.is_alone();
         self.works.reconfigure(&self.cluster, &change, &dropped, alone);
         self.outside.reconfigure(&self.cluster);
+        process::change(self.cluster.scripts.programs);
         self.remap(&change);
         if self.orders.break_off() {
             self.feed(&Event::Command(Command::Withdraw));
@@ -249,6 +251,7 @@ impl Daemon {
             ("this node's name", new.nodes[new.me] != old.nodes[old.me]),
             ("logfile, logfacility or debug", new.logging != old.logging),
             ("watchdog", new.watchdog != old.watchdog),
+            ("realtime, rtprio or [realtime]", new.realtime != old.realtime),
             ("[recorder]", new.recorder != old.recorder),
         ];
         match fixed.into_iter().find(|(_, differs)| *differs) {

@@ -20,7 +20,9 @@ use crate::core::{self, Event, Lease, Node};
 use crate::datapath::{DatapathError, Mode, Program, Witness};
 use crate::incarnation::{self, IncarnationError};
 use crate::pings::{PingError, Prober};
-use crate::pulse::{self, Means, Pulse, PulseError, Realtime, SocketError, Sockets, Watchdog, WatchdogError};
+use crate::process;
+use crate::pulse::{self, Means, Pulse, PulseError, SocketError, Sockets, Watchdog, WatchdogError};
+use crate::realtime::{self, Granted};
 use crate::recorder::{Header, Names, Recorder, RecorderError};
 
 /// The least time after which a watchdog bites. Devices count in seconds, and a busy host is not a dead one.
@@ -87,6 +89,9 @@ impl Daemon {
         let ownership = settings::ownership(&cluster);
         let node = Node::new(ownership.clone(), now);
         let pings = pings(&cluster, prober.as_ref());
+        // All that is allocated from here on is locked, too.
+        let locking_refused = lock_memory(&cluster);
+        process::start(cluster.scripts.programs, cluster.realtime.clone()).map_err(StartError::Io)?;
         let pulse = Pulse::start(
             pulse_settings(&cluster, incarnation, peers.clone(), &ownership, pings),
             Means {
@@ -95,9 +100,9 @@ impl Daemon {
                 events: program.take_events()?,
                 sockets: sockets.clone(),
                 watchdog: watchdog(&cluster)?,
+                scheduling: realtime::pulse(&cluster.realtime, cluster.timers.keepalive),
             },
         )?;
-        warn_of_refusals(pulse.realtime());
         let server = Server::start(&places.run)?;
         tracing::info!(
             node = %cluster.nodes[cluster.me],
@@ -113,6 +118,8 @@ impl Daemon {
             sockets,
             prober,
             pulse,
+            granted: Granted::default(),
+            locking_refused,
             works: Works::new(&cluster),
             outside: Outside::new(&cluster),
             server,
@@ -136,6 +143,9 @@ impl Daemon {
             program,
             _lock: lock,
         };
+        // The long work is done; what comes now must not wait.
+        daemon.granted = realtime::ask(&realtime::controller(&daemon.cluster.realtime));
+        daemon.tell_what_was_granted();
         daemon.feed(&Event::Begin);
         Ok(daemon)
     }
@@ -300,11 +310,35 @@ pub(super) fn no_interface(error: SocketError, cluster: &Cluster) -> StartError 
     error.into()
 }
 
-fn warn_of_refusals(realtime: &Realtime) {
-    for refusal in [&realtime.scheduling_refused, &realtime.locking_refused]
-        .into_iter()
-        .flatten()
-    {
-        tracing::warn!(%refusal, "not in real time: a busy host may make this node look dead, or others to it");
+/// Heartbeat's `realtime off` leaves memory where it is, too.
+fn lock_memory(cluster: &Cluster) -> Option<String> {
+    if cluster.realtime.enabled {
+        realtime::lock().err()
+    } else {
+        None
+    }
+}
+
+impl Daemon {
+    fn tell_what_was_granted(&self) {
+        let pulse = self.pulse.granted();
+        tracing::info!(pulse = %pulse.policy, controller = %self.granted.policy, "scheduling");
+        if let Some(refusal) = pulse.second_best() {
+            tracing::warn!(%refusal, "the thread that beats has a lesser class: what holds the processors may hold it up");
+        }
+        for refusal in self.refused_realtime() {
+            tracing::warn!(%refusal, "not in real time: a busy host may make this node look dead, or others to it");
+        }
+    }
+
+    /// What of real time was asked for in vain.
+    pub(super) fn refused_realtime(&self) -> Vec<String> {
+        let pulse = self.pulse.granted();
+        let all = [
+            pulse.refused(),
+            pulse.affinity_refused.clone(),
+            self.locking_refused.clone(),
+        ];
+        all.into_iter().flatten().collect()
     }
 }
