@@ -45,8 +45,9 @@ pub(super) fn measure(plan: &Plan, nodes: usize) -> Result<Report> {
     let both = || before.iter().zip(&after);
     let used = both().map(|(before, after)| (after.ran - before.ran) * 100.0 / seconds);
     let mut figures = vec![Figure::new("CPU of a daemon", Unit::Percent, used.collect())?];
+    type Value = fn(&Said, &Said, f64) -> f64;
     let said = || both().filter_map(|(before, after)| Some((before.said.as_ref()?, after.said.as_ref()?)));
-    let values: [(&str, Unit, fn(&Said, &Said, f64) -> f64); 4] = [
+    let values: [(&str, Unit, Value); 4] = [
         ("beats heard", Unit::PerSecond, |before, after, seconds| {
             (after.accepted - before.accepted) / seconds
         }),
