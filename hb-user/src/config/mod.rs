@@ -31,7 +31,7 @@ pub use ha_cf::{Facility, PingTarget, Pings, Stonith, StonithParameters};
 pub use haresources::{Group, MAX_GROUPS, Resource};
 pub use host::Host;
 pub use load::Loaded;
-pub use options::{Fencing, Monitor, Policy, Realtime, Recorder, Scheduling, Scripts, StuckPolicy};
+pub use options::{Deadlines, Fencing, Monitor, Policy, Realtime, Recorder, Scheduling, Scripts, StuckPolicy};
 pub use time::{TimeError, parse_toml as parse_time};
 pub use timers::Timers;
 

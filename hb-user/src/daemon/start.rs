@@ -14,7 +14,7 @@ use super::outside::Outside;
 use super::work::Works;
 use super::{Daemon, Places, settings};
 use crate::clock;
-use crate::config::Cluster;
+use crate::config::{Cluster, Deadlines};
 use crate::control::{Server, ServerError};
 use crate::core::{self, Event, Lease, Node};
 use crate::datapath::{DatapathError, Mode, Program, Witness};
@@ -85,7 +85,10 @@ impl Daemon {
         let attached = attach(&mut program, &interfaces)?;
 
         let now = clock::now();
-        let witness = watch(&mut program, &settings::watches(&cluster, &peers, now));
+        let witness = match cluster.realtime.deadlines {
+            Deadlines::Kernel => watch(&mut program, &settings::watches(&cluster, &peers, now)),
+            Deadlines::Thread => Err("hb.toml: realtime.deadlines".to_owned()),
+        };
         let ownership = settings::ownership(&cluster);
         let node = Node::new(ownership.clone(), now);
         let pings = pings(&cluster, prober.as_ref());
