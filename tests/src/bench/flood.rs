@@ -1,14 +1,15 @@
 //! A flood at the port of the standby, from a third host: how much it survives, what it costs, and what becomes of the
 //! detection meanwhile.
 //!
-//! The victim has a processor of its own, which takes the flood in as well; the sender, the owner and everybody else
-//! share the others. Without that the result would say how well two processes share a processor.
+//! The victim's daemon has a processor of its own; the sender and the owner's share another. Without that the result would
+//! say how well two processes share a processor. These hosts' interfaces take in and drop, or hand on to a socket, what is
+//! sent to them on the processor of who sends: so the frames a second are what one processor can send and drop.
 
 mod kind;
 
 use std::{sync::Arc, time::Duration};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use super::{
     arena::Arena,
@@ -17,7 +18,6 @@ use super::{
     ladder::Step,
     machine::Watch,
     plan::Plan,
-    processes,
     report::{Figure, Goal, Report, Unit},
 };
 use crate::{
@@ -198,29 +198,8 @@ fn prepare(arena: &Arena) -> Result<usize> {
     for (node, processor) in [(victim, VICTIM), (owner, OTHERS)] {
         // Threads that have reserved time cannot be pinned: nothing starves them anyway.
         pin_processes(&arena.pids(node)?, processor)?;
-        take_in(arena, node, processor)?;
     }
     Ok(victim)
-}
-
-/// Takes in on a processor what comes to a node. Left alone, a veth does that on the processor of who sends, and so would
-/// slow down the flood instead of its victim: with XDP it is a thread's then, and without XDP another processor's.
-fn take_in(arena: &Arena, node: usize, processor: usize) -> Result<()> {
-    let set = |file: &str, value: String| {
-        let path = format!("/sys/class/net/{INTERFACE}/{file}");
-        let write = || std::fs::write(&path, value);
-        arena
-            .host(node)
-            .enter(write)?
-            .with_context(|| format!("cannot write {path}"))
-    };
-    set("queues/rx-0/rps_cpus", format!("{:x}\n", 1_u32 << processor))?;
-    let before = processes::kernel_threads("napi/")?;
-    set("threaded", "0\n".into())?;
-    set("threaded", "1\n".into())?;
-    let polling = processes::kernel_threads("napi/")?;
-    let new: Vec<_> = polling.into_iter().filter(|thread| !before.contains(thread)).collect();
-    pin_processes(&new, processor).map(|_| ())
 }
 
 fn begin(arena: &Arena, kind: Kind, victim: usize) -> Result<Flood> {

@@ -42,19 +42,31 @@ pub(super) fn measure(plan: &Plan, nodes: usize) -> Result<Report> {
     let (began, before) = (Moment::now(), cluster.look()?);
     pause(window);
     let (seconds, after) = (began.elapsed().as_secs_f64(), cluster.look()?);
-    let each = |value: fn(&Look, &Look) -> f64| -> Vec<f64> {
-        before
-            .iter()
-            .zip(&after)
-            .map(|(before, after)| value(before, after))
-            .collect()
-    };
-    let per_second = |values: Vec<f64>| values.into_iter().map(|value| value / seconds).collect();
-    let deaths: u64 = before
-        .iter()
-        .zip(&after)
-        .map(|(before, after)| after.deaths - before.deaths)
-        .sum();
+    let both = || before.iter().zip(&after);
+    let used = both().map(|(before, after)| (after.ran - before.ran) * 100.0 / seconds);
+    let mut figures = vec![Figure::new("CPU of a daemon", Unit::Percent, used.collect())?];
+    let said = || both().filter_map(|(before, after)| Some((before.said.as_ref()?, after.said.as_ref()?)));
+    let values: [(&str, Unit, fn(&Said, &Said, f64) -> f64); 4] = [
+        ("beats heard", Unit::PerSecond, |before, after, seconds| {
+            (after.accepted - before.accepted) / seconds
+        }),
+        ("beats lost", Unit::PerSecond, |before, after, seconds| {
+            (after.lost - before.lost) / seconds
+        }),
+        ("worst lateness since its start", Unit::Micros, |_, after, _| {
+            after.lateness
+        }),
+        ("longest gap between a peer's beats", Unit::Micros, |_, after, _| {
+            after.gap
+        }),
+    ];
+    if said().next().is_some() {
+        for (name, unit, value) in values {
+            let each = said().map(|(before, after)| value(before, after, seconds));
+            figures.push(Figure::new(name, unit, each.collect())?);
+        }
+    }
+    let deaths: u64 = both().map(|(before, after)| after.deaths - before.deaths).sum();
     Ok(Report {
         title: format!(
             "SCALE: {nodes} nodes, {TIMERS_SHOWN}, all on this machine, for {} s: each value is a daemon's",
@@ -66,36 +78,10 @@ pub(super) fn measure(plan: &Plan, nodes: usize) -> Result<Report> {
             event: format!("{nodes} nodes"),
             step: "idle".into(),
         }),
-        figures: vec![
-            Figure::new(
-                "CPU of a daemon",
-                Unit::Percent,
-                per_second(each(|before, after| (after.ran - before.ran) * 100.0)),
-            )?,
-            Figure::new(
-                "beats heard",
-                Unit::PerSecond,
-                per_second(each(|before, after| after.accepted - before.accepted)),
-            )?,
-            Figure::new(
-                "beats lost",
-                Unit::PerSecond,
-                per_second(each(|before, after| after.lost - before.lost)),
-            )?,
-            Figure::new(
-                "worst lateness since its start",
-                Unit::Micros,
-                each(|_, after| after.lateness),
-            )?,
-            Figure::new(
-                "longest gap between a peer's beats",
-                Unit::Micros,
-                each(|_, after| after.gap),
-            )?,
-        ],
+        figures,
         counts: [
-            ("nodes that see all others, before", sees_all),
-            ("nodes that see all others, after", cluster.seeing()),
+            ("nodes that gave no status in time", (nodes - said().count()) as u64),
+            ("nodes that saw all others before it", sees_all),
             ("false deaths, told by all nodes together", deaths),
         ]
         .into(),
@@ -109,14 +95,37 @@ struct Cluster {
     lan: Lan,
 }
 
-/// What a daemon says of itself.
+/// How a daemon stands.
 struct Look {
     ran: f64,
+    deaths: u64,
+    /// `None` on a machine that is too busy for an answer.
+    said: Option<Said>,
+}
+
+/// What it says of itself.
+struct Said {
     accepted: f64,
     lost: f64,
     lateness: f64,
     gap: f64,
-    deaths: u64,
+}
+
+impl Said {
+    fn of(status: &Status) -> Self {
+        let links = || {
+            let peers = status.json["peers"].as_array().into_iter().flatten();
+            peers.flat_map(|peer| peer["links"].as_array().into_iter().flatten())
+        };
+        let sum = |what: &str| links().filter_map(|link| link[what].as_f64()).sum();
+        let gaps = links().filter_map(|link| link["gap_max_us"].as_f64());
+        Self {
+            accepted: sum("accepted"),
+            lost: sum("lost"),
+            lateness: status.json["pulse"]["worst_lateness_us"].as_f64().unwrap_or_default(),
+            gap: gaps.fold(0.0, f64::max),
+        }
+    }
 }
 
 impl Cluster {
@@ -141,18 +150,14 @@ impl Cluster {
 
     /// Waits until all see all, or for as long as is waited; gives how many do.
     fn settle(&self) -> Result<u64> {
-        let all = self.lan.nodes.len() as u64;
+        let mut seeing = 0;
         poll(SETTLING, || {
             pause(LOOK);
-            Ok((self.seeing() == all).then_some(()))
+            let sees = |host| Status::of_host(host).is_ok_and(|status| status.sees_all_peers());
+            seeing = self.lan.nodes.iter().filter(|host| sees(host)).count();
+            Ok((seeing == self.lan.nodes.len()).then_some(()))
         })?;
-        Ok(self.seeing())
-    }
-
-    /// How many nodes see all others.
-    fn seeing(&self) -> u64 {
-        let sees = |host| Status::of_host(host).is_ok_and(|status| status.sees_all_peers());
-        self.lan.nodes.iter().filter(|host| sees(host)).count() as u64
+        Ok(seeing as u64)
     }
 
     fn look(&self) -> Result<Vec<Look>> {
@@ -167,20 +172,10 @@ impl Cluster {
             .filter_map(|process| Some((u32::try_from(process.pid.as_raw()).ok()?, process.ran.as_secs_f64())))
             .collect();
         let looks = self.lan.nodes.iter().zip(&self.daemons).map(|(host, daemon)| {
-            let status = Status::of_host(host)?;
-            let links = || {
-                let peers = status.json["peers"].as_array().into_iter().flatten();
-                peers.flat_map(|peer| peer["links"].as_array().into_iter().flatten())
-            };
-            let sum = |what: &str| links().filter_map(|link| link[what].as_f64()).sum();
-            let gaps = links().filter_map(|link| link["gap_max_us"].as_f64());
             Ok(Look {
                 ran: *running.get(&daemon.pid()).context("a daemon has ended")?,
-                accepted: sum("accepted"),
-                lost: sum("lost"),
-                lateness: status.json["pulse"]["worst_lateness_us"].as_f64().unwrap_or_default(),
-                gap: gaps.fold(0.0, f64::max),
                 deaths: host.log().matches("peer is silent").count() as u64,
+                said: Status::of_host(host).ok().map(|status| Said::of(&status)),
             })
         });
         looks.collect()

@@ -106,11 +106,12 @@ pub(super) fn measure(peers: u32, runs: usize) -> Result<Report> {
 /// shows it to the peer's detector. In microseconds for all, and in nanoseconds for each.
 #[expect(clippy::cast_precision_loss, reason = "some milliseconds, in nanoseconds")]
 fn looks(liveness: &LivenessMap, peers: u32, runs: usize) -> Result<(Vec<f64>, Vec<f64>)> {
-    let second = Nanos::from_millis(1_000);
+    // The beats may be some seconds old by now.
+    let hour = Nanos::from_millis(3_600_000);
     let timing = Timing {
-        deadtime: second,
-        warntime: second,
-        initdead: second,
+        deadtime: hour,
+        warntime: hour,
+        initdead: hour,
     };
     let mut now = clock::now();
     let mut detectors: Vec<_> = (0..peers).map(|_| Detector::new(timing, OUR_LIFE, now)).collect();
