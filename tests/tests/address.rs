@@ -129,10 +129,9 @@ fn page(cluster: &Cluster, ip: &str) -> Result<Option<String>> {
     };
     match cluster.network.attacker.enter(ask)? {
         Ok(answer) => {
-            let server = answer
-                .split_once("Server: ")
-                .and_then(|(_, rest)| rest.split_once(", IP"));
-            Ok(Some(server.context(answer.clone())?.0.to_owned()))
+            let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+            let server = body.strip_prefix("Server: ").and_then(|rest| rest.split(',').next());
+            Ok(Some(server.context(answer.clone())?.to_owned()))
         }
         Err(error) if error.kind() == ErrorKind::ConnectionRefused => Ok(None),
         Err(error) => Err(error.into()),

@@ -157,8 +157,8 @@ pub const DIFFERENCES: [Difference; 21] = [
     },
     Difference {
         topic: "addresses",
-        heartbeat: "are moved by the scripts IPaddr, IPaddr2 and IPv6addr, which set an interface up that is down, give an IPv6 \
-                    address to nobody for a second, and announce an address within the second after",
+        heartbeat: "are moved by the scripts IPaddr, IPaddr2 and IPv6addr, which set up an interface that is down, wait a \
+                    second for duplicates of an IPv6 address, and announce within the second after",
         here: "are moved without a script unless resource.d has it, announced at once, on an interface that is up, and asked \
                for no status before; bare IPv6 addresses are known, too",
         applies: has_addresses,
