@@ -14,6 +14,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use hb_tests::{host::Host, wire::Capture};
 use hb_user::{
     config::{Address, Broadcast},
+    realtime::Wanted,
     resources::{
         address::Hands,
         scripts::{Finished, Operation, Outcome},
@@ -86,7 +87,7 @@ async fn work(capture: &Capture) -> Result<()> {
     drop(std::hint::black_box(Box::new(0)));
     let counted = COUNT.swap(0, Ordering::Relaxed);
     ensure!(counted >= 2, "an allocation and its end count as {counted}");
-    let hands = Hands::start()?;
+    let hands = Hands::start(Wanted::default())?;
     WATCHED.store(find_thread()?, Ordering::Relaxed);
     COUNT.store(0, Ordering::Relaxed);
     let (v4, v6) = (address("192.0.2.10", 24), address("2001:db8::10", 64));

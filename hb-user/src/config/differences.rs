@@ -26,7 +26,7 @@ impl Difference {
 }
 
 /// All of them, but for directives that are refused: whoever meets one is told.
-pub const DIFFERENCES: [Difference; 21] = [
+pub const DIFFERENCES: [Difference; 22] = [
     Difference {
         topic: "keepalive, deadtime",
         heartbeat: "1 s and 30 s where ha.cf does not set them",

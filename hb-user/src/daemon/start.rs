@@ -326,7 +326,8 @@ fn lock_memory(cluster: &Cluster) -> Option<String> {
 impl Daemon {
     fn tell_what_was_granted(&self) {
         let pulse = self.pulse.granted();
-        tracing::info!(pulse = %pulse.policy, controller = %self.granted.policy, "scheduling");
+        let hands = self.works.hands().map(|hands| hands.granted().policy.to_string());
+        tracing::info!(pulse = %pulse.policy, controller = %self.granted.policy, hands, "scheduling");
         if let Some(refusal) = pulse.second_best() {
             tracing::warn!(%refusal, "the thread that beats has a lesser class: what holds the processors may hold it up");
         }
@@ -340,9 +341,12 @@ impl Daemon {
         let pulse = self.pulse.granted();
         let all = [
             pulse.refused(),
+            self.works.hands().and_then(|hands| hands.granted().refused()),
             pulse.affinity_refused.clone(),
             self.locking_refused.clone(),
         ];
-        all.into_iter().flatten().collect()
+        let mut all: Vec<String> = all.into_iter().flatten().collect();
+        all.dedup();
+        all
     }
 }

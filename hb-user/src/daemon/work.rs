@@ -9,6 +9,7 @@ use super::reload::Change;
 use crate::config::{AutoFailback, Cluster, Facility};
 use crate::core::{Carry, Outcome};
 use crate::process::{Abort, Aborter, abortable};
+use crate::realtime;
 use crate::resources::address::{self, Hands, HandsError};
 use crate::resources::environment::{self, Facts};
 use crate::resources::group::{self, Context, GroupReport, GroupResult, GroupScripts};
@@ -229,22 +230,10 @@ pub(super) fn hands(cluster: &Cluster, running: Option<&Hands>) -> Result<Option
     let hands = match running {
         Some(hands) => hands.clone(),
         None if addresses.is_empty() => return Ok(None),
-        None => started()?,
+        None => Hands::start(realtime::hands(&cluster.realtime))?,
     };
     hands.make_ready(addresses);
     Ok(Some(hands))
-}
-
-fn started() -> Result<Hands, HandsError> {
-    let hands = Hands::start()?;
-    let realtime = hands.realtime();
-    for refusal in [&realtime.scheduling_refused, &realtime.locking_refused]
-        .into_iter()
-        .flatten()
-    {
-        tracing::warn!(%refusal, "not in real time: on a busy host addresses may move late");
-    }
-    Ok(hands)
 }
 
 async fn run(task: Task, scripts: &GroupScripts, context: &Context, abort: &Abort) -> GroupReport {

@@ -24,6 +24,7 @@ pub use order::{News, Order, OrderSender};
 pub use signer::{Signer, midstates};
 pub use socket::{SocketError, Sockets};
 pub use stats::{Lateness, Stats};
+pub(crate) use thread::touched;
 pub use wake::Doorbell;
 pub use watchdog::{Watchdog, WatchdogError};
 

@@ -32,7 +32,7 @@ use self::worker::Answer;
 use super::scripts::{Finished, Operation, Outcome};
 use crate::clock;
 use crate::config::{Address, Cluster};
-use crate::pulse::Realtime;
+use crate::realtime::{Granted, Wanted};
 
 /// Moves addresses. Clones share the thread.
 #[derive(Clone, Debug)]
@@ -95,17 +95,17 @@ impl PlaceError {
 
 impl Hands {
     /// Starts the thread. Needs the runtime.
-    pub fn start() -> Result<Self, HandsError> {
+    pub fn start(wanted: Wanted) -> Result<Self, HandsError> {
         Ok(Self(Arc::new(Inner {
-            thread: Thread::start()?,
+            thread: Thread::start(wanted)?,
             ready: Mutex::default(),
         })))
     }
 
     /// What the kernel granted the thread.
     #[must_use]
-    pub fn realtime(&self) -> &Realtime {
-        &self.0.thread.realtime
+    pub fn granted(&self) -> &Granted {
+        &self.0.thread.granted
     }
 
     /// Makes everything ready, beside what else is done, and warns of addresses that have no place now. They are tried again

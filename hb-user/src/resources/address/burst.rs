@@ -38,8 +38,20 @@ impl Burst {
 }
 
 impl Bursts {
+    /// None, in memory that has been written to once.
     pub(super) fn new() -> Self {
-        Self(Vec::with_capacity(MOST))
+        let nothing = Burst {
+            ip: IpAddr::from([0; 4]),
+            announcement: Announcement {
+                interface: 0,
+                frames: [None, None],
+            },
+            begun: Nanos(0),
+            sent: 0,
+        };
+        let mut all = vec![nothing; MOST];
+        all.clear();
+        Self(all)
     }
 
     /// An address was announced for the first time.

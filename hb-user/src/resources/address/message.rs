@@ -109,6 +109,24 @@ impl Prepared {
     }
 }
 
+impl Prepared {
+    /// About no address: what fills a queue's memory once.
+    pub(super) fn nothing() -> Self {
+        let message = Message {
+            bytes: [0; MAX],
+            length: 0,
+        };
+        Self {
+            ip: IpAddr::from([0; 4]),
+            interface: 0,
+            add: message,
+            delete: message,
+            look: message,
+            announcement: None,
+        }
+    }
+}
+
 fn add(plan: &Plan, interface: u32) -> Message {
     let mut message = about(plan, interface);
     message.attributes.push(AddressAttribute::Address(plan.ip));

@@ -94,7 +94,8 @@ impl Netlink {
         Ok(Self {
             socket,
             sequence: 0,
-            buffer: vec![0; ROOM].into(),
+            // Zeroes would be pages that are not there yet.
+            buffer: vec![1; ROOM].into(),
         })
     }
 
