@@ -11,7 +11,7 @@ use hb_ebpf::{Incarnation, KeyId, Nanos};
 use nix::fcntl::{Flock, FlockArg};
 
 use super::outside::Outside;
-use super::work::Works;
+use super::work::{self, Works};
 use super::{Daemon, Places, settings};
 use crate::clock;
 use crate::config::{Cluster, Deadlines};
@@ -24,6 +24,7 @@ use crate::process;
 use crate::pulse::{self, Means, Pulse, PulseError, SocketError, Sockets, Watchdog, WatchdogError};
 use crate::realtime::{self, Granted};
 use crate::recorder::{Header, Names, Recorder, RecorderError};
+use crate::resources::address::HandsError;
 
 /// The least time after which a watchdog bites. Devices count in seconds, and a busy host is not a dead one.
 const WATCHDOG: Duration = Duration::from_secs(10);
@@ -50,6 +51,8 @@ pub enum StartError {
     Recorder(#[from] RecorderError),
     #[error(transparent)]
     Watchdog(#[from] WatchdogError),
+    #[error(transparent)]
+    Hands(#[from] HandsError),
     #[error(transparent)]
     Control(#[from] ServerError),
     #[error("the runtime fails")]
@@ -106,6 +109,7 @@ impl Daemon {
                 scheduling: realtime::pulse(&cluster.realtime, cluster.timers.keepalive),
             },
         )?;
+        let hands = work::hands(&cluster, None)?;
         let server = Server::start(&places.run)?;
         tracing::info!(
             node = %cluster.nodes[cluster.me],
@@ -123,7 +127,7 @@ impl Daemon {
             pulse,
             granted: Granted::default(),
             locking_refused,
-            works: Works::new(&cluster),
+            works: Works::new(&cluster, hands),
             outside: Outside::new(&cluster),
             server,
             orders: super::orders::Orders::default(),
@@ -325,7 +329,8 @@ fn lock_memory(cluster: &Cluster) -> Option<String> {
 impl Daemon {
     fn tell_what_was_granted(&self) {
         let pulse = self.pulse.granted();
-        tracing::info!(pulse = %pulse.policy, controller = %self.granted.policy, "scheduling");
+        let hands = self.works.hands().map(|hands| hands.granted().policy.to_string());
+        tracing::info!(pulse = %pulse.policy, controller = %self.granted.policy, hands, "scheduling");
         if let Some(refusal) = pulse.second_best() {
             tracing::warn!(%refusal, "the thread that beats has a lesser class: what holds the processors may hold it up");
         }
@@ -339,9 +344,12 @@ impl Daemon {
         let pulse = self.pulse.granted();
         let all = [
             pulse.refused(),
+            self.works.hands().and_then(|hands| hands.granted().refused()),
             pulse.affinity_refused.clone(),
             self.locking_refused.clone(),
         ];
-        all.into_iter().flatten().collect()
+        let mut all: Vec<String> = all.into_iter().flatten().collect();
+        all.dedup();
+        all
     }
 }
