@@ -9,7 +9,7 @@ use anyhow::Result;
 
 use super::{
     arena::Arena,
-    contender::{Contender, Field, Hb, Timers},
+    contender::{Contender, Field, Hb, Heartbeat, Timers},
     ladder::Step,
     machine::Watch,
     plan::Plan,
@@ -62,29 +62,35 @@ pub fn measure(plan: &Plan, show: &mut dyn FnMut(Report)) -> Result<()> {
     for (name, reason) in &field.skipped {
         println!("DETECTION: {name} left out: {reason:#}\n");
     }
-    let steps: Vec<_> = Step::wanted(plan, &QUICK_STEPS);
-    let mut contenders: Vec<(Arc<dyn Contender>, Effort, Vec<Step>)> = Vec::new();
+    let steps = Step::wanted(plan, &QUICK_STEPS);
+    let mut turns: Vec<(Arc<dyn Contender>, Effort, Vec<Step>)> = Vec::new();
     if plan.wants_contender(Hb::NAME) {
         for timers in TIMERS.into_iter().filter(|timers| !plan.quick || *timers == BESIDE) {
             let stands = |step: &&Step| **step == Step::Idle || UNDER_STRESS.contains(&timers);
             let effort = Effort {
                 idle: plan.runs(50, 10),
-                stressed: plan.runs(4, 2),
+                stressed: plan.runs(3, 2),
             };
             let own = steps.iter().filter(stands).copied().collect();
-            contenders.push((Arc::new(Hb::new(&plan.hb, timers)), effort, own));
+            turns.push((Arc::new(Hb::new(&plan.hb, timers)), effort, own));
         }
     }
     for rival in field.contenders {
-        let slow = rival.name() == super::contender::Heartbeat::NAME;
-        // It takes 6 s until it can be killed again.
-        let effort = Effort {
-            idle: plan.runs(if slow { 15 } else { 50 }, if slow { 2 } else { 5 }),
-            stressed: plan.runs(if slow { 2 } else { 4 }, 1),
+        // After a kill it takes 6 s until it can be killed again.
+        let effort = if rival.name() == Heartbeat::NAME {
+            Effort {
+                idle: plan.runs(10, 2),
+                stressed: plan.runs(2, 1),
+            }
+        } else {
+            Effort {
+                idle: plan.runs(50, 5),
+                stressed: plan.runs(3, 1),
+            }
         };
-        contenders.push((rival, effort, steps.clone()));
+        turns.push((rival, effort, steps.clone()));
     }
-    for (contender, effort, steps) in contenders {
+    for (contender, effort, steps) in turns {
         if steps.is_empty() {
             continue;
         }
@@ -112,7 +118,6 @@ fn measure_step(arena: &Arena, step: Step, runs: usize) -> Result<Report> {
     let contender = arena.contender();
     let Timers { interval, deadtime } = contender.timers();
     let watch = Watch::start()?;
-    let began = Moment::now();
     let (mut noticed, mut false_deaths, mut missed, mut restarts) = (Vec::new(), 0, 0, 0);
     for run in 0..runs {
         // Kills spread over the interval, whatever the cycle's own rhythm.
@@ -142,13 +147,24 @@ fn measure_step(arena: &Arena, step: Step, runs: usize) -> Result<Report> {
         counts: [
             ("runs spoilt by a death declared before there was one", false_deaths),
             ("deaths that nobody noticed while it was waited", missed),
+            (
+                "deaths noticed, or acted on, only when the step had ended",
+                count(&noticed, |one| !one.under_stress),
+            ),
+            (
+                "kills of a daemon that had been silent for longer than the deadtime",
+                count(&noticed, |one| one.was_silent(deadtime)),
+            ),
             ("runs after which both daemons had to be restarted", restarts),
             ("packets that the observer lost", arena.observer().dropped()),
-            ("seconds", began.elapsed().as_secs()),
         ]
         .into(),
         load,
     })
+}
+
+fn count(noticed: &[Noticed], wanted: impl Fn(&Noticed) -> bool) -> u64 {
+    noticed.iter().filter(|one| wanted(one)).count() as u64
 }
 
 /// `DETECTION: keepalived 10/30 ms (VRRPv3, ...): idle, ...`.

@@ -33,6 +33,7 @@ const COST: Timers = Timers::millis(50, 200);
 /// How long each step is watched.
 const FULL: Duration = Duration::from_secs(60);
 const QUICK: Duration = Duration::from_secs(10);
+const FREEZING: Duration = Duration::from_secs(30);
 /// Between two slices of a step that may not go on for so long.
 const PAUSE: Duration = Duration::from_secs(3);
 /// What is left of a slice's limit for beginning and ending it.
@@ -60,6 +61,12 @@ pub fn measure(plan: &Plan, show: &mut dyn FnMut(Report)) -> Result<()> {
     let beside = wants_hb.then(|| hb(BESIDE)).into_iter().chain(field.contenders);
     let arenas = beside.map(Arena::start).collect::<Result<Vec<_>>>()?;
     for step in &steps {
+        // Freezes are so many a second, not a chance that needs a minute to come.
+        let length = if step.freeze().is_some() {
+            length.min(FREEZING)
+        } else {
+            length
+        };
         watch_step(&arenas, *step, length, show)?;
     }
     arenas.iter().try_for_each(ensure_counted)?;
