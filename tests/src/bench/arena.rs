@@ -26,7 +26,7 @@ use crate::{
 pub const NODES: usize = 2;
 
 /// Longest that anything may take that is waited for.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 /// Longest that killed processes may take to be gone.
 const DYING: Duration = Duration::from_secs(10);
 /// How often is looked. Looking costs, too.

@@ -89,6 +89,7 @@ impl Step {
 
     /// The steps that a plan wants, of which some are enough for a first impression. Those that cannot be had here are
     /// named, and left out.
+    #[must_use]
     pub fn wanted(plan: &Plan, quick: &[Self]) -> Vec<Self> {
         let named = plan.only.iter().any(|only| Self::names().contains(&only.as_str()));
         let mut steps = Vec::new();

@@ -31,7 +31,7 @@ pub const MEMORY: &str = "memory of a node (PSS)";
 const COST: Timers = Timers::millis(50, 200);
 
 /// How long each step is watched.
-const FULL: Duration = Duration::from_secs(60);
+const FULL: Duration = Duration::from_mins(1);
 const QUICK: Duration = Duration::from_secs(10);
 const FREEZING: Duration = Duration::from_secs(30);
 /// Between two slices of a step that may not go on for so long.
@@ -95,7 +95,7 @@ fn watch_step(arenas: &[Arena], step: Step, length: Duration, show: &mut dyn FnM
         let open = arenas.iter().map(Open::new).collect::<Result<Vec<_>>>()?;
         let freezes = wait(arenas, &open, step, slice)?;
         for ((windows, arena), (open, freezes)) in windows.iter_mut().zip(arenas).zip(open.iter().zip(freezes)) {
-            windows.push(open.close(arena, freezes)?);
+            windows.push(open.close(arena, &freezes)?);
         }
         loads.push(watch.stop()?);
         if let Some(stress) = &stress {

@@ -76,7 +76,7 @@ impl Contender for Hb {
     }
 
     fn is_settled(&self, view: &View<'_>) -> Result<bool> {
-        let mut states = Vec::new();
+        let mut groups = Vec::new();
         for host in view.hosts {
             // While it starts there is nobody to ask.
             let Ok(status) = Status::of_host(host) else {
@@ -85,10 +85,10 @@ impl Contender for Hb {
             if !status.sees_all_peers() {
                 return Ok(false);
             }
-            states.extend(status.groups.first().map(|group| group.state.clone()));
+            groups.extend(status.groups.first().map(|group| group.state.clone()));
         }
-        states.sort_unstable();
-        Ok(states == ["released", "running"])
+        groups.sort_unstable();
+        Ok(groups == ["released", "running"])
     }
 
     /// As its beats tell: who counts a peer as gone clears the peer's bit in the next one, which is sent at once.

@@ -83,7 +83,7 @@ impl Open {
     }
 
     /// Until now.
-    pub fn close(&self, arena: &Arena, freezes: Vec<Freeze>) -> Result<Window> {
+    pub fn close(&self, arena: &Arena, freezes: &[Freeze]) -> Result<Window> {
         let to = Moment::now();
         let length = to - self.from;
         let after = deaths(arena, self.from)?;
@@ -108,7 +108,7 @@ impl Open {
         }
         Ok(Window {
             length,
-            false_deaths: false_deaths(self.deaths, &freezes, after),
+            false_deaths: false_deaths(self.deaths, freezes, after),
             gaps,
             usages,
             ended,
