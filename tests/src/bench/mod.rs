@@ -12,6 +12,7 @@ pub mod packet;
 mod pair;
 pub mod parts;
 pub mod plan;
+pub mod plot;
 pub mod report;
 pub mod results;
 pub mod rivals;
