@@ -78,7 +78,8 @@ pub enum Station {
 
 impl Station {
     /// The port of the switch behind which it is.
-    fn port(self) -> String {
+    #[must_use]
+    pub fn port(self) -> String {
         match self {
             Self::Node(node) => format!("to-{}", name(node)),
             Self::Gateway => "to-gateway".to_owned(),
@@ -164,6 +165,12 @@ impl Lan {
             Station::Node(node) => &self.nodes[node],
             Station::Gateway => &self.gateway,
         }
+    }
+
+    /// The switch, whose ports are [`Station::port`].
+    #[must_use]
+    pub fn switch(&self) -> &Host {
+        &self.switch
     }
 
     fn connect(&self) -> Result<()> {

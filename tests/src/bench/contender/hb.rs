@@ -1,0 +1,97 @@
+//! hb.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use super::{Contender, Timers, Verdict};
+use crate::{
+    bench::{arena::View, observer::packet::Packet, processes},
+    clock::Moment,
+    cluster::HB,
+    host::Host,
+    nodes::Files,
+    status::Status,
+};
+
+/// hb, from a file.
+#[derive(Clone, Debug)]
+pub struct Hb {
+    binary: PathBuf,
+    timers: Timers,
+}
+
+impl Hb {
+    /// Its name.
+    pub const NAME: &'static str = "hb";
+
+    /// This binary, with these timers.
+    #[must_use]
+    pub fn new(binary: &Path, timers: Timers) -> Self {
+        Self {
+            binary: binary.to_owned(),
+            timers,
+        }
+    }
+}
+
+impl Contender for Hb {
+    fn name(&self) -> &'static str {
+        Self::NAME
+    }
+
+    fn timers(&self) -> Timers {
+        self.timers
+    }
+
+    fn processes(&self) -> &'static [&'static str] {
+        &["hb"]
+    }
+
+    fn install(&self, host: &Host, _node: usize) -> Result<()> {
+        let Timers { interval, deadtime } = self.timers;
+        let ha_cf = format!(
+            "keepalive {}ms\ndeadtime {}ms\nauto_failback off",
+            interval.as_millis(),
+            deadtime.as_millis()
+        );
+        Files::of(2, &ha_cf).install(host)?;
+        host.install_file(&self.binary, HB, 0o755)
+    }
+
+    fn start(&self, host: &Host, _node: usize) -> Result<()> {
+        super::launch(host, &[HB, "run"])
+    }
+
+    fn stop(&self, host: &Host) -> Result<()> {
+        processes::terminate(host, self.processes())
+    }
+
+    fn is_beat(&self, packet: &Packet) -> bool {
+        matches!(packet, Packet::Beat { .. })
+    }
+
+    fn is_settled(&self, view: &View<'_>) -> Result<bool> {
+        let mut states = Vec::new();
+        for host in view.hosts {
+            // While it starts there is nobody to ask.
+            let Ok(status) = Status::of_host(host) else {
+                return Ok(false);
+            };
+            if !status.sees_all_peers() {
+                return Ok(false);
+            }
+            states.extend(status.groups.first().map(|group| group.state.clone()));
+        }
+        states.sort_unstable();
+        Ok(states == ["released", "running"])
+    }
+
+    fn verdicts(&self, view: &View<'_>, since: Moment) -> Result<Vec<Verdict>> {
+        todo_verdicts(view, since)
+    }
+}
+
+fn todo_verdicts(_view: &View<'_>, _since: Moment) -> Result<Vec<Verdict>> {
+    Ok(Vec::new())
+}

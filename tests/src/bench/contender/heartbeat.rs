@@ -1,0 +1,114 @@
+//! Linux-HA Heartbeat 3.0.6.
+
+use anyhow::Result;
+
+use super::{Contender, Timers, Verdict};
+use crate::{
+    bench::{
+        arena::View,
+        heartbeat,
+        observer::packet::{Message, Packet},
+        processes,
+    },
+    clock::Moment,
+    host::Host,
+    nodes::Files,
+};
+
+/// Heartbeat, with timers.
+#[derive(Debug)]
+pub struct Heartbeat {
+    installed: heartbeat::Heartbeat,
+    timers: Timers,
+}
+
+impl Heartbeat {
+    /// Its name.
+    pub const NAME: &'static str = "heartbeat";
+
+    /// The shortest timers with which it declares nobody dead who lives, as long as nothing else runs.
+    pub const FASTEST: Timers = Timers::millis(50, 200);
+
+    /// Its log, on each host.
+    pub const LOG: &'static str = "/var/log/ha-log";
+
+    /// The machine's own, with these timers; an error that says what helps if it is not installed.
+    pub fn find(timers: Timers) -> Result<Self> {
+        Ok(Self {
+            installed: heartbeat::Heartbeat::find()?,
+            timers,
+        })
+    }
+}
+
+impl Contender for Heartbeat {
+    fn name(&self) -> &'static str {
+        Self::NAME
+    }
+
+    fn timers(&self) -> Timers {
+        self.timers
+    }
+
+    fn setup(&self) -> &'static str {
+        "real-time priority, locked memory (its defaults)"
+    }
+
+    fn processes(&self) -> &'static [&'static str] {
+        &["heartbeat"]
+    }
+
+    fn install(&self, host: &Host, _node: usize) -> Result<()> {
+        let Timers { interval, deadtime } = self.timers;
+        let ha_cf = format!(
+            "logfile {}\nkeepalive {}ms\ndeadtime {}ms\ninitdead 1\nauto_failback off",
+            Self::LOG,
+            interval.as_millis(),
+            deadtime.as_millis()
+        );
+        Files::of(2, &ha_cf).install(host)?;
+        self.installed.prepare(host)
+    }
+
+    fn start(&self, host: &Host, _node: usize) -> Result<()> {
+        self.installed.launch(host)
+    }
+
+    fn stop(&self, host: &Host) -> Result<()> {
+        processes::terminate(host, self.processes())
+    }
+
+    fn is_beat(&self, packet: &Packet) -> bool {
+        matches!(packet, Packet::Heartbeat(Message::Status { .. }))
+    }
+
+    /// For the first seconds of its life a node wants to be taken for dead two seconds later than configured, and says so.
+    fn is_settled(&self, view: &View<'_>) -> Result<bool> {
+        let deadtime = u64::try_from(self.timers.deadtime.as_millis())?;
+        let settled = Packet::Heartbeat(Message::Status {
+            active: true,
+            deadtime_ms: deadtime,
+        });
+        for node in 0..view.hosts.len() {
+            let newest = view.observer.newest(node, |packet| self.is_beat(packet))?;
+            if newest.is_none_or(|newest| newest.packet != settled) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// The first thing that it sends after a verdict is what became of the shooting, even where nobody can shoot.
+    fn verdicts(&self, view: &View<'_>, since: Moment) -> Result<Vec<Verdict>> {
+        let seen = view.observer.since(since)?;
+        let told = seen
+            .iter()
+            .filter(|seen| seen.packet == Packet::Heartbeat(Message::Stonith));
+        Ok(told
+            .map(|seen| Verdict {
+                by: seen.sender,
+                at: seen.at,
+            })
+            .collect())
+    }
+}
