@@ -173,6 +173,11 @@ impl Lan {
         &self.switch
     }
 
+    /// Waits until the switch forwards what comes from a station, and to it.
+    pub fn wait_until_connected(&self, station: Station) -> Result<()> {
+        wait_until_forwarding(&self.switch, &station.port())
+    }
+
     fn connect(&self) -> Result<()> {
         let (mut cables, mut ports) = (String::new(), String::new());
         for (index, station) in self.stations().enumerate() {
