@@ -49,6 +49,12 @@ impl Moment {
         self.0
     }
 
+    /// The moment that lies this long before this one.
+    #[must_use]
+    pub fn earlier(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(duration))
+    }
+
     /// How long ago this was.
     #[must_use]
     pub fn elapsed(self) -> Duration {
@@ -194,6 +200,16 @@ fn time_of_day() -> Duration {
     now.duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
+/// How many days after 1970-01-01 a date is, as [`civil_from_days`] counts them.
+#[must_use]
+pub fn days_from_civil(year: u64, month: u64, day: u64) -> u64 {
+    let year = year - u64::from(month <= 2);
+    let shifted_month = (month + 9) % 12;
+    let day_of_year = (153 * shifted_month + 2) / 5 + day - 1;
+    let (era, year_of_era) = (year / 400, year % 400);
+    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
+}
+
 /// The date that lies `days` after 1970-01-01, by counting years of 365.2425 days that begin in March.
 fn civil_from_days(days: u64) -> (u64, u64, u64) {
     let days = days + 719_468;
@@ -226,6 +242,10 @@ mod tests {
         assert_eq!(civil_from_days(11_016), (2000, 2, 29));
         assert_eq!(civil_from_days(19_723), (2024, 1, 1));
         assert_eq!(civil_from_days(20_088), (2024, 12, 31));
+        for days in [0, 58, 59, 11_016, 19_723, 20_088, 20_782] {
+            let (year, month, day) = civil_from_days(days);
+            assert_eq!(days_from_civil(year, month, day), days);
+        }
     }
 
     #[test]

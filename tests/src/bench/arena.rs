@@ -192,6 +192,22 @@ impl Arena {
         self.start_daemon(node)
     }
 
+    /// Begins again with both daemons, whatever they are at.
+    pub fn restart_all(&self) -> Result<usize> {
+        for node in 0..NODES {
+            let targets = self.processes(node)?.iter().map(|process| process.pid).collect();
+            self.trigger.fire(vec![Shot {
+                at: Moment::now(),
+                signal: Signal::SIGKILL,
+                targets,
+            }])?;
+        }
+        for node in 0..NODES {
+            self.revive(node)?;
+        }
+        self.settle()
+    }
+
     /// Waits until both daemons have settled and exactly one node owns the resource: that one, or node 0 where the
     /// contender does not act.
     pub fn settle(&self) -> Result<usize> {
@@ -233,6 +249,16 @@ impl Arena {
     /// All verdicts since then, by either node on the other, in the order of their times.
     pub fn verdicts(&self, since: Moment) -> Result<Vec<Verdict>> {
         self.contender.verdicts(&self.view(), since)
+    }
+
+    /// When a node came to its first verdict since then.
+    pub fn detected(&self, by: usize, since: Moment) -> Result<Option<Moment>> {
+        self.contender.detected(&self.view(), by, since)
+    }
+
+    /// How often a node declared its peer dead, to be compared with what it was before.
+    pub fn deaths(&self, by: usize, since: Moment) -> Result<u64> {
+        self.contender.deaths(&self.view(), by, since)
     }
 
     /// The newest beat that a node sent.

@@ -107,8 +107,25 @@ pub trait Contender: fmt::Debug + Send + Sync {
     /// resource's owner itself.
     fn is_settled(&self, view: &View<'_>) -> Result<bool>;
 
-    /// All verdicts since then, by either node on the other, in the order of their times.
+    /// All verdicts since then, by either node on the other, in the order of their times: as packets tell, which are the
+    /// observer's, where they do.
     fn verdicts(&self, view: &View<'_>, since: Moment) -> Result<Vec<Verdict>>;
+
+    /// When a node came to its first verdict since then. It may know better than its packets tell.
+    fn detected(&self, view: &View<'_>, by: usize, since: Moment) -> Result<Option<Moment>> {
+        let verdicts = self.verdicts(view, since)?;
+        Ok(verdicts
+            .iter()
+            .find(|verdict| verdict.by == by)
+            .map(|verdict| verdict.at))
+    }
+
+    /// How often a node declared its peer dead: since then or, where only its log can tell, ever. What it was before has
+    /// to be subtracted.
+    fn deaths(&self, view: &View<'_>, by: usize, since: Moment) -> Result<u64> {
+        let verdicts = self.verdicts(view, since)?;
+        Ok(verdicts.iter().filter(|verdict| verdict.by == by).count() as u64)
+    }
 }
 
 /// Who is to be measured, and who cannot be, with the reason.

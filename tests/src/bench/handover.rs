@@ -5,7 +5,7 @@ use std::{path::Path, time::Duration};
 use anyhow::{Context, Result};
 
 use super::{
-    detect::{TIMERS, micros},
+    detect::micros,
     machine::Watch,
     pair::Pair,
     report::{Figure, Report, Unit},
@@ -17,6 +17,9 @@ use crate::{
 
 /// How often the owner is stopped unless asked otherwise.
 pub const RUNS: usize = 20;
+
+/// The timers of this measurement.
+const TIMERS: &str = "keepalive 20ms\ndeadtime 100ms";
 
 /// Calm before a stop.
 const CALM: Duration = Duration::from_millis(150);

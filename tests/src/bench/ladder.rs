@@ -4,7 +4,10 @@ use std::{fmt, thread, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 
-use super::processes::{self, Process};
+use super::{
+    plan::Plan,
+    processes::{self, Process},
+};
 use crate::{
     clock::{pause, poll},
     host::Host,
@@ -80,6 +83,23 @@ impl Step {
             Self::FrozenBriefly => "frozen-briefly",
             Self::Frozen => "frozen",
         }
+    }
+
+    /// The steps that a plan wants, of which some are enough for a first impression. Those that cannot be had here are
+    /// named, and left out.
+    pub fn wanted(plan: &Plan, quick: &[Self]) -> Vec<Self> {
+        let named = plan.only.iter().any(|only| Self::names().contains(&only.as_str()));
+        let mut steps = Vec::new();
+        for step in Self::ALL {
+            if !plan.wants(step.name(), &Self::names()) || (plan.quick && !named && !quick.contains(&step)) {
+                continue;
+            }
+            match step.obstacle() {
+                Some(reason) => println!("step {step} left out: {reason}\n"),
+                None => steps.push(step),
+            }
+        }
+        steps
     }
 
     /// The names of all.

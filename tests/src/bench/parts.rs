@@ -42,7 +42,7 @@ impl Name {
                 "packet"
             }
             Self::Detect => {
-                show(detect::measure(&plan.hb, plan.runs(detect::RUNS, 10))?);
+                detect::measure(plan, &mut show)?;
                 show(handover::measure(&plan.hb, plan.runs(handover::RUNS, 5))?);
                 "detect"
             }

@@ -6,7 +6,11 @@ use anyhow::Result;
 
 use super::{Contender, Timers, Verdict, WITH_ADDRESS};
 use crate::{
-    bench::{arena::View, observer::packet::Packet, processes},
+    bench::{
+        arena::{NODES, View},
+        observer::packet::Packet,
+        processes,
+    },
     clock::Moment,
     cluster::HB,
     host::Host,
@@ -108,11 +112,31 @@ impl Contender for Hb {
         Ok(states == ["released", "running"])
     }
 
+    /// As its beats tell: who counts a peer as gone clears the peer's bit in the next one, which is sent at once.
     fn verdicts(&self, view: &View<'_>, since: Moment) -> Result<Vec<Verdict>> {
-        todo_verdicts(view, since)
+        let mut counted = [false; NODES];
+        let mut verdicts = Vec::new();
+        for seen in view.observer.since(since)? {
+            let Packet::Beat { present, .. } = seen.packet else {
+                continue;
+            };
+            let peer = 1 - seen.sender;
+            let is_present = present & (1 << peer) != 0;
+            if counted[seen.sender] && !is_present {
+                verdicts.push(Verdict {
+                    by: seen.sender,
+                    at: seen.at,
+                });
+            }
+            counted[seen.sender] = is_present;
+        }
+        Ok(verdicts)
     }
-}
 
-fn todo_verdicts(_view: &View<'_>, _since: Moment) -> Result<Vec<Verdict>> {
-    Ok(Vec::new())
+    /// As its status says.
+    fn detected(&self, view: &View<'_>, by: usize, since: Moment) -> Result<Option<Moment>> {
+        let takeover = Status::of_host(&view.hosts[by])?.last_takeover;
+        let detected = takeover.and_then(|takeover| takeover.moment(takeover.detected_us?));
+        Ok(detected.filter(|at| *at >= since))
+    }
 }

@@ -132,4 +132,10 @@ impl Contender for Heartbeat {
             })
             .collect())
     }
+
+    fn deaths(&self, view: &View<'_>, by: usize, _since: Moment) -> Result<u64> {
+        let peer = view.hosts[1 - by].name();
+        let log = view.hosts[by].read_file(Self::LOG)?;
+        Ok(log.matches(&format!("node {peer}: is dead")).count() as u64)
+    }
 }

@@ -1,6 +1,6 @@
 //! keepalived, speaking VRRP version 3.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use anyhow::{Result, ensure};
 
@@ -34,6 +34,14 @@ impl Keepalived {
         Ok(Self(()))
     }
 }
+
+/// A pair is settled when so many advertisements came in so much time, all of them from one node.
+const SETTLED: Duration = Duration::from_millis(300);
+const ENOUGH: usize = 20;
+
+/// What its log says when it has started, and when it declares the other one dead.
+const LISTENS: &str = "Entering BACKUP STATE";
+const TAKES_OVER: &str = "Entering MASTER STATE";
 
 /// The nodes' priorities: the higher they are the less is added to the deadtime, and 255 is for who owns the address.
 const PRIORITIES: [u16; 2] = [254, 253];
@@ -121,11 +129,40 @@ impl Contender for Keepalived {
         matches!(packet, Packet::Vrrp { priority: 1.., .. })
     }
 
-    fn is_settled(&self, _view: &View<'_>) -> Result<bool> {
-        Ok(false)
+    /// One of them advertises, and the other one listens.
+    fn is_settled(&self, view: &View<'_>) -> Result<bool> {
+        let recent = view.observer.since(Moment::now().earlier(SETTLED))?;
+        let beats = |node| {
+            recent
+                .iter()
+                .filter(move |seen| seen.sender == node && self.is_beat(&seen.packet))
+                .count()
+        };
+        let mut each = [beats(0), beats(1)];
+        each.sort_unstable();
+        let both_run = view.hosts.iter().all(|host| host.log().contains(LISTENS));
+        Ok(both_run && each[0] == 0 && each[1] >= ENOUGH)
     }
 
-    fn verdicts(&self, _view: &View<'_>, _since: Moment) -> Result<Vec<Verdict>> {
-        Ok(Vec::new())
+    /// Who advertised nothing for a while, and begins, has declared the other one dead. Its log has whole seconds only.
+    fn verdicts(&self, view: &View<'_>, since: Moment) -> Result<Vec<Verdict>> {
+        let seen = view.observer.since(since.earlier(SETTLED))?;
+        let mut verdicts = Vec::new();
+        for by in 0..view.hosts.len() {
+            let mut own = seen
+                .iter()
+                .filter(|seen| seen.sender == by && self.is_beat(&seen.packet));
+            verdicts.extend(
+                own.next()
+                    .filter(|first| first.at >= since)
+                    .map(|first| Verdict { by, at: first.at }),
+            );
+        }
+        verdicts.sort_by_key(|verdict| verdict.at);
+        Ok(verdicts)
+    }
+
+    fn deaths(&self, view: &View<'_>, by: usize, _since: Moment) -> Result<u64> {
+        Ok(view.hosts[by].log().matches(TAKES_OVER).count() as u64)
     }
 }
