@@ -25,7 +25,7 @@ pub const ADDRESS: std::net::Ipv4Addr = std::net::Ipv4Addr::new(198, 51, 100, 10
 
 /// haresources with which [`ADDRESS`] moves, too: as a group of its own, so that neither waits for the other where groups
 /// are taken in parallel.
-const WITH_ADDRESS: &str = "n1 stamp::web\nn1 IPaddr::198.51.100.100/24/eth0\n";
+const WITH_ADDRESS: &str = "n1 stamp::web\nn1 IPaddr2::198.51.100.100/24/eth0\n";
 
 /// Longest that it may take until a daemon is on its own.
 const STARTING: Duration = Duration::from_secs(10);

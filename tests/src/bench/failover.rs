@@ -8,12 +8,12 @@ mod tell;
 
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use super::{
     contender::{Contender, Field, Hb, Heartbeat, Keepalived, Timers},
     ladder::Step,
-    machine::Watch,
+    machine::{Load, Watch},
     plan::Plan,
     report::Report,
 };
@@ -54,6 +54,7 @@ impl Event {
 const STEPS: [Step; 5] = [Step::Idle, Step::Hogs, Step::Churn, Step::Fifo40, Step::Fifo99];
 
 /// How often each event is repeated: for docs/BENCHMARKS.md, and for a first impression.
+#[derive(Clone, Copy)]
 struct Repeats {
     crash: (usize, usize),
     cut: (usize, usize),
@@ -86,10 +87,12 @@ pub fn measure(plan: &Plan, show: &mut dyn FnMut(Report)) -> Result<()> {
     let steps = STEPS.map(Step::name);
     plan.only_among(&[&Event::NAMES[..], &steps].concat())?;
     for (name, contender) in field(plan)? {
-        let mut show_one = |report| show(report);
-        match contender {
-            Ok(contender) => measure_one(plan, contender, &mut show_one).context(name)?,
+        let measured = contender.and_then(|contender| Measurement::begin(plan, contender)?.all(show));
+        match measured {
+            Err(error) if name == Hb::NAME => return Err(error.context(name)),
+            // The others are not lost by it.
             Err(reason) => println!("FAILOVER: {name} is left out: {reason:#}\n"),
+            Ok(()) => {}
         }
     }
     Ok(())
@@ -112,84 +115,128 @@ fn field(plan: &Plan) -> Result<Vec<(&'static str, Found)>> {
     Ok(wanted.map(|(name, find)| (name, find(plan))).collect())
 }
 
-fn measure_one(plan: &Plan, contender: Arc<dyn Contender>, show: &mut dyn FnMut(Report)) -> Result<()> {
-    let stage = Stage::start(contender)?;
-    let name = stage.contender().name();
-    let repeats = Repeats::of(name);
-    let wants = |event: Event| plan.wants(event.name(), &Event::NAMES);
-    let wants_step = |step: Step| plan.wants(step.name(), &STEPS.map(Step::name));
-    let times = |(full, quick)| plan.runs(full, quick);
-    let watch = Watch::start()?;
-
-    if wants_step(Step::Idle) {
-        if wants(Event::Crash) {
-            let outcomes = repeat(times(repeats.crash), |run| stage.crash(run, Step::Idle))?;
-            show(tell::report(
-                stage.contender(),
-                Event::Crash,
-                Step::Idle,
-                &outcomes,
-                watch.stop()?,
-            )?);
-        }
-        if wants(Event::Stop) {
-            let watch = Watch::start()?;
-            let outcomes = repeat(times(repeats.stop), |run| stage.stop(run))?;
-            show(tell::report(
-                stage.contender(),
-                Event::Stop,
-                Step::Idle,
-                &outcomes,
-                watch.stop()?,
-            )?);
-        }
-        if wants(Event::Cut) || wants(Event::Heal) {
-            let watch = Watch::start()?;
-            let (cuts, heals): (Vec<_>, Vec<_>) = repeat(times(repeats.cut), |run| stage.cut_and_heal(run))?
-                .into_iter()
-                .unzip();
-            show(tell::report(
-                stage.contender(),
-                Event::Cut,
-                Step::Idle,
-                &cuts,
-                watch.stop()?,
-            )?);
-            show(tell::report(
-                stage.contender(),
-                Event::Heal,
-                Step::Idle,
-                &heals,
-                watch.stop()?,
-            )?);
-        }
-    }
-    for step in STEPS
-        .into_iter()
-        .filter(|step| *step != Step::Idle && wants_step(*step))
-    {
-        if !wants(Event::Crash) {
-            continue;
-        }
-        if let Some(reason) = step.obstacle() {
-            println!("FAILOVER: {name}, {step}: left out: {reason}\n");
-            continue;
-        }
-        let watch = Watch::start()?;
-        let outcomes = repeat(times(repeats.stressed), |run| stage.crash(run, step))?;
-        show(tell::report(
-            stage.contender(),
-            Event::Crash,
-            step,
-            &outcomes,
-            watch.stop()?,
-        )?);
-    }
-    Ok(())
+/// One contender's measurement.
+struct Measurement<'a> {
+    plan: &'a Plan,
+    stage: Stage,
+    repeats: Repeats,
 }
 
-fn repeat<T>(runs: usize, mut once: impl FnMut(usize) -> Result<T>) -> Result<Vec<T>> {
-    (0..runs)
-        .map(|run| once(run).with_context(|| format!("run {}", run + 1)))
-        .collect()
+/// What the runs of an event led to, those that led to something.
+struct Runs<T> {
+    outcomes: Vec<T>,
+    /// Of the others, how many were spoilt by a death that somebody declared before there was one.
+    false_deaths: u64,
+    /// And after how many everything had to be started again.
+    restarts: u64,
+    load: Load,
+}
+
+impl<'a> Measurement<'a> {
+    fn begin(plan: &'a Plan, contender: Arc<dyn Contender>) -> Result<Self> {
+        Ok(Self {
+            plan,
+            repeats: Repeats::of(contender.name()),
+            stage: Stage::start(contender)?,
+        })
+    }
+
+    fn all(&self, show: &mut dyn FnMut(Report)) -> Result<()> {
+        let Repeats {
+            crash,
+            cut,
+            stop,
+            stressed,
+        } = self.repeats;
+        let wants = |event: Event| self.plan.wants(event.name(), &Event::NAMES);
+        let steps = STEPS
+            .into_iter()
+            .filter(|step| self.plan.wants(step.name(), &STEPS.map(Step::name)));
+        for step in steps {
+            if let Some(reason) = step.obstacle() {
+                println!("FAILOVER: {step} is left out: {reason}\n");
+                continue;
+            }
+            if wants(Event::Crash) {
+                let times = if step == Step::Idle { crash } else { stressed };
+                let runs = self.repeat(times, |run| self.stage.crash(run, step))?;
+                self.show(Event::Crash, step, &runs, show)?;
+            }
+            if step != Step::Idle {
+                continue;
+            }
+            if wants(Event::Stop) {
+                let runs = self.repeat(stop, |run| self.stage.stop(run))?;
+                self.show(Event::Stop, step, &runs, show)?;
+            }
+            if wants(Event::Cut) || wants(Event::Heal) {
+                let runs = self.repeat(cut, |run| self.stage.cut_and_heal(run))?;
+                let (cuts, heals) = runs.split();
+                self.show(Event::Cut, step, &cuts, show)?;
+                self.show(Event::Heal, step, &heals, show)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn repeat<T>(
+        &self,
+        (full, quick): (usize, usize),
+        mut once: impl FnMut(usize) -> Result<Option<T>>,
+    ) -> Result<Runs<T>> {
+        let watch = Watch::start()?;
+        let (mut outcomes, mut false_deaths, mut restarts) = (Vec::new(), 0, 0);
+        for run in 0..self.plan.runs(full, quick) {
+            match once(run) {
+                Ok(Some(outcome)) => outcomes.push(outcome),
+                Ok(None) => false_deaths += 1,
+                // A rival that was starved may be at odds with its peer for good: that is what it came to, not the end.
+                Err(error) => {
+                    println!(
+                        "FAILOVER: {}, run {}: {error:#}\n",
+                        self.stage.contender().name(),
+                        run + 1
+                    );
+                    restarts += 1;
+                    self.stage.begin_again()?;
+                }
+            }
+        }
+        Ok(Runs {
+            outcomes,
+            false_deaths,
+            restarts,
+            load: watch.stop()?,
+        })
+    }
+
+    fn show(&self, event: Event, step: Step, runs: &Runs<Outcome>, show: &mut dyn FnMut(Report)) -> Result<()> {
+        show(tell::report(self.stage.contender(), event, step, runs)?);
+        Ok(())
+    }
+}
+
+impl<A, B> Runs<(A, B)> {
+    fn split(self) -> (Runs<A>, Runs<B>) {
+        let Self {
+            outcomes,
+            false_deaths,
+            restarts,
+            load,
+        } = self;
+        let (left, right) = outcomes.into_iter().unzip();
+        let with = |load| (false_deaths, restarts, load);
+        (Runs::of(left, with(load.clone())), Runs::of(right, with(load)))
+    }
+}
+
+impl<T> Runs<T> {
+    fn of(outcomes: Vec<T>, (false_deaths, restarts, load): (u64, u64, Load)) -> Self {
+        Self {
+            outcomes,
+            false_deaths,
+            restarts,
+            load,
+        }
+    }
 }

@@ -39,7 +39,7 @@ impl fmt::Display for Machine {
 }
 
 /// What all CPUs together did for some time.
-#[derive(Debug, Default, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct Load {
     seconds: f64,
     /// The part that the hypervisor gave to others while somebody here wanted to run.

@@ -65,8 +65,17 @@ impl Seen {
         self
     }
 
-    /// What it led to.
-    pub(super) fn outcome(&self) -> Outcome {
+    /// What it led to; `None` where the other owned the resource before.
+    pub(super) fn outcome(&self) -> Option<Outcome> {
+        let other = name(1 - self.owner);
+        let ownership = Ownership::of(&self.stamps);
+        let mut of_other = ownership.intervals().iter().filter(|interval| interval.host == other);
+        let owned = of_other.any(|interval| interval.from < self.zero && interval.to.is_none_or(|to| to > self.zero));
+        (!owned).then(|| self.told())
+    }
+
+    /// What it led to, whoever owned the resource before.
+    pub(super) fn told(&self) -> Outcome {
         let (owner, other) = (name(self.owner), name(1 - self.owner));
         let first = |host: &str, what: fn(What) -> bool| {
             let mut of_it = self

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use nix::sys::signal::Signal;
 
 use super::{
@@ -73,8 +73,8 @@ impl Stage {
         self.arena.contender()
     }
 
-    /// The owner crashes while something else goes on.
-    pub(super) fn crash(&self, run: usize, step: Step) -> Result<Outcome> {
+    /// The owner crashes while something else goes on. `None` where the other had taken it for dead before.
+    pub(super) fn crash(&self, run: usize, step: Step) -> Result<Option<Outcome>> {
         let owner = self.calm(run)?;
         let targets = self.arena.pids(owner)?;
         let stress = Stress::start(step)?;
@@ -84,56 +84,61 @@ impl Stage {
             signal: Signal::SIGKILL,
             targets,
         };
-        let unplug = Arc::clone(&self.cables[owner]);
-        let fired = self.arena.trigger().fire_and(vec![shot], move || unplug.pull())?;
+        let cable = Arc::clone(&self.cables[owner]);
+        let fired = self.arena.trigger().fire_and(vec![shot], move || cable.pull())?;
         let zero = *fired.first().context("the trigger did not fire")?;
         if let Some(stress) = &stress {
             self.look_until_taken(owner, UNDER_STRESS)?;
             stress.ensure_running()?;
         }
         drop(stress);
-        let taken = self.look_until_taken(owner, LIMIT)?;
-        let outcome = taken.then(|| self.seen(owner, zero)).transpose()?;
-        let outcome = outcome.with_context(|| format!("the crash had no effect within {LIMIT:?}"));
-        let outcome = outcome.map_err(|error| self.arena.explained(&error))?;
-
+        let seen = self.taken(owner, zero)?.of_a_death();
         self.arena.wait_gone(owner, STOPPING)?;
         self.cables[owner].plug(self.arena.lan())?;
         self.arena.revive(owner)?;
-        Ok(outcome.of_a_death().outcome())
+        Ok(seen.outcome())
     }
 
     /// The owner is asked to stop.
-    pub(super) fn stop(&self, run: usize) -> Result<Outcome> {
+    pub(super) fn stop(&self, run: usize) -> Result<Option<Outcome>> {
         let owner = self.calm(run)?;
         let zero = self.arena.stop(owner)?;
-        let taken = self.look_until_taken(owner, LIMIT)?;
-        let seen = taken.then(|| self.seen(owner, zero)).transpose()?;
-        let seen = seen.with_context(|| format!("the stop had no effect within {LIMIT:?}"));
-        let outcome = seen.map_err(|error| self.arena.explained(&error))?.outcome();
+        let seen = self.taken(owner, zero)?;
         self.arena.wait_gone(owner, STOPPING)?;
         self.arena.start_daemon(owner)?;
-        Ok(outcome)
+        Ok(seen.outcome())
     }
 
     /// The owner is cut off from everybody, and later it is not. The client is on the other side.
-    pub(super) fn cut_and_heal(&self, run: usize) -> Result<(Outcome, Outcome)> {
+    pub(super) fn cut_and_heal(&self, run: usize) -> Result<Option<(Outcome, Outcome)>> {
         let owner = self.calm(run)?;
         let others = [Station::Node(1 - owner), Station::Gateway];
         self.arena.lan().cut(&[Station::Node(owner)], &others)?;
         // The rule is in place at the latest now.
         let zero = Moment::now();
-        let taken = self.look_until_taken(owner, LIMIT)?;
-        let cut = taken.then(|| self.seen(owner, zero)).transpose()?;
-        let cut = cut.with_context(|| format!("the cut had no effect within {LIMIT:?}"));
-        let cut = cut.map_err(|error| self.arena.explained(&error))?.outcome();
+        let cut = self.taken(owner, zero)?.outcome();
 
         pause(CUT + self.contender().timers().deadtime * 2);
         self.arena.lan().heal()?;
         let zero = Moment::now();
         self.look_until_stable(zero)?;
-        let heal = self.seen(owner, zero)?.outcome();
-        Ok((cut, heal))
+        let heal = self.seen(owner, zero)?.told();
+        Ok(cut.map(|cut| (cut, heal)))
+    }
+
+    /// Begins again: the network is whole, and both daemons are new.
+    pub(super) fn begin_again(&self) -> Result<()> {
+        self.arena.lan().heal()?;
+        self.cables.iter().try_for_each(|cable| cable.plug(self.arena.lan()))?;
+        self.arena.restart_all().map(|_| ())
+    }
+
+    /// Waits until the other has the resource, and gives what was seen of that.
+    fn taken(&self, owner: usize, zero: Moment) -> Result<Seen> {
+        if self.look_until_taken(owner, LIMIT)? {
+            return self.seen(owner, zero);
+        }
+        Err(self.arena.explained(&anyhow!("nobody took over within {LIMIT:?}")))
     }
 
     /// Waits until nothing moves, and a moment longer, which is not the same moment of an interval in each run. Gives the

@@ -2,11 +2,10 @@
 
 use anyhow::Result;
 
-use super::{Event, Outcome};
+use super::{Event, Outcome, Runs};
 use crate::bench::{
     contender::{Contender, Hb},
     ladder::Step,
-    machine::Load,
     report::{Counts, Figure, Goal, Report, Subject, Unit},
 };
 
@@ -118,17 +117,18 @@ fn rows(event: Event) -> Vec<Row> {
 }
 
 /// What some outcomes of the same kind say.
-pub(super) fn report(
-    contender: &dyn Contender,
-    event: Event,
-    step: Step,
-    outcomes: &[Outcome],
-    load: Load,
-) -> Result<Report> {
+pub(super) fn report(contender: &dyn Contender, event: Event, step: Step, runs: &Runs<Outcome>) -> Result<Report> {
     let (name, timers) = (contender.name(), contender.timers());
     let has_goals = name == Hb::NAME;
     let mut figures = Vec::new();
-    let mut counts = Counts::default();
+    let mut counts = Counts::from([
+        (
+            "runs spoilt by a death declared before there was one",
+            runs.false_deaths,
+        ),
+        ("runs after which both daemons had to be restarted", runs.restarts),
+    ]);
+    let outcomes = &runs.outcomes;
     for row in rows(event) {
         let values: Vec<_> = outcomes.iter().filter_map(row.value).collect();
         let missing = outcomes.len() - values.len();
@@ -160,6 +160,6 @@ pub(super) fn report(
         }),
         figures,
         counts,
-        load,
+        load: runs.load.clone(),
     })
 }

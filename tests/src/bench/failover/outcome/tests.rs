@@ -50,7 +50,7 @@ fn a_crash_leaves_nobody_until_the_others_start() {
         // The last answer is from before; node 0 is dead, whatever its kernel still says.
         &[(999, 0), (1001, 0), (1040, 1), (2999, 1)],
     );
-    let outcome = seen.of_a_death().outcome();
+    let outcome = seen.of_a_death().told();
     let found = [outcome.start, outcome.announced, outcome.answered, outcome.settled];
     assert_eq!(whole(&found), [Some(33), Some(31), Some(40), Some(36)]);
     assert_eq!(
@@ -68,7 +68,7 @@ fn an_orderly_stop_is_told_from_stop_to_start() {
         (1009, "n2", What::StartBegin),
         (1012, "n2", STARTED),
     ];
-    let outcome = seen(&stamps, &[(1000, 0), (1003, 0), (1011, 1), (2995, 1)]).outcome();
+    let outcome = seen(&stamps, &[(1000, 0), (1003, 0), (1011, 1), (2995, 1)]).told();
     let found = [
         outcome.handover,
         outcome.stopping,
@@ -87,7 +87,7 @@ fn a_start_before_the_stop_is_two_owners_and_a_negative_gap() {
         (1008, "n2", STARTED),
         (1010, "n1", STOPPED),
     ];
-    let outcome = seen(&stamps, &[]).outcome();
+    let outcome = seen(&stamps, &[]).told();
     let found = [
         outcome.handover,
         Some(outcome.two_owners),
@@ -102,7 +102,7 @@ fn a_start_before_the_stop_is_two_owners_and_a_negative_gap() {
 fn what_did_not_happen_has_no_time() {
     let mut seen = seen(&[], &[(500, 1), (1000, 0), (2000, 0)]);
     seen.announced = Some(at(900));
-    let outcome = seen.outcome();
+    let outcome = seen.told();
     assert_eq!(
         [
             outcome.start,
@@ -113,4 +113,18 @@ fn what_did_not_happen_has_no_time() {
         ],
         [None; 5]
     );
+}
+
+#[test]
+fn who_was_taken_for_dead_before_spoils_the_run() {
+    let early = [(990, "n2", What::StartBegin), (1005, "n2", STARTED)];
+    assert_eq!(seen(&early, &[]).outcome(), None);
+    // What it gave up again does not matter.
+    let gone = [
+        (500, "n2", What::StartBegin),
+        (800, "n2", STOPPED),
+        (1033, "n2", What::StartBegin),
+    ];
+    let outcome = seen(&gone, &[]).outcome();
+    assert_eq!(whole(&[outcome.and_then(|outcome| outcome.start)]), [Some(33)]);
 }
