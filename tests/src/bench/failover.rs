@@ -226,7 +226,7 @@ impl<A, B> Runs<(A, B)> {
         } = self;
         let (left, right) = outcomes.into_iter().unzip();
         let with = |load| (false_deaths, restarts, load);
-        (Runs::of(left, with(load.clone())), Runs::of(right, with(load)))
+        (Runs::of(left, with(load)), Runs::of(right, with(load)))
     }
 }
 

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::Subcommand;
 
-use super::{detect, failover, handover, idle, packet, plan::Plan, report::Report, results::Part};
+use super::{detect, failover, handover, packet, plan::Plan, quiet, report::Report, results::Part};
 use crate::clock::Moment;
 
 /// What can be measured.
@@ -47,7 +47,7 @@ impl Name {
                 "detect"
             }
             Self::Quiet => {
-                show(idle::measure(&plan.hb, plan.runs(idle::RUNS, 1))?);
+                quiet::measure(plan, &mut show)?;
                 "quiet"
             }
             Self::Failover => {

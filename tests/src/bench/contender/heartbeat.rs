@@ -104,15 +104,24 @@ impl Contender for Heartbeat {
     }
 
     /// For the first seconds of its life a node wants to be taken for dead two seconds later than configured, and says so.
+    /// And for ten seconds after both have started, they do not move resources.
     fn is_settled(&self, view: &View<'_>) -> Result<bool> {
-        let deadtime = u64::try_from(self.timers.deadtime.as_millis())?;
-        let settled = Packet::Heartbeat(Message::Status {
+        let active = Message::Status {
             active: true,
-            deadtime_ms: deadtime,
-        });
+            deadtime_ms: u64::try_from(self.timers.deadtime.as_millis())?,
+        };
         for node in 0..view.hosts.len() {
-            let newest = view.observer.newest(node, |packet| self.is_beat(packet))?;
-            if newest.is_none_or(|newest| newest.packet != settled) {
+            let newest = |wanted: fn(&Message) -> bool| {
+                let found = view.observer.newest(
+                    node,
+                    |packet| matches!(packet, Packet::Heartbeat(message) if wanted(message)),
+                )?;
+                anyhow::Ok(found.map(|found| found.packet))
+            };
+            let status = newest(|message| matches!(message, Message::Status { .. }))?;
+            let resources = newest(|message| matches!(message, Message::Resource { .. }))?;
+            let stable = Packet::Heartbeat(Message::Resource { stable: true });
+            if status != Some(Packet::Heartbeat(active)) || resources != Some(stable) {
                 return Ok(false);
             }
         }

@@ -160,6 +160,6 @@ pub(super) fn report(contender: &dyn Contender, event: Event, step: Step, runs: 
         }),
         figures,
         counts,
-        load: runs.load.clone(),
+        load: runs.load,
     })
 }

@@ -57,6 +57,11 @@ pub enum Message {
         /// After so many milliseconds of silence it wants to be taken for dead.
         deadtime_ms: u64,
     },
+    /// `t=resource`: what it holds.
+    Resource {
+        /// Whether it is done with moving resources.
+        stable: bool,
+    },
     /// `t=stonith`: it has declared the other one dead, and says what became of the shooting.
     Stonith,
     /// Another one.
@@ -185,6 +190,9 @@ fn heartbeat(payload: &[u8]) -> Option<Message> {
         b"status" => Message::Status {
             active: field(b"st") == Some(b"active"),
             deadtime_ms: u64::from_str_radix(std::str::from_utf8(field(b"dt")?).ok()?, 16).ok()?,
+        },
+        b"resource" => Message::Resource {
+            stable: field(b"isstable") == Some(b"1"),
         },
         b"stonith" => Message::Stonith,
         _ => Message::Other,
