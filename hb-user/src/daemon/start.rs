@@ -10,7 +10,7 @@ use hb_ebpf::{Incarnation, KeyId, Nanos};
 use nix::fcntl::{Flock, FlockArg};
 
 use super::outside::Outside;
-use super::work::Works;
+use super::work::{self, Works};
 use super::{Daemon, Places, settings};
 use crate::clock;
 use crate::config::Cluster;
@@ -21,6 +21,7 @@ use crate::incarnation::{self, IncarnationError};
 use crate::pings::{PingError, Prober};
 use crate::pulse::{self, Means, Pulse, PulseError, Realtime, SocketError, Sockets, Watchdog, WatchdogError};
 use crate::recorder::{Header, Names, Recorder, RecorderError};
+use crate::resources::address::HandsError;
 
 /// The least time after which a watchdog bites. Devices count in seconds, and a busy host is not a dead one.
 const WATCHDOG: Duration = Duration::from_secs(10);
@@ -47,6 +48,8 @@ pub enum StartError {
     Recorder(#[from] RecorderError),
     #[error(transparent)]
     Watchdog(#[from] WatchdogError),
+    #[error(transparent)]
+    Hands(#[from] HandsError),
     #[error(transparent)]
     Control(#[from] ServerError),
     #[error("the runtime fails")]
@@ -95,6 +98,7 @@ impl Daemon {
             },
         )?;
         warn_of_refusals(pulse.realtime());
+        let hands = work::hands(&cluster, None)?;
         let server = Server::start(&places.run)?;
         tracing::info!(
             node = %cluster.nodes[cluster.me],
@@ -110,7 +114,7 @@ impl Daemon {
             sockets,
             prober,
             pulse,
-            works: Works::new(&cluster),
+            works: Works::new(&cluster, hands),
             outside: Outside::new(&cluster),
             server,
             orders: super::orders::Orders::default(),

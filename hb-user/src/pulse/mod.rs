@@ -11,7 +11,7 @@ mod socket;
 mod stats;
 mod tenure;
 mod thread;
-mod wake;
+pub(crate) mod wake;
 mod watchdog;
 
 use std::net::IpAddr;

@@ -16,7 +16,7 @@ pub struct Realtime {
 
 impl Realtime {
     /// Asks for both, for the calling thread and its process. A refusal is an answer, not an error.
-    pub(super) fn ask() -> Self {
+    pub(crate) fn ask() -> Self {
         Self {
             scheduling_refused: refused("SCHED_FIFO", schedule()),
             locking_refused: refused("mlockall", lock_memory()),

@@ -143,6 +143,8 @@ impl Arena {
 
     /// Starts a node's daemon.
     pub fn start_daemon(&self, node: usize) -> Result<()> {
+        // A beat of its former life says nothing about how it is.
+        self.observer.forget_before(Moment::now());
         self.contender.start(self.host(node), node)
     }
 

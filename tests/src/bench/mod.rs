@@ -15,6 +15,7 @@ pub mod packet;
 mod pair;
 pub mod parts;
 pub mod plan;
+pub mod plot;
 pub mod processes;
 pub mod quiet;
 pub mod report;
