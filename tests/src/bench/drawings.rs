@@ -171,7 +171,10 @@ impl Sketch {
                 let timers = distinct(of_it().map(|other| other.timers.as_str()));
                 // Beside the rivals hb stands with the timers of the fastest of them.
                 let beside = detect::BESIDE.to_string();
-                let most = timers.iter().copied().max_by_key(|timers| (count(timers), *timers == beside));
+                let most = timers
+                    .iter()
+                    .copied()
+                    .max_by_key(|timers| (count(timers), *timers == beside));
                 most == Some(&subject.timers)
             }
         }
@@ -279,9 +282,15 @@ mod tests {
         assert_eq!(names(&drawing.panels[1]), ["hb 10/30 ms"]);
         let bits = |values: &[f64]| Vec::from_iter(values.iter().map(|value| value.to_bits()));
         assert_eq!(bits(&drawing.panels[0].curves[0].millis), bits(&[0.08, 1.2]));
-        assert_eq!(drawing.caption[0], "Runs a panel: hb 10/30 ms: 2, keepalived 10/30 ms: 2.");
+        assert_eq!(
+            drawing.caption[0],
+            "Runs a panel: hb 10/30 ms: 2, keepalived 10/30 ms: 2."
+        );
         let timers = SKETCHES[2].drawing(&results()?).context("no drawing")?;
-        assert_eq!(names(&timers.panels[0]), ["hb 100/500 ms", "hb 50/200 ms", "hb 10/30 ms"]);
+        assert_eq!(
+            names(&timers.panels[0]),
+            ["hb 100/500 ms", "hb 50/200 ms", "hb 10/30 ms"]
+        );
         Ok(())
     }
 

@@ -178,18 +178,27 @@ const AIMS: [Aim; 14] = [
 /// The table, as Markdown. What was not measured says so.
 #[must_use]
 pub fn markdown(results: &Results) -> String {
-    let mut text = "| figure (median / max) | step | hb | goal | | rivals in the same run |\n|---|---|---|---|---|---|\n".to_owned();
+    let mut text =
+        "| figure (median / max) | step | hb | goal | | rivals in the same run |\n|---|---|---|---|---|---|\n"
+            .to_owned();
     for aim in &AIMS {
         for step in aim.steps {
             let (own, rivals): (Vec<_>, Vec<_>) = results
                 .reports(aim.part)
                 .filter(|report| aim.is_of(report, step))
                 .partition(|report| report.subject.as_ref().is_some_and(|subject| subject.contender == "hb"));
-            let of_timers = |report: &&&Report| report.subject.as_ref().is_some_and(|subject| subject.timers == aim.timers);
+            let of_timers = |report: &&&Report| {
+                report
+                    .subject
+                    .as_ref()
+                    .is_some_and(|subject| subject.timers == aim.timers)
+            };
             let own = own.iter().find(of_timers);
             let shown = own.map_or_else(|| "not measured".to_owned(), |report| aim.value(report));
             let verdict = own.map_or("", |report| aim.verdict(report));
-            let rivals = rivals.iter().map(|report| format!("{}: {}", who(report), aim.value(report)));
+            let rivals = rivals
+                .iter()
+                .map(|report| format!("{}: {}", who(report), aim.value(report)));
             let rivals = distinct(rivals);
             let _ = writeln!(
                 text,
@@ -212,7 +221,11 @@ impl Aim {
     fn value(&self, report: &Report) -> String {
         match self.of {
             Of::Figure(name) => report.figure(name).map_or_else(|| "none".to_owned(), median_and_max),
-            Of::Count(name) => report.counts.0.get(name).map_or_else(|| "none".to_owned(), u64::to_string),
+            Of::Count(name) => report
+                .counts
+                .0
+                .get(name)
+                .map_or_else(|| "none".to_owned(), u64::to_string),
         }
     }
 
@@ -272,7 +285,9 @@ mod tests {
     #[test]
     fn each_goal_stands_beside_what_was_measured() -> Result<()> {
         let verdict = |values: &[f64]| Figure::new(detect::VERDICT, Unit::Micros, values.to_vec());
-        let own = verdict(&[80.0, 90.0, 2000.0])?.goal(Goal::Median(100.0)).goal(Goal::Max(1000.0));
+        let own = verdict(&[80.0, 90.0, 2000.0])?
+            .goal(Goal::Median(100.0))
+            .goal(Goal::Max(1000.0));
         let none = Counts::default;
         let results = Results {
             date: String::new(),

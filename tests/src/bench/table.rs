@@ -30,11 +30,8 @@ fn section(part: &Part) -> String {
     for report in alone {
         text += &lone(report);
     }
-    for event in distinct(compared.iter().filter_map(|report| Some(&report.subject.as_ref()?.event))) {
-        let of_event = compared.iter().copied().filter(|report| {
-            let subject = report.subject.as_ref();
-            subject.is_some_and(|subject| subject.event == event)
-        });
+    for event in distinct(compared.iter().map(|report| event_of(report))) {
+        let of_event = compared.iter().filter(|report| event_of(report) == event).copied();
         text += &compare(&part.name, event, &of_event.collect::<Vec<_>>());
     }
     text
@@ -61,7 +58,11 @@ fn compare(part: &str, event: &str, reports: &[&Report]) -> String {
     }
     let counted: Vec<_> = reports.iter().flat_map(|report| report.counts.0.keys()).collect();
     let mut names = distinct(counted.into_iter());
-    names.retain(|name| reports.iter().any(|report| report.counts.0.get(*name).is_some_and(|count| *count > 0)));
+    names.retain(|name| {
+        reports
+            .iter()
+            .any(|report| report.counts.0.get(*name).is_some_and(|count| *count > 0))
+    });
     if !names.is_empty() {
         let _ = write!(text, "\n**{part}, {event}: counted**\n\n| step | who |");
         names.iter().for_each(|name| text += &format!(" {name} |"));
@@ -70,14 +71,21 @@ fn compare(part: &str, event: &str, reports: &[&Report]) -> String {
             for report in reports.iter().filter(|report| step_of(report) == step) {
                 let _ = write!(text, "| {step} | {} |", who(report));
                 for name in &names {
-                    let count = report.counts.0.get(*name).map_or_else(|| "-".to_owned(), u64::to_string);
+                    let count = report
+                        .counts
+                        .0
+                        .get(*name)
+                        .map_or_else(|| "-".to_owned(), u64::to_string);
                     let _ = write!(text, " {count} |");
                 }
                 text.push('\n');
             }
         }
     }
-    let _ = write!(text, "\n**{part}, {event}: the machine meanwhile**\n\n| step | who | busy, % | stolen, % |\n|---|---|---|---|\n");
+    let _ = write!(
+        text,
+        "\n**{part}, {event}: the machine meanwhile**\n\n| step | who | busy, % | stolen, % |\n|---|---|---|---|\n"
+    );
     for step in steps(reports) {
         for report in reports.iter().filter(|report| step_of(report) == step) {
             let (busy, stolen) = report.load.percentages();
@@ -92,7 +100,13 @@ fn lone(report: &Report) -> String {
     let mut text = format!("\n**{}** ({})\n\n", report.title, report.load);
     text += "| | unit | runs | min | median | p99 | max | goal |\n|---|---|---|---|---|---|---|---|\n";
     for figure in &report.figures {
-        let _ = writeln!(text, "| {} | {} | {} |", figure.name(), figure.unit().name(), spread(figure));
+        let _ = writeln!(
+            text,
+            "| {} | {} | {} |",
+            figure.name(),
+            figure.unit().name(),
+            spread(figure)
+        );
     }
     for (name, count) in &report.counts.0 {
         let _ = write!(text, "\n- {name}: {count}");
@@ -102,7 +116,9 @@ fn lone(report: &Report) -> String {
 }
 
 fn costs(packets: &PacketReport) -> String {
-    let mut text = "\n| | min, ns | median, ns | max, ns | times the empty program | goal |\n|---|---|---|---|---|---|\n".to_owned();
+    let mut text =
+        "\n| | min, ns | median, ns | max, ns | times the empty program | goal |\n|---|---|---|---|---|---|\n"
+            .to_owned();
     for cost in &packets.repeated {
         let goal = cost.target.map_or_else(String::new, |target| goal_of(cost, target));
         let _ = writeln!(
@@ -111,7 +127,9 @@ fn costs(packets: &PacketReport) -> String {
             cost.what, cost.min_ns, cost.median_ns, cost.max_ns, cost.times_floor
         );
     }
-    let instructions = packets.verified_instructions.map_or("unknown".to_owned(), |count| count.to_string());
+    let instructions = packets
+        .verified_instructions
+        .map_or("unknown".to_owned(), |count| count.to_string());
     let _ = write!(
         text,
         "\nInstructions verified: {instructions}; machine code: {} bytes; loading: {:.1} ms, of which {:.1} ms are the \
@@ -170,10 +188,16 @@ fn short(value: f64) -> String {
 
 pub(super) fn who(report: &Report) -> String {
     let subject = report.subject.as_ref();
-    subject.map_or_else(String::new, |subject| format!("{} {}", subject.contender, subject.timers))
+    subject.map_or_else(String::new, |subject| {
+        format!("{} {}", subject.contender, subject.timers)
+    })
 }
 
-fn step_of<'a>(report: &'a Report) -> &'a str {
+fn event_of(report: &Report) -> &str {
+    report.subject.as_ref().map_or("", |subject| &subject.event)
+}
+
+fn step_of(report: &Report) -> &str {
     report.subject.as_ref().map_or("", |subject| &subject.step)
 }
 

@@ -9,7 +9,11 @@ use crate::bench::{
 
 fn report(contender: &str, step: &str, values: &[f64], false_deaths: u64) -> Result<Report> {
     let figure = Figure::new("until the other's start", Unit::Millis, values.to_vec())?;
-    let figure = if contender == "hb" { figure.goal(Goal::Median(31.0)) } else { figure };
+    let figure = if contender == "hb" {
+        figure.goal(Goal::Median(31.0))
+    } else {
+        figure
+    };
     Ok(Report {
         title: "a title".into(),
         subject: Some(Subject {
@@ -67,7 +71,10 @@ fn contenders_are_rows_by_step() -> Result<()> {
 ";
     assert!(text.contains(expected), "{text}");
     assert!(text.starts_with("Measured 2026-01-01T00:00:00Z on Linux "), "{text}");
-    assert!(text.contains("\n## failover (12 s)\n") && text.contains(": hb 0.1.0.\n"), "{text}");
+    assert!(
+        text.contains("\n## failover (12 s)\n") && text.contains(": hb 0.1.0.\n"),
+        "{text}"
+    );
     Ok(())
 }
 
@@ -76,14 +83,18 @@ fn a_report_that_is_compared_with_nothing_has_a_row_each_figure() -> Result<()> 
     let mut report = report("hb", "idle", &[1.0], 3)?;
     report.subject = None;
     let text = markdown(&results(vec![report])?);
-    assert!(text.contains("| until the other's start | ms | 1 | 1.00 | 1.00 | 1.00 | 1.00 |"), "{text}");
+    assert!(
+        text.contains("| until the other's start | ms | 1 | 1.00 | 1.00 | 1.00 | 1.00 |"),
+        "{text}"
+    );
     assert!(text.contains("- false deaths: 3"), "{text}");
     Ok(())
 }
 
 #[test]
 fn medians_and_maxima_are_short_and_in_milliseconds() -> Result<()> {
-    let shown = |unit, values: &[f64]| Ok::<_, anyhow::Error>(median_and_max(&Figure::new("x", unit, values.to_vec())?));
+    let shown =
+        |unit, values: &[f64]| Ok::<_, anyhow::Error>(median_and_max(&Figure::new("x", unit, values.to_vec())?));
     assert_eq!(shown(Unit::Micros, &[81.0, 81.0, 1234.0])?, "0.081 / 1.23 ms");
     assert_eq!(shown(Unit::Seconds, &[0.0, 16.6])?, "0.000 / 16600 ms");
     assert_eq!(shown(Unit::Percent, &[0.25])?, "0.250 / 0.250 % of a core");
