@@ -4,7 +4,7 @@
 mod client;
 mod outcome;
 mod stage;
-mod tell;
+pub(super) mod tell;
 
 use std::sync::Arc;
 

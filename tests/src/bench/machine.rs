@@ -59,6 +59,12 @@ impl fmt::Display for Load {
 }
 
 impl Load {
+    /// How busy all CPUs were, and how much of them was stolen, in percent.
+    #[must_use]
+    pub fn percentages(&self) -> (f64, f64) {
+        (self.busy_percent, self.steal_percent)
+    }
+
     /// Of several times together.
     #[must_use]
     pub fn of_all(loads: &[Self]) -> Self {

@@ -4,6 +4,7 @@
 pub mod arena;
 pub mod contender;
 pub mod detect;
+pub mod drawings;
 pub mod failover;
 pub mod handover;
 pub mod heal;
@@ -18,7 +19,9 @@ pub mod plan;
 pub mod plot;
 pub mod processes;
 pub mod quiet;
+pub mod reach;
 pub mod report;
 pub mod results;
 pub mod rivals;
+pub mod table;
 pub mod trigger;

@@ -1,5 +1,6 @@
 //! A client that asks the address that moves, every millisecond, by ICMP echo: whose kernel answers has the address. The
-//! answers are seen by the observer, with the kernel's time stamps and with who sent them.
+//! answers are seen by the observer, with the kernel's time stamps and with who sent them. Where a network is cut it asks
+//! the nodes' own addresses, too: their answers tell to the millisecond from when to when it was.
 //!
 //! No program on the nodes takes part, so that what is measured is the failover and not a starving server.
 
@@ -21,11 +22,13 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use crate::{
     bench::{
+        arena::NODES,
         observer::{Sighting, packet::Packet},
         trigger::reserve,
     },
     clock::{Moment, pause},
     host::Host,
+    nodes::lan,
 };
 
 /// How often it asks.
@@ -41,8 +44,14 @@ const REQUEST: [u8; 8] = [8, 0, 0, 0, 0, 0, 0, 1];
 /// The client. It asks until this is dropped.
 #[derive(Debug)]
 pub(super) struct Client {
-    over: Arc<AtomicBool>,
+    orders: Arc<Orders>,
     thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug, Default)]
+struct Orders {
+    asks_nodes: AtomicBool,
+    over: AtomicBool,
 }
 
 impl Client {
@@ -56,42 +65,54 @@ impl Client {
             Ok(socket)
         };
         let socket = host.enter(open)?.context("the client cannot have a socket")?;
-        let over = Arc::new(AtomicBool::new(false));
+        let orders = Arc::new(Orders::default());
         let (told, thread_id) = sync_channel(1);
         let thread = {
-            let over = Arc::clone(&over);
+            let orders = Arc::clone(&orders);
             std::thread::Builder::new().name("client".to_owned()).spawn(move || {
                 if told.send(gettid()).is_ok() {
-                    ask_until(&over, &socket, address);
+                    ask(&orders, &socket, address);
                 }
             })?
         };
         let client = Self {
-            over,
+            orders,
             thread: Some(thread),
         };
         // Where the kernel refuses, the client is late under stress, and what it finds is too long, never too short.
         reserve(thread_id.recv()?, RUNTIME_US, PERIOD_US)?;
         Ok(client)
     }
+
+    /// From now on the nodes' own addresses are asked as well, or not any more.
+    pub(super) fn ask_nodes(&self, asks: bool) {
+        self.orders.asks_nodes.store(asks, Ordering::Relaxed);
+    }
 }
 
 impl Drop for Client {
     fn drop(&mut self) {
-        self.over.store(true, Ordering::Relaxed);
+        self.orders.over.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
     }
 }
 
-fn ask_until(over: &AtomicBool, socket: &Socket, address: Ipv4Addr) {
-    let target = SockAddr::from(SocketAddrV4::new(address, 0));
+fn ask(orders: &Orders, socket: &Socket, address: Ipv4Addr) {
+    let target = |address| SockAddr::from(SocketAddrV4::new(address, 0));
+    let (service, nodes) = (target(address), (0..NODES).map(|node| target(lan::address(node))));
+    let nodes: Vec<_> = nodes.collect();
     let mut next = Moment::now();
     let mut answer = [MaybeUninit::uninit(); 64];
-    while !over.load(Ordering::Relaxed) {
+    while !orders.over.load(Ordering::Relaxed) {
         // While nobody has the address this fails, which is what is to be found out.
-        let _ = socket.send_to(&REQUEST, &target);
+        let _ = socket.send_to(&REQUEST, &service);
+        if orders.asks_nodes.load(Ordering::Relaxed) {
+            for node in &nodes {
+                let _ = socket.send_to(&REQUEST, node);
+            }
+        }
         while socket.recv(&mut answer).is_ok() {}
         next = (next + INTERVAL).max(Moment::now());
         pause(next - Moment::now());

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, anyhow};
 use nix::sys::signal::Signal;
 
 use super::{
-    client::{Client, answers},
+    client::{Answer, Client, answers},
     outcome::{Outcome, Seen},
 };
 use crate::{
@@ -22,7 +22,7 @@ use crate::{
         trigger::Shot,
     },
     clock::{Moment, pause, poll},
-    nodes::lan::{Lan, Station},
+    nodes::lan::{Lan, Station, address},
     stamp::{self, Stamp, What},
 };
 
@@ -51,7 +51,7 @@ const AHEAD: Duration = Duration::from_millis(700);
 /// The arena and what is beside it.
 #[derive(Debug)]
 pub(super) struct Stage {
-    _client: Client,
+    client: Client,
     cables: [Arc<Cable>; NODES],
     arena: Arena,
 }
@@ -62,7 +62,7 @@ impl Stage {
         let arena = Arena::start(contender)?;
         let cable = |node| Cable::of(arena.lan(), node).map(Arc::new);
         Ok(Self {
-            _client: Client::start(&arena.lan().gateway, ADDRESS)?,
+            client: Client::start(&arena.lan().gateway, ADDRESS)?,
             cables: [cable(0)?, cable(1)?],
             arena,
         })
@@ -111,19 +111,40 @@ impl Stage {
 
     /// The owner is cut off from everybody, and later it is not. The client is on the other side.
     pub(super) fn cut_and_heal(&self, run: usize) -> Result<Option<(Outcome, Outcome)>> {
+        self.client.ask_nodes(true);
+        let told = self.cut_off(run);
+        self.client.ask_nodes(false);
+        told
+    }
+
+    fn cut_off(&self, run: usize) -> Result<Option<(Outcome, Outcome)>> {
         let owner = self.calm(run)?;
         let others = [Station::Node(1 - owner), Station::Gateway];
+        let before = Moment::now();
         self.arena.lan().cut(&[Station::Node(owner)], &others)?;
-        // The rule is in place at the latest now.
-        let zero = Moment::now();
-        let cut = self.taken(owner, zero)?.outcome();
+        if !self.look_until_taken(owner, LIMIT)? {
+            return Err(self.nobody_took_over());
+        }
+        let seen = self.seen_of_node(owner, before)?;
+        let cut = seen.last().map_or(before, |answer| answer.at);
+        let told = self.seen(owner, cut)?.outcome();
 
         pause(CUT + self.contender().timers().deadtime * 2);
+        let before = Moment::now();
         self.arena.lan().heal()?;
-        let zero = Moment::now();
-        self.look_until_stable(zero)?;
-        let heal = self.seen(owner, zero)?.told();
-        Ok(cut.map(|cut| (cut, heal)))
+        let after = Moment::now();
+        self.look_until_stable(after)?;
+        let seen = self.seen_of_node(owner, before)?;
+        let healed = seen.first().map_or(after, |answer| answer.at);
+        let heal = self.seen(owner, healed)?.told();
+        Ok(told.map(|cut| (cut, heal)))
+    }
+
+    /// When a node answered at its own address since then, which it does where the network is whole.
+    fn seen_of_node(&self, node: usize, since: Moment) -> Result<Vec<Answer>> {
+        let mut answers = answers(&self.arena.observer().since(since)?, address(node));
+        answers.retain(|answer| answer.node == node);
+        Ok(answers)
     }
 
     /// Begins again: the network is whole, and both daemons are new.
@@ -138,7 +159,11 @@ impl Stage {
         if self.look_until_taken(owner, LIMIT)? {
             return self.seen(owner, zero);
         }
-        Err(self.arena.explained(&anyhow!("nobody took over within {LIMIT:?}")))
+        Err(self.nobody_took_over())
+    }
+
+    fn nobody_took_over(&self) -> anyhow::Error {
+        self.arena.explained(&anyhow!("nobody took over within {LIMIT:?}"))
     }
 
     /// Waits until nothing moves, and a moment longer, which is not the same moment of an interval in each run. Gives the
