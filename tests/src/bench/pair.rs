@@ -18,12 +18,8 @@ const HB: &str = "/usr/local/sbin/hb";
 /// Longest that anything may take that is waited for.
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// Where the resource notes when its script ran.
-const NOTES: &str = "/run/marker.notes";
-
-/// The resource: a file. Its script notes the time of day and the operation as the first thing that it does.
+/// The resource: a file.
 const MARKER: &str = r#"#!/bin/bash
-echo "$EPOCHREALTIME $1" >>/run/marker.notes
 case "$1" in
 start) : >/run/marker ;;
 stop) rm -f /run/marker ;;
@@ -107,18 +103,6 @@ impl Pair {
         });
         let takeover = takeover.and_then(|takeover| takeover.context("secondary does not take over"));
         takeover.map_err(|error| self.explained(&error))
-    }
-
-    /// When the script of secondary's resource began to run for the first time at `since` or later.
-    pub(super) fn script_ran(&self, since: Moment) -> Result<Moment> {
-        let notes = self.network.secondary.read_file(NOTES)?;
-        let times = notes.lines().filter_map(|line| {
-            let (seconds, micros) = line.split_whitespace().next()?.split_once('.')?;
-            let time = Duration::from_secs(seconds.parse().ok()?) + Duration::from_micros(micros.parse().ok()?);
-            Some(Moment::from_time_of_day(time))
-        });
-        let mut later = times.filter(|time| *time >= since);
-        later.next().context("the script has noted nothing")
     }
 
     /// How often a host's daemons logged something that contains this.
