@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::Subcommand;
 
-use super::{detect, failover, handover, packet, plan::Plan, quiet, report::Report, results::Part};
+use super::{detect, failover, packet, plan::Plan, quiet, report::Report, results::Part};
 use crate::clock::Moment;
 
 /// What can be measured.
@@ -43,7 +43,6 @@ impl Name {
             }
             Self::Detect => {
                 detect::measure(plan, &mut show)?;
-                show(handover::measure(&plan.hb, plan.runs(handover::RUNS, 5))?);
                 "detect"
             }
             Self::Quiet => {

@@ -65,7 +65,9 @@ fn compare(part: &str, event: &str, reports: &[&Report]) -> String {
     });
     if !names.is_empty() {
         let _ = write!(text, "\n**{part}, {event}: counted**\n\n| step | who |");
-        names.iter().for_each(|name| text += &format!(" {name} |"));
+        for name in &names {
+            let _ = write!(text, " {name} |");
+        }
         let _ = writeln!(text, "\n|---|---|{}", "---|".repeat(names.len()));
         for step in steps(reports) {
             for report in reports.iter().filter(|report| step_of(report) == step) {
