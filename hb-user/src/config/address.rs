@@ -111,7 +111,9 @@ impl Script {
         if is_one_host {
             Ok(ip)
         } else {
-            Err(format!("{ip} is nobody's own address: expected one that a host can have"))
+            Err(format!(
+                "{ip} is nobody's own address: expected one that a host can have"
+            ))
         }
     }
 }
@@ -179,11 +181,14 @@ fn broadcast(text: &str) -> Result<Broadcast, String> {
 }
 
 fn interface_name(text: &str) -> Result<String, String> {
-    let is_name = !matches!(text, "" | "." | "..") && text.len() <= MAX_NAME && text.bytes().all(|c| c.is_ascii_graphic());
+    let is_name =
+        !matches!(text, "" | "." | "..") && text.len() <= MAX_NAME && text.bytes().all(|c| c.is_ascii_graphic());
     if is_name {
         Ok(text.to_owned())
     } else {
-        Err(format!("expected an interface's name of 1 to {MAX_NAME} characters, not {text:?}"))
+        Err(format!(
+            "expected an interface's name of 1 to {MAX_NAME} characters, not {text:?}"
+        ))
     }
 }
 
@@ -219,5 +224,6 @@ fn is_bare_ipv6(word: &str) -> bool {
     let (address, rest) = word.split_once('/').unwrap_or((word, ""));
     let bits = rest.split('/').next().unwrap_or_default();
     let has_bits = bits.parse::<u8>().is_ok_and(|bits| (1..=128).contains(&bits));
-    address.parse::<Ipv6Addr>().is_ok() && (has_bits || address.split("::").next().is_some_and(|name| name.contains(':')))
+    address.parse::<Ipv6Addr>().is_ok()
+        && (has_bits || address.split("::").next().is_some_and(|name| name.contains(':')))
 }

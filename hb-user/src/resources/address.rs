@@ -61,7 +61,9 @@ pub struct HandsError(#[from] io::Error);
 #[derive(Debug, thiserror::Error)]
 pub enum PlaceError {
     /// It says nothing of an interface, and no network of this host contains it.
-    #[error("no interface of this host is in a network that contains {0}: name one in haresources ({0}/BITS/INTERFACE)")]
+    #[error(
+        "no interface of this host is in a network that contains {0}: name one in haresources ({0}/BITS/INTERFACE)"
+    )]
     NoNetwork(IpAddr),
     /// The interface does not exist.
     #[error("this host has no interface {0}: create it, or name another one in haresources")]
@@ -143,7 +145,11 @@ impl Hands {
             started,
             ended,
             says_running: was_here,
-            output_tail: if is_absent { "the address is not here".to_owned() } else { String::new() },
+            output_tail: if is_absent {
+                "the address is not here".to_owned()
+            } else {
+                String::new()
+            },
         }
     }
 
@@ -159,7 +165,11 @@ impl Hands {
             Err(error) if operation != Operation::Start && error.means_absent() => return Ok(None),
             Err(error) => return Err(crate::cli::causes(&error)),
         };
-        let Ready { plan, interface, prepared } = ready;
+        let Ready {
+            plan,
+            interface,
+            prepared,
+        } = ready;
         if operation == Operation::Start && !interface.is_up {
             return Err(PlaceError::Down(plan.interface).to_string());
         }
@@ -274,7 +284,9 @@ fn look(name: &str) -> Result<Interface, PlaceError> {
 
 /// A refusal in words: what was refused, why, and what helps.
 fn explain(plan: &Plan, refusal: &Refusal) -> String {
-    let Plan { ip, bits, interface, .. } = plan;
+    let Plan {
+        ip, bits, interface, ..
+    } = plan;
     let helps = match (refusal.errno, ip) {
         (Errno::EPERM, _) => "hb needs CAP_NET_ADMIN, run it as root",
         (Errno::EACCES, IpAddr::V6(_)) => "IPv6 is switched off there (sysctl net.ipv6.conf.INTERFACE.disable_ipv6)",
@@ -283,7 +295,10 @@ fn explain(plan: &Plan, refusal: &Refusal) -> String {
         (Errno::ENOBUFS, _) => "the interface takes no more addresses, or its MTU is too small",
         _ => "",
     };
-    let mut text = format!("the kernel refuses {ip}/{bits} on {interface}: {}", refusal.errno.desc());
+    let mut text = format!(
+        "the kernel refuses {ip}/{bits} on {interface}: {}",
+        refusal.errno.desc()
+    );
     for more in [refusal.words(), helps] {
         if !more.is_empty() {
             text.push_str(": ");

@@ -72,7 +72,7 @@ pub fn measure(plan: &Plan, show: &mut dyn FnMut(Report)) -> Result<()> {
                 stressed: plan.runs(3, 2),
             };
             let own = steps.iter().filter(stands).copied().collect();
-            turns.push((Arc::new(Hb::new(&plan.hb, timers)), effort, own));
+            turns.push((Arc::new(Hb::new(&plan.hb, timers).with_address()), effort, own));
         }
     }
     for rival in field.contenders {
@@ -94,7 +94,7 @@ pub fn measure(plan: &Plan, show: &mut dyn FnMut(Report)) -> Result<()> {
         if steps.is_empty() {
             continue;
         }
-        let arena = Arena::start(contender)?;
+        let mut arena = Arena::start(contender)?;
         if let Some(reason) = arena.trigger().refused() {
             println!("DETECTION: the killer has no reserved time, its moments may be late under hogs: {reason}\n");
         }
@@ -104,7 +104,7 @@ pub fn measure(plan: &Plan, show: &mut dyn FnMut(Report)) -> Result<()> {
             } else {
                 effort.stressed
             };
-            show(measure_step(&arena, step, runs)?);
+            show(measure_step(&mut arena, step, runs)?);
         }
     }
     Ok(())
@@ -114,28 +114,28 @@ pub fn measure(plan: &Plan, show: &mut dyn FnMut(Report)) -> Result<()> {
 const QUICK_STEPS: [Step; 4] = [Step::Idle, Step::Churn, Step::Fifo99, Step::Frozen];
 
 /// One contender on one step.
-fn measure_step(arena: &Arena, step: Step, runs: usize) -> Result<Report> {
-    let contender = arena.contender();
-    let Timers { interval, deadtime } = contender.timers();
+fn measure_step(arena: &mut Arena, step: Step, runs: usize) -> Result<Report> {
+    let Timers { interval, deadtime } = arena.contender().timers();
     let watch = Watch::start()?;
     let (mut noticed, mut false_deaths, mut missed, mut restarts) = (Vec::new(), 0, 0, 0);
     for run in 0..runs {
         // Kills spread over the interval, whatever the cycle's own rhythm.
         let phase = interval * u32::try_from(run % 7)? / 7;
-        let outcome = kill(arena, step, phase).or_else(|error| {
-            // A rival that was starved may be at odds with its peer for good: that is what it came to, not the end.
-            println!("DETECTION: {}, {step}, run {}: {error:#}\n", contender.name(), run + 1);
-            restarts += 1;
-            arena.restart_all().map(|_| Outcome::Missed)
-        })?;
-        match outcome {
-            Outcome::Noticed(one) => noticed.push(one),
-            Outcome::False => false_deaths += 1,
-            Outcome::Missed => missed += 1,
+        match kill(arena, step, phase) {
+            Ok(Outcome::Noticed(one)) => noticed.push(one),
+            Ok(Outcome::False) => false_deaths += 1,
+            Ok(Outcome::Missed) => missed += 1,
+            // Who was starved may be at odds with its peer for good: that is what it came to, and not the end.
+            Err(error) => {
+                println!("DETECTION: {step}, run {}: {error:#}\n", run + 1);
+                restarts += 1;
+                arena.settle_somehow()?;
+            }
         }
     }
     arena.ensure_steady()?;
     let load = watch.stop()?;
+    let contender = arena.contender();
     Ok(Report {
         title: title(
             "DETECTION",
@@ -155,7 +155,7 @@ fn measure_step(arena: &Arena, step: Step, runs: usize) -> Result<Report> {
                 "kills of a daemon that had been silent for longer than the deadtime",
                 count(&noticed, |one| one.was_silent(deadtime)),
             ),
-            ("runs after which both daemons had to be restarted", restarts),
+            ("runs that failed, after which both daemons began again", restarts),
             ("packets that the observer lost", arena.observer().dropped()),
         ]
         .into(),

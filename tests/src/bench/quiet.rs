@@ -36,6 +36,8 @@ const QUICK: Duration = Duration::from_secs(10);
 const FREEZING: Duration = Duration::from_secs(30);
 /// Between two slices of a step that may not go on for so long.
 const PAUSE: Duration = Duration::from_secs(3);
+/// What a step has done to a daemon shows when it gets to run again.
+const AFTERMATH: Duration = Duration::from_millis(700);
 /// What is left of a slice's limit for beginning and ending it.
 const MARGIN: Duration = Duration::from_millis(1500);
 /// From one freeze to the next, in which all that comes of it happens.
@@ -55,11 +57,11 @@ pub fn measure(plan: &Plan, show: &mut dyn FnMut(Report)) -> Result<()> {
     }
     let steps = Step::wanted(plan, &QUICK_STEPS);
     let length = if plan.quick { QUICK } else { FULL };
-    let hb = |timers| Arc::new(Hb::new(&plan.hb, timers)) as Arc<dyn Contender>;
+    let hb = |timers| Arc::new(Hb::new(&plan.hb, timers).with_address()) as Arc<dyn Contender>;
     let wants_hb = plan.wants_contender(Hb::NAME);
 
     let beside = wants_hb.then(|| hb(BESIDE)).into_iter().chain(field.contenders);
-    let arenas = beside.map(Arena::start).collect::<Result<Vec<_>>>()?;
+    let mut arenas = beside.map(Arena::start).collect::<Result<Vec<_>>>()?;
     for step in &steps {
         // Freezes are so many a second, not a chance that needs a minute to come.
         let length = if step.freeze().is_some() {
@@ -67,44 +69,44 @@ pub fn measure(plan: &Plan, show: &mut dyn FnMut(Report)) -> Result<()> {
         } else {
             length
         };
-        watch_step(&arenas, *step, length, show)?;
+        watch_step(&mut arenas, *step, length, show)?;
     }
-    arenas.iter().try_for_each(ensure_counted)?;
+    arenas.iter_mut().try_for_each(ensure_counted)?;
     drop(arenas);
 
     if wants_hb && steps.contains(&Step::Idle) {
-        watch_step(&[Arena::start(hb(COST))?], Step::Idle, length.min(QUICK), show)?;
+        watch_step(&mut [Arena::start(hb(COST))?], Step::Idle, length.min(QUICK), show)?;
     }
     Ok(())
 }
 
 /// All contenders on one step.
-fn watch_step(arenas: &[Arena], step: Step, length: Duration, show: &mut dyn FnMut(Report)) -> Result<()> {
+fn watch_step(arenas: &mut [Arena], step: Step, length: Duration, show: &mut dyn FnMut(Report)) -> Result<()> {
     let mut windows: Vec<Vec<Window>> = arenas.iter().map(|_| Vec::new()).collect();
     let mut loads = Vec::new();
     let mut left = length;
     while !left.is_zero() {
-        for arena in arenas {
-            // Who was left at odds with its peer by the last slice begins again.
-            arena.settle().or_else(|_| arena.restart_all())?;
+        for arena in arenas.iter_mut() {
+            arena.settle_somehow()?;
         }
         let slice = left.min(step.limit().saturating_sub(MARGIN));
         left -= slice;
+        // What the begin and the end of a step do to anybody is part of it.
+        let open = arenas.iter().map(Open::new).collect::<Result<Vec<_>>>()?;
         let stress = Stress::start(step)?;
         let watch = Watch::start()?;
-        let open = arenas.iter().map(Open::new).collect::<Result<Vec<_>>>()?;
         let freezes = wait(arenas, &open, step, slice)?;
-        for ((windows, arena), (open, freezes)) in windows.iter_mut().zip(arenas).zip(open.iter().zip(freezes)) {
-            windows.push(open.close(arena, &freezes)?);
-        }
-        loads.push(watch.stop()?);
+        let load = watch.stop()?;
         if let Some(stress) = &stress {
             stress.ensure_running()?;
         }
         drop(stress);
-        for arena in arenas {
-            arena.ensure_steady()?;
+        pause(AFTERMATH);
+        for ((windows, arena), (open, freezes)) in windows.iter_mut().zip(&*arenas).zip(open.iter().zip(freezes)) {
+            windows.push(open.close(arena, &freezes)?);
         }
+        loads.push(load);
+        arenas.iter().try_for_each(Arena::ensure_steady)?;
         if step.limit() < length {
             pause(PAUSE);
         }
@@ -138,8 +140,8 @@ fn wait(arenas: &[Arena], open: &[Open], step: Step, slice: Duration) -> Result<
 }
 
 /// Insists that a death is counted where there is one: a count of none says something only then.
-fn ensure_counted(arena: &Arena) -> Result<()> {
-    let owner = arena.settle().or_else(|_| arena.restart_all())?;
+fn ensure_counted(arena: &mut Arena) -> Result<()> {
+    let owner = arena.settle_somehow()?;
     let survivor = 1 - owner;
     let since = Moment::now();
     let before = arena.deaths(survivor, since)?;

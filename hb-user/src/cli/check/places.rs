@@ -28,9 +28,14 @@ pub(super) fn all(cluster: &Cluster) -> Vec<Place> {
     let places = resources.filter_map(|(line, resource)| {
         let by = match &resource.address {
             Some(address) => By::Us(address::place(address)),
-            None if resource.is_called_as_address() => {
-                By::Script(cluster.dir.join("resource.d").join(&resource.name).display().to_string())
-            }
+            None if resource.is_called_as_address() => By::Script(
+                cluster
+                    .dir
+                    .join("resource.d")
+                    .join(&resource.name)
+                    .display()
+                    .to_string(),
+            ),
             None => return None,
         };
         Some(Place {
@@ -49,7 +54,10 @@ impl Place {
         let [place, label, broadcast] = match &self.by {
             By::Us(Ok(plan)) => [
                 format!("{}/{} on {}", plan.ip, plan.bits, plan.interface),
-                plan.label.as_ref().map(|label| format!("label {label}")).unwrap_or_default(),
+                plan.label
+                    .as_ref()
+                    .map(|label| format!("label {label}"))
+                    .unwrap_or_default(),
                 plan.broadcast.map(|ip| format!("broadcast {ip}")).unwrap_or_default(),
             ],
             By::Us(Err(_)) => ["nowhere, as it is now".to_owned(), String::new(), String::new()],

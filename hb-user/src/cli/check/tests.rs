@@ -14,8 +14,7 @@ use crate::resources::address::Plan;
 #[test]
 fn prints_what_is_in_force() {
     let dir = configured("primary floatip\n");
-    let text = report(&load(&dir), &[])
-        .replace(&dir.path().display().to_string(), "DIR");
+    let text = report(&load(&dir), &[]).replace(&dir.path().display().to_string(), "DIR");
     let (digest, rest) = text.split_once('\n').expect("a first line");
     assert!(digest.starts_with("configuration in DIR is valid, digest "), "{digest}");
     let (tables, rest) = rest.split_once("\ndifferent from Heartbeat\n").expect("differences");
@@ -132,8 +131,7 @@ fn warns_of_what_is_missing_on_this_host() {
         interfaces: &dir.path().join("no-interfaces"),
     };
     surroundings.warn(&mut loaded);
-    let text = report(&loaded, &[])
-        .replace(&dir.path().display().to_string(), "DIR");
+    let text = report(&loaded, &[]).replace(&dir.path().display().to_string(), "DIR");
     let (_, warnings) = text.split_once("\nwarnings\n").expect("warnings");
     let expected = "
   ha.cf:3: this host has no interface eth0
@@ -150,7 +148,11 @@ fn says_where_each_address_goes_or_why_it_cannot() {
     script(&dir.path().join("resource.d/IPv6addr"), 0o755);
     let loaded = load(&dir);
     let mut places = places::all(&loaded.cluster);
-    let warnings: Vec<_> = places.iter().filter_map(Place::warning).map(|it| it.to_string()).collect();
+    let warnings: Vec<_> = places
+        .iter()
+        .filter_map(Place::warning)
+        .map(|it| it.to_string())
+        .collect();
     // Somebody's loopback may be down.
     assert_eq!(
         warnings.last().map(String::as_str),

@@ -15,11 +15,23 @@ fn heartbeats_forms() {
         (IpAddr2, "192.0.2.10/255.255.255.255", "192.0.2.10 32 - - last"),
         (IpAddr, "192.0.2.10/24/eth0", "192.0.2.10 24 eth0 - last"),
         (IpAddr2, "192.0.2.10/24/eth0:web", "192.0.2.10 24 eth0 eth0:web last"),
-        (IpAddr2, "192.0.2.10/24/eth0:1234567890", "192.0.2.10 24 eth0 eth0:1234567890 last"),
+        (
+            IpAddr2,
+            "192.0.2.10/24/eth0:1234567890",
+            "192.0.2.10 24 eth0 eth0:1234567890 last",
+        ),
         (IpAddr2, "192.0.2.10/24/eth0.100", "192.0.2.10 24 eth0.100 - last"),
         (IpAddr2, "192.0.2.10/24/192.0.2.127", "192.0.2.10 24 - - 192.0.2.127"),
-        (IpAddr2, "192.0.2.10/24/eth0/192.0.2.127", "192.0.2.10 24 eth0 - 192.0.2.127"),
-        (IpAddr2, "192.0.2.10/24/eth0:0/192.0.2.127", "192.0.2.10 24 eth0 eth0:0 192.0.2.127"),
+        (
+            IpAddr2,
+            "192.0.2.10/24/eth0/192.0.2.127",
+            "192.0.2.10 24 eth0 - 192.0.2.127",
+        ),
+        (
+            IpAddr2,
+            "192.0.2.10/24/eth0:0/192.0.2.127",
+            "192.0.2.10 24 eth0 eth0:0 192.0.2.127",
+        ),
         (IpAddr2, "192.0.2.10/24/eth0/+", "192.0.2.10 24 eth0 - last"),
         (IpAddr2, "192.0.2.10/24/eth0/-", "192.0.2.10 24 eth0 - none"),
         (IpAddr2, "192.0.2.10//24/", "192.0.2.10 24 - - last"),
@@ -35,7 +47,11 @@ fn heartbeats_forms() {
 
 #[test]
 fn refuses_with_what_was_expected() {
-    let (v4, any, v6) = ("expected an IPv4 address", "expected an address", "expected an IPv6 address");
+    let (v4, any, v6) = (
+        "expected an IPv4 address",
+        "expected an address",
+        "expected an IPv6 address",
+    );
     let bits = |most: u8, text: &str| format!("expected 1 to {most} bits of network, not {text:?}");
     let name = |text: &str| format!("expected an interface's name of 1 to 15 characters, not {text:?}");
     let label = |text: &str| {

@@ -153,9 +153,17 @@ fn hb_moves_addresses_unless_a_script_does() {
     let table = [
         ("10.77.0.100", "IPaddr::10.77.0.100", "IPaddr"),
         ("IPaddr::10.77.0.100/24", "IPaddr::10.77.0.100/24", "IPaddr"),
-        ("IPaddr2::10.77.0.100/24/eth0:web", "IPaddr2::10.77.0.100/24/eth0:web", "IPaddr2"),
+        (
+            "IPaddr2::10.77.0.100/24/eth0:web",
+            "IPaddr2::10.77.0.100/24/eth0:web",
+            "IPaddr2",
+        ),
         ("IPaddr2::2001:db8::10/64", "IPaddr2::2001:db8::10/64", "IPaddr2"),
-        ("IPv6addr::2001:db8::10/64/eth0", "IPv6addr::2001:db8::10/64/eth0", "IPv6addr"),
+        (
+            "IPv6addr::2001:db8::10/64/eth0",
+            "IPv6addr::2001:db8::10/64/eth0",
+            "IPv6addr",
+        ),
         ("2001:db8::10", "IPv6addr::2001:db8::10", "IPv6addr"),
         ("fd00::10/64/eth0", "IPv6addr::fd00::10/64/eth0", "IPv6addr"),
         ("::1/128/lo", "IPv6addr::::1/128/lo", "IPv6addr"),
@@ -173,7 +181,14 @@ fn hb_moves_addresses_unless_a_script_does() {
         assert_eq!(scripted.address, None, "{word}");
     }
     // What only begins like an IPv6 address is a script and its argument, as it is to Heartbeat.
-    for word in ["a::1", "fd00::10", "db::1::2", "ad::/dev/sda", "IPaddr3::10.77.0.100", "ipaddr::10.77.0.100"] {
+    for word in [
+        "a::1",
+        "fd00::10",
+        "db::1::2",
+        "ad::/dev/sda",
+        "IPaddr3::10.77.0.100",
+        "ipaddr::10.77.0.100",
+    ] {
         let (groups, _) = parse(format!("primary {word}").as_bytes(), &nodes(), &no_script).expect(word);
         assert_eq!(groups[0].resources[0].address, None, "{word}");
     }

@@ -46,7 +46,10 @@ impl Frame {
 /// the reply only.
 pub(super) fn announcement(mac: [u8; 6], ip: IpAddr, is_router: bool) -> [Option<Frame>; 2] {
     match ip {
-        IpAddr::V4(ip) => [Some(arp(mac, ip, Operation::Request)), Some(arp(mac, ip, Operation::Reply))],
+        IpAddr::V4(ip) => [
+            Some(arp(mac, ip, Operation::Request)),
+            Some(arp(mac, ip, Operation::Reply)),
+        ],
         IpAddr::V6(ip) => [Some(advertisement(mac, ip, is_router)), None],
     }
 }
@@ -169,7 +172,10 @@ mod tests {
         ];
         let sum: u32 = words.iter().sum();
         let sum = (sum & 0xffff) + (sum >> 16);
-        assert_eq!(u32::from(u16::from_be_bytes([found[0][56], found[0][57]])), 0xffff - sum);
+        assert_eq!(
+            u32::from(u16::from_be_bytes([found[0][56], found[0][57]])),
+            0xffff - sum
+        );
     }
 
     #[test]

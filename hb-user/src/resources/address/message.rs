@@ -5,9 +5,7 @@ use std::net::IpAddr;
 use netlink_packet_core::{
     NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
 };
-use netlink_packet_route::address::{
-    AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage, AddressScope,
-};
+use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage, AddressScope};
 use netlink_packet_route::route::RouteMessage;
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
@@ -234,7 +232,10 @@ mod tests {
         assert_eq!(it.add.bytes(), message(RTM_NEWADDR, CREATE, &header, &attributes));
         assert_eq!(it.add.bytes().len(), 68);
         assert_eq!(it.delete.bytes(), message(RTM_DELADDR, ACK, &header, &attributes[..1]));
-        assert_eq!(it.look.bytes(), message(RTM_GETADDR, DUMP, &ifaddrmsg([INET, 0, 0, 0]), &[]));
+        assert_eq!(
+            it.look.bytes(),
+            message(RTM_GETADDR, DUMP, &ifaddrmsg([INET, 0, 0, 0]), &[])
+        );
     }
 
     #[test]
@@ -242,7 +243,10 @@ mod tests {
         let ip = [192, 0, 2, 10];
         let it = prepared(&plan("192.0.2.10", 32, None, None));
         let header = ifaddrmsg([INET, 32, 0, 0]);
-        assert_eq!(it.add.bytes(), message(RTM_NEWADDR, CREATE, &header, &[(2, &ip), (1, &ip)]));
+        assert_eq!(
+            it.add.bytes(),
+            message(RTM_NEWADDR, CREATE, &header, &[(2, &ip), (1, &ip)])
+        );
     }
 
     #[test]
@@ -251,7 +255,10 @@ mod tests {
         let it = prepared(&plan("127.0.0.2", 8, None, None));
         let host = 254;
         let header = ifaddrmsg([INET, 8, 0, host]);
-        assert_eq!(it.add.bytes(), message(RTM_NEWADDR, CREATE, &header, &[(2, &ip), (1, &ip)]));
+        assert_eq!(
+            it.add.bytes(),
+            message(RTM_NEWADDR, CREATE, &header, &[(2, &ip), (1, &ip)])
+        );
     }
 
     #[test]
@@ -265,7 +272,10 @@ mod tests {
         let header = ifaddrmsg([INET6, 64, 0, 0]);
         assert_eq!(it.delete.bytes(), message(RTM_DELADDR, ACK, &header, &attributes[..1]));
         let header = ifaddrmsg([INET6, 48, 0, 0]);
-        assert_eq!(it.delete.with_bits(48).bytes(), message(RTM_DELADDR, ACK, &header, &attributes[..1]));
+        assert_eq!(
+            it.delete.with_bits(48).bytes(),
+            message(RTM_DELADDR, ACK, &header, &attributes[..1])
+        );
     }
 
     #[test]
@@ -273,13 +283,22 @@ mod tests {
         let sequence: u32 = 7;
         let mut expected = message(RTM_GETROUTE, DUMP, &[INET6, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], &[]);
         expected[8..12].copy_from_slice(&sequence.to_ne_bytes());
-        assert_eq!(Message::routes("::1".parse().expect("an address")).numbered(sequence).bytes(), expected);
+        assert_eq!(
+            Message::routes("::1".parse().expect("an address"))
+                .numbered(sequence)
+                .bytes(),
+            expected
+        );
     }
 
     #[test]
     fn only_who_has_neighbours_tells_them() {
         let plan = plan("192.0.2.10", 24, None, None);
-        assert!(prepared(&plan).announcement.is_some_and(|it| it.interface == 0x0102_0304));
+        assert!(
+            prepared(&plan)
+                .announcement
+                .is_some_and(|it| it.interface == 0x0102_0304)
+        );
         let tunnel = Interface {
             index: 1,
             is_up: true,

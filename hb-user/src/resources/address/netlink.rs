@@ -84,7 +84,11 @@ impl Netlink {
         setsockopt(&socket, sockopt::ReceiveTimeout, &TimeVal::seconds(PATIENCE))?;
         // The kernel's words, without a copy of the request; and only the interface that was asked for. An older kernel
         // knows less, and what it sends too much is passed over.
-        for option in [libc::NETLINK_EXT_ACK, libc::NETLINK_CAP_ACK, libc::NETLINK_GET_STRICT_CHK] {
+        for option in [
+            libc::NETLINK_EXT_ACK,
+            libc::NETLINK_CAP_ACK,
+            libc::NETLINK_GET_STRICT_CHK,
+        ] {
             let _ = switch_on(&socket, option);
         }
         Ok(Self {
@@ -221,10 +225,19 @@ mod tests {
             payload.extend(length.to_ne_bytes());
             payload.extend(WORDS.to_ne_bytes());
             payload.extend(text.bytes());
-            payload.resize(payload.len().next_multiple_of(4) + 4 * usize::from(text.len() % 4 == 3), 0);
-            judge(&payload, NLM_F_ACK_TLVS | NLM_F_CAPPED).expect_err("refused").words().to_owned()
+            payload.resize(
+                payload.len().next_multiple_of(4) + 4 * usize::from(text.len() % 4 == 3),
+                0,
+            );
+            judge(&payload, NLM_F_ACK_TLVS | NLM_F_CAPPED)
+                .expect_err("refused")
+                .words()
+                .to_owned()
         };
-        assert_eq!(words("IPv6 is disabled on this device"), "IPv6 is disabled on this device");
+        assert_eq!(
+            words("IPv6 is disabled on this device"),
+            "IPv6 is disabled on this device"
+        );
         assert_eq!(words(&"x".repeat(100)), "x".repeat(80));
     }
 }

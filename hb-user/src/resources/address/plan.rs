@@ -175,9 +175,16 @@ mod tests {
         ];
         for (ip, bits, expected) in table {
             let found = Plan::find(&address(ip, bits), &networks);
-            assert_eq!(found.map(|(network, bits)| (network.interface, bits)), expected, "{ip} {bits:?}");
+            assert_eq!(
+                found.map(|(network, bits)| (network.interface, bits)),
+                expected,
+                "{ip} {bits:?}"
+            );
         }
-        assert_eq!(Plan::find(&address("10.1.2.10", None), &[network("0.0.0.0", 0, 1)]), None);
+        assert_eq!(
+            Plan::find(&address("10.1.2.10", None), &[network("0.0.0.0", 0, 1)]),
+            None
+        );
     }
 
     #[test]
@@ -189,7 +196,12 @@ mod tests {
             ("192.0.2.10", 31, Broadcast::Last, "-"),
             ("192.0.2.10", 32, Broadcast::Last, "-"),
             ("192.0.2.10", 24, Broadcast::None, "-"),
-            ("192.0.2.10", 24, Broadcast::At(Ipv4Addr::new(192, 0, 2, 127)), "192.0.2.127"),
+            (
+                "192.0.2.10",
+                24,
+                Broadcast::At(Ipv4Addr::new(192, 0, 2, 127)),
+                "192.0.2.127",
+            ),
             ("2001:db8::10", 64, Broadcast::Last, "-"),
         ];
         for (ip, bits, broadcast, expected) in table {

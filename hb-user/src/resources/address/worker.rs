@@ -142,7 +142,10 @@ impl Worker {
     /// With how many bits it is there.
     fn look(&mut self, it: &Prepared) -> Result<Option<u8>, Refusal> {
         let mut found = None;
-        match self.netlink.dump(&it.look, |_, payload| found = found.or(bits_of(it, payload))) {
+        match self
+            .netlink
+            .dump(&it.look, |_, payload| found = found.or(bits_of(it, payload)))
+        {
             Ok(()) => Ok(found),
             Err(refusal) if refusal.errno == Errno::ENODEV => Ok(None),
             Err(refusal) => Err(refusal),

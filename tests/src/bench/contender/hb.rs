@@ -106,10 +106,13 @@ impl Contender for Hb {
             if !status.sees_all_peers() {
                 return Ok(false);
             }
-            groups.extend(status.groups.first().map(|group| group.state.clone()));
+            let mut states: Vec<_> = status.groups.into_iter().map(|group| group.state).collect();
+            states.dedup();
+            groups.push(states);
         }
         groups.sort_unstable();
-        Ok(groups == ["released", "running"])
+        // One node has all groups, and the other one none.
+        Ok(groups == [["released"], ["running"]])
     }
 
     /// As its beats tell: who counts a peer as gone clears the peer's bit in the next one, which is sent at once.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use nix::sys::signal::Signal;
+use nix::{sys::signal::Signal, unistd::Pid};
 
 use crate::{
     bench::{
@@ -78,8 +78,9 @@ impl Noticed {
 pub fn kill(arena: &Arena, step: Step, phase: Duration) -> Result<Outcome> {
     let owner = arena.settle()?;
     let began = Moment::now();
+    let targets = [arena.pids(owner)?, arena.pids(1 - owner)?];
     let stress = Stress::start(step)?;
-    let shots = plan(arena, owner, step, phase)?;
+    let shots = plan(arena, targets, step, phase);
     let fired = arena.trigger().fire(shots)?;
     let killed = *fired.get(usize::from(step.freeze().is_some())).context("no kill")?;
     let survivor = 1 - owner;
@@ -98,29 +99,28 @@ pub fn kill(arena: &Arena, step: Step, phase: Duration) -> Result<Outcome> {
     Ok(outcome)
 }
 
-/// The kill; and where the survivor is to be frozen, that before it, and its end.
-fn plan(arena: &Arena, owner: usize, step: Step, phase: Duration) -> Result<Vec<Shot>> {
+/// The kill of the first; and where the second, the survivor, is to be frozen, that before it, and its end.
+fn plan(arena: &Arena, [owner, survivor]: [Vec<Pid>; 2], step: Step, phase: Duration) -> Vec<Shot> {
     let at = Moment::now() + CALM + phase;
     let kill = Shot {
         at,
         signal: Signal::SIGKILL,
-        targets: arena.pids(owner)?,
+        targets: owner,
     };
     let Some(deadtimes) = step.freeze() else {
-        return Ok(vec![kill]);
+        return vec![kill];
     };
-    let survivor = arena.pids(1 - owner)?;
     let freeze = |at, signal| Shot {
         at,
         signal,
         targets: survivor.clone(),
     };
     let frozen = arena.contender().timers().deadtime.mul_f64(deadtimes);
-    Ok(vec![
+    vec![
         freeze(at.earlier(FROZEN_FIRST), Signal::SIGSTOP),
         kill,
         freeze(at + frozen, Signal::SIGCONT),
-    ])
+    ]
 }
 
 /// Whether the survivor has noticed and, where it acts, acted, within some time.
