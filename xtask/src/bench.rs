@@ -12,6 +12,8 @@ Parts:
   detect     from the deadline of a killed peer to the action, beside the rivals, under every kind of stress
   quiet      no fault, under every kind of stress: false deaths, gaps between beats, CPU, memory
   failover   crash, cut, orderly stop and heal, beside the rivals
+  flood      a flood at the standby's port, and detection meanwhile, beside the rivals
+  scale      2 to 16 nodes at a thousand beats a second, and tables of up to 4,096 peers
   all        all of these; what is measured when no part is named
   plot FILE, table FILE
              plots and tables of what `--json FILE` wrote

@@ -229,10 +229,22 @@ pub(super) fn hands(cluster: &Cluster, running: Option<&Hands>) -> Result<Option
     let hands = match running {
         Some(hands) => hands.clone(),
         None if addresses.is_empty() => return Ok(None),
-        None => Hands::start()?,
+        None => started()?,
     };
     hands.make_ready(addresses);
     Ok(Some(hands))
+}
+
+fn started() -> Result<Hands, HandsError> {
+    let hands = Hands::start()?;
+    let realtime = hands.realtime();
+    for refusal in [&realtime.scheduling_refused, &realtime.locking_refused]
+        .into_iter()
+        .flatten()
+    {
+        tracing::warn!(%refusal, "not in real time: on a busy host addresses may move late");
+    }
+    Ok(hands)
 }
 
 async fn run(task: Task, scripts: &GroupScripts, context: &Context, abort: &Abort) -> GroupReport {

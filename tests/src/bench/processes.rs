@@ -57,6 +57,24 @@ pub fn named(host: &Host, names: &[&str]) -> Result<Vec<Process>> {
     Ok(all)
 }
 
+/// The machine's kernel threads whose names begin so.
+pub fn kernel_threads(prefix: &str) -> Result<Vec<Pid>> {
+    /// kthreadd, the parent of all.
+    const PARENT: i32 = 2;
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        let path = entry?.path();
+        let id = path.file_name().and_then(|name| name.to_str()?.parse::<i32>().ok());
+        if let Some(thread) = id.and_then(|id| of_directory(&path, id))
+            && thread.parent.as_raw() == PARENT
+            && thread.name.starts_with(prefix)
+        {
+            found.push(thread.pid);
+        }
+    }
+    Ok(found)
+}
+
 /// Sends SIGTERM to that one of the processes of these names that started the others. Where there is none nothing is sent.
 pub fn terminate(host: &Host, names: &[&str]) -> Result<()> {
     let all = named(host, names)?;

@@ -143,7 +143,7 @@ mod tests {
     fn it_never_grows() {
         let mut bursts = Bursts::new();
         let capacity = bursts.0.capacity();
-        for index in 0..2 * MOST as u32 {
+        for (_, index) in (0..2 * MOST).zip(1..) {
             bursts.begin(ip(1), announcement(index), Nanos(0));
         }
         assert_eq!((bursts.0.len(), bursts.0.capacity()), (MOST, capacity));

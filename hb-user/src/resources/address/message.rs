@@ -211,7 +211,7 @@ mod tests {
         [first.as_slice(), index.to_ne_bytes().as_slice()].concat()
     }
 
-    /// The numbers of linux/netlink.h, linux/rtnetlink.h and linux/if_addr.h.
+    /// The numbers of `linux/netlink.h`, `linux/rtnetlink.h` and `linux/if_addr.h`.
     const RTM_NEWADDR: u16 = 20;
     const RTM_DELADDR: u16 = 21;
     const RTM_GETADDR: u16 = 22;

@@ -100,7 +100,7 @@ impl Thread {
 
     /// Has something done. Orders are carried out one after the other, in the order in which they are given, also those
     /// whose answer nobody waits for any more.
-    pub(super) async fn order(&self, operation: Operation, prepared: Prepared) -> Result<Answer, Unanswered> {
+    pub(super) async fn order(&self, operation: Operation, prepared: &Prepared) -> Result<Answer, Unanswered> {
         let (sender, answer) = oneshot::channel();
         {
             let mut desk = lock(&self.desk);
@@ -112,7 +112,7 @@ impl Thread {
             let order = Order {
                 number,
                 operation,
-                prepared,
+                prepared: *prepared,
             };
             let orders = desk.orders.as_mut().ok_or(Unanswered::Ended)?;
             orders.try_send(order).map_err(|_| Unanswered::Full)?;

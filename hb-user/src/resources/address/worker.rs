@@ -184,7 +184,7 @@ impl Worker {
 }
 
 /// The bits of an address of which the kernel tells, if it is the one that is looked for: `struct ifaddrmsg`, then
-/// attributes of linux/if_addr.h.
+/// attributes of `linux/if_addr.h`.
 fn bits_of(it: &Prepared, payload: &[u8]) -> Option<u8> {
     const IFADDRMSG: usize = 8;
     const ADDRESS: u16 = 1;
