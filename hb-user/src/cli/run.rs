@@ -60,7 +60,6 @@ fn exit(error: &StartError) -> Exit {
         | StartError::Pings(_)
         | StartError::Recorder(_)
         | StartError::Watchdog(_)
-        | StartError::Hands(_)
         | StartError::Control(_)
         | StartError::Io(_)
         | StartError::Stuck { .. } => Exit::of(error),

@@ -10,7 +10,10 @@ use crate::secret::Secret;
 
 /// Two nodes with two groups, and defaults otherwise.
 pub(crate) fn cluster() -> Cluster {
-    let resource = Resource::script;
+    let resource = |name: &str, args: &[&str]| Resource {
+        name: name.to_owned(),
+        args: args.iter().map(ToString::to_string).collect(),
+    };
     Cluster {
         dir: PathBuf::from("/etc/ha.d"),
         nodes: vec!["secondary".to_owned(), "primary".to_owned()],

@@ -11,7 +11,7 @@ use hb_ebpf::{Incarnation, KeyId, Nanos};
 use nix::fcntl::{Flock, FlockArg};
 
 use super::outside::Outside;
-use super::work::{self, Works};
+use super::work::Works;
 use super::{Daemon, Places, settings};
 use crate::clock;
 use crate::config::Cluster;
@@ -24,7 +24,6 @@ use crate::process;
 use crate::pulse::{self, Means, Pulse, PulseError, SocketError, Sockets, Watchdog, WatchdogError};
 use crate::realtime::{self, Granted};
 use crate::recorder::{Header, Names, Recorder, RecorderError};
-use crate::resources::address::HandsError;
 
 /// The least time after which a watchdog bites. Devices count in seconds, and a busy host is not a dead one.
 const WATCHDOG: Duration = Duration::from_secs(10);
@@ -51,8 +50,6 @@ pub enum StartError {
     Recorder(#[from] RecorderError),
     #[error(transparent)]
     Watchdog(#[from] WatchdogError),
-    #[error(transparent)]
-    Hands(#[from] HandsError),
     #[error(transparent)]
     Control(#[from] ServerError),
     #[error("the runtime fails")]
@@ -106,7 +103,6 @@ impl Daemon {
                 scheduling: realtime::pulse(&cluster.realtime, cluster.timers.keepalive),
             },
         )?;
-        let hands = work::hands(&cluster, None)?;
         let server = Server::start(&places.run)?;
         tracing::info!(
             node = %cluster.nodes[cluster.me],
@@ -124,7 +120,7 @@ impl Daemon {
             pulse,
             granted: Granted::default(),
             locking_refused,
-            works: Works::new(&cluster, hands),
+            works: Works::new(&cluster),
             outside: Outside::new(&cluster),
             server,
             orders: super::orders::Orders::default(),

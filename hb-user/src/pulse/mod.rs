@@ -10,7 +10,7 @@ mod socket;
 mod stats;
 mod tenure;
 mod thread;
-pub(crate) mod wake;
+mod wake;
 mod watchdog;
 
 use std::net::IpAddr;

@@ -210,6 +210,7 @@ fn shown(name: &str) -> &str {
 /// `None` if it is no time.
 fn curve(report: &Report, figure: &Figure) -> Option<Curve> {
     let factor = match figure.unit() {
+        Unit::Nanos => 1e-6,
         Unit::Micros => 1e-3,
         Unit::Millis => 1.0,
         Unit::Seconds => 1e3,

@@ -28,7 +28,10 @@ fn cluster(names: &[&str]) -> (Place, GroupScripts, Context) {
 }
 
 fn resource(name: &str) -> Resource {
-    Resource::script(name, &[])
+    Resource {
+        name: name.to_owned(),
+        args: Vec::new(),
+    }
 }
 
 fn put(place: &Place, name: &str, text: &str) {
