@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::Subcommand;
 
-use super::{detect, failover, flood, handover, packet, plan::Plan, quiet, report::Report, results::Part, scale};
+use super::{detect, failover, flood, packet, plan::Plan, quiet, report::Report, results::Part, scale};
 use crate::clock::Moment;
 
 /// What can be measured.
@@ -54,7 +54,6 @@ impl Name {
             }
             Self::Detect => {
                 detect::measure(plan, &mut show)?;
-                show(handover::measure(&plan.hb, plan.runs(handover::RUNS, 5))?);
                 "detect"
             }
             Self::Quiet => {
