@@ -216,6 +216,11 @@ fn beats_go_on_while_hogs_hold_every_processor() -> Result<()> {
     for ((server, before), logged) in Server::ALL.into_iter().zip(before).zip(logged) {
         let status = cluster.status(server)?;
         let heard = status.accepted()? - before.accepted()?;
+        println!(
+            "{}: {heard} beats in {hogged:?}, lateness {}",
+            server.name(),
+            status.json["pulse"]["lateness"]
+        );
         // Every 50 ms, with room for processor time that a hypervisor steals.
         ensure!(
             u128::from(heard) >= hogged.as_millis() / 50 * 7 / 10,

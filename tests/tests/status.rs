@@ -68,6 +68,7 @@ fn every_field_is_there_and_plausible() -> Result<()> {
             "pings_named",
             "realtime",
             "pulse",
+            "detection",
             "datapath",
             "verdicts",
             "peers",
@@ -105,6 +106,8 @@ fn every_field_is_there_and_plausible() -> Result<()> {
     ensure_keys(json, "/pulse", &pulse)?;
     let lateness = ["counted", "since_ms", "p50_us", "p99_us", "max_us", "max_ago_ms"];
     ensure_keys(json, "/pulse/lateness", &lateness)?;
+    let detection = ["by", "reason", "graces", "machine_gaps", "machine_latest_us"];
+    ensure_keys(json, "/detection", &detection)?;
     let uptime = status.number("/uptime_ms")?;
     let sent = status.number("/pulse/sent")?;
     // Every 50 ms, and at each change.
@@ -209,6 +212,9 @@ fn groups_and_takeovers_are_described() -> Result<()> {
         "deadline_us",
         "detected_us",
         "decided_us",
+        "detected_by",
+        "graced",
+        "own_lateness_us",
         "steps",
         "result",
     ];

@@ -19,7 +19,9 @@ Parts:
              plots and tables of what `--json FILE` wrote
 
 Options, among others:
-  --quick          a first impression, within minutes
+  --quick          a first impression: of failover, within five minutes
+  --contender A,B  only these: hb, heartbeat, keepalived, bfdd
+  --only A,B       only these events and steps of a part, such as crash, idle
   --json FILE      write all figures, with each run's value
   --plots DIR      draw them
 

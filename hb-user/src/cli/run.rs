@@ -60,6 +60,7 @@ fn exit(error: &StartError) -> Exit {
         | StartError::Pings(_)
         | StartError::Recorder(_)
         | StartError::Watchdog(_)
+        | StartError::Hands(_)
         | StartError::Control(_)
         | StartError::Io(_)
         | StartError::Stuck { .. } => Exit::of(error),

@@ -70,8 +70,11 @@ fn load(dir: &Path, host: &Host, resolve: Resolve<'_>) -> Result<Loaded, ConfigE
         &haresources_path,
         "not found, create it, with a line `NODE RESOURCE` for each resource group",
     )?;
-    let (mut groups, group_warnings) = haresources::parse(&read(&haresources_path, &mut file)?, &ha_cf.nodes)
-        .map_err(|fault| fault.in_file(&haresources_path))?;
+    let resource_d = dir.join("resource.d");
+    let has_script = |name: &str| is_executable(&resource_d.join(name));
+    let (mut groups, group_warnings) =
+        haresources::parse(&read(&haresources_path, &mut file)?, &ha_cf.nodes, &has_script)
+            .map_err(|fault| fault.in_file(&haresources_path))?;
     let monitored = hb_toml.set_monitors(&mut groups);
     monitored.map_err(|fault| fault.in_file(&hb_toml_path))?;
 
@@ -224,6 +227,12 @@ fn read(path: &Path, file: &mut File) -> Result<Zeroizing<Vec<u8>>, ConfigError>
         return Err(too_large(path, size));
     }
     Ok(bytes)
+}
+
+/// Whether this is a file that may be run.
+pub(crate) fn is_executable(path: &Path) -> bool {
+    path.metadata()
+        .is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
 }
 
 fn too_large(path: &Path, size: u64) -> ConfigError {

@@ -3,6 +3,7 @@
 //! Each format has its file, a pure function from bytes to a value. [`Cluster::load`] reads the files, and is the only
 //! place here that does.
 
+mod address;
 mod authkeys;
 pub mod differences;
 mod digest;
@@ -24,6 +25,7 @@ use std::fmt::{self, Display};
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+pub use address::{Address, Broadcast};
 pub use authkeys::{Key, Keys};
 pub use digest::node_id;
 pub use error::ConfigError;
@@ -31,7 +33,8 @@ pub use ha_cf::{Facility, PingTarget, Pings, Stonith, StonithParameters};
 pub use haresources::{Group, MAX_GROUPS, Resource};
 pub use host::Host;
 pub use load::Loaded;
-pub use options::{Fencing, Monitor, Policy, Realtime, Recorder, Scheduling, Scripts, StuckPolicy};
+pub(crate) use load::is_executable;
+pub use options::{Deadlines, Fencing, Monitor, Policy, Realtime, Recorder, Scheduling, Scripts, StuckPolicy};
 pub use time::{TimeError, parse_toml as parse_time};
 pub use timers::Timers;
 

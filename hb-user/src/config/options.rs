@@ -42,6 +42,8 @@ pub struct Realtime {
     pub preferred: Scheduling,
     /// The processors that the thread that beats stays on; none means all.
     pub cpus: Vec<u16>,
+    /// Who watches the deadlines.
+    pub deadlines: Deadlines,
 }
 
 impl Default for Realtime {
@@ -51,6 +53,7 @@ impl Default for Realtime {
             priority: Priority::MIDDLE,
             preferred: Scheduling::Deadline,
             cpus: Vec::new(),
+            deadlines: Deadlines::Kernel,
         }
     }
 }
@@ -80,6 +83,24 @@ impl Display for Scheduling {
             Self::Deadline => "deadline",
             Self::Fifo => "fifo",
             Self::None => "none",
+        })
+    }
+}
+
+/// Who watches the deadlines.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Deadlines {
+    /// The kernel's timers, where it has any, and the thread that beats beside them.
+    Kernel,
+    /// The thread alone.
+    Thread,
+}
+
+impl Display for Deadlines {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Kernel => "kernel",
+            Self::Thread => "thread",
         })
     }
 }

@@ -10,10 +10,7 @@ use crate::secret::Secret;
 
 /// Two nodes with two groups, and defaults otherwise.
 pub(crate) fn cluster() -> Cluster {
-    let resource = |name: &str, args: &[&str]| Resource {
-        name: name.to_owned(),
-        args: args.iter().map(ToString::to_string).collect(),
-    };
+    let resource = Resource::script;
     Cluster {
         dir: PathBuf::from("/etc/ha.d"),
         nodes: vec!["secondary".to_owned(), "primary".to_owned()],

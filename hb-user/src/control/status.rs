@@ -66,6 +66,8 @@ pub struct RealtimeStatus {
     pub pulse: String,
     /// The controller's.
     pub controller: String,
+    /// That of the thread that moves addresses, if there are any to be moved without a script.
+    pub hands: Option<String>,
     /// Why the pulse thread has not got the best class that it asked for, but another of real time.
     pub second_best: Option<String>,
     /// Why the pulse thread has no real-time class.

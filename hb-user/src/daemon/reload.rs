@@ -9,8 +9,7 @@ use std::path::{Path, PathBuf};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
-use super::settings;
-use super::{Daemon, start};
+use super::{Daemon, settings, start, work};
 use crate::clock;
 use crate::config::{Cluster, Host, Loaded};
 use crate::control::Reply;
@@ -184,6 +183,7 @@ impl Daemon {
             clock::now(),
         )
         .map_err(start::StartError::Io)?;
+        let hands = work::hands(&new, self.works.hands()).map_err(start::StartError::from)?;
         let added = self.attach_new(&new)?;
         let (old_tables, tables) = (
             settings::tables(&self.cluster, self.incarnation, &self.peers),
@@ -230,7 +230,7 @@ impl Daemon {
 
         let dropped = dropped(&actions);
         let alone = self.is_alone();
-        self.works.reconfigure(&self.cluster, &change, &dropped, alone);
+        self.works.reconfigure(&self.cluster, &change, &dropped, alone, hands);
         self.outside.reconfigure(&self.cluster);
         process::change(self.cluster.scripts.programs);
         self.remap(&change);

@@ -62,6 +62,7 @@ impl Daemon {
         RealtimeStatus {
             pulse: pulse.policy.to_string(),
             controller: self.granted.policy.to_string(),
+            hands: self.works.hands().map(|hands| hands.granted().policy.to_string()),
             second_best: pulse.second_best(),
             scheduling_refused: pulse.refused(),
             affinity_refused: pulse.affinity_refused.clone(),

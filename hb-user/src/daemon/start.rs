@@ -11,10 +11,10 @@ use hb_ebpf::{Incarnation, KeyId, Nanos};
 use nix::fcntl::{Flock, FlockArg};
 
 use super::outside::Outside;
-use super::work::Works;
+use super::work::{self, Works};
 use super::{Daemon, Places, settings};
 use crate::clock;
-use crate::config::Cluster;
+use crate::config::{Cluster, Deadlines};
 use crate::control::{Server, ServerError};
 use crate::core::{self, Event, Lease, Node};
 use crate::datapath::{DatapathError, Mode, Program, Witness};
@@ -24,6 +24,7 @@ use crate::process;
 use crate::pulse::{self, Means, Pulse, PulseError, SocketError, Sockets, Watchdog, WatchdogError};
 use crate::realtime::{self, Granted};
 use crate::recorder::{Header, Names, Recorder, RecorderError};
+use crate::resources::address::HandsError;
 
 /// The least time after which a watchdog bites. Devices count in seconds, and a busy host is not a dead one.
 const WATCHDOG: Duration = Duration::from_secs(10);
@@ -50,6 +51,8 @@ pub enum StartError {
     Recorder(#[from] RecorderError),
     #[error(transparent)]
     Watchdog(#[from] WatchdogError),
+    #[error(transparent)]
+    Hands(#[from] HandsError),
     #[error(transparent)]
     Control(#[from] ServerError),
     #[error("the runtime fails")]
@@ -85,7 +88,10 @@ impl Daemon {
         let attached = attach(&mut program, &interfaces)?;
 
         let now = clock::now();
-        let witness = watch(&mut program, &settings::watches(&cluster, &peers, now));
+        let witness = match cluster.realtime.deadlines {
+            Deadlines::Kernel => watch(&mut program, &settings::watches(&cluster, &peers, now)),
+            Deadlines::Thread => Err("hb.toml: realtime.deadlines".to_owned()),
+        };
         let ownership = settings::ownership(&cluster);
         let node = Node::new(ownership.clone(), now);
         let pings = pings(&cluster, prober.as_ref());
@@ -103,6 +109,7 @@ impl Daemon {
                 scheduling: realtime::pulse(&cluster.realtime, cluster.timers.keepalive),
             },
         )?;
+        let hands = work::hands(&cluster, None)?;
         let server = Server::start(&places.run)?;
         tracing::info!(
             node = %cluster.nodes[cluster.me],
@@ -120,7 +127,7 @@ impl Daemon {
             pulse,
             granted: Granted::default(),
             locking_refused,
-            works: Works::new(&cluster),
+            works: Works::new(&cluster, hands),
             outside: Outside::new(&cluster),
             server,
             orders: super::orders::Orders::default(),
@@ -322,7 +329,8 @@ fn lock_memory(cluster: &Cluster) -> Option<String> {
 impl Daemon {
     fn tell_what_was_granted(&self) {
         let pulse = self.pulse.granted();
-        tracing::info!(pulse = %pulse.policy, controller = %self.granted.policy, "scheduling");
+        let hands = self.works.hands().map(|hands| hands.granted().policy.to_string());
+        tracing::info!(pulse = %pulse.policy, controller = %self.granted.policy, hands, "scheduling");
         if let Some(refusal) = pulse.second_best() {
             tracing::warn!(%refusal, "the thread that beats has a lesser class: what holds the processors may hold it up");
         }
@@ -336,9 +344,12 @@ impl Daemon {
         let pulse = self.pulse.granted();
         let all = [
             pulse.refused(),
+            self.works.hands().and_then(|hands| hands.granted().refused()),
             pulse.affinity_refused.clone(),
             self.locking_refused.clone(),
         ];
-        all.into_iter().flatten().collect()
+        let mut all: Vec<String> = all.into_iter().flatten().collect();
+        all.dedup();
+        all
     }
 }

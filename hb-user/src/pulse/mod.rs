@@ -10,7 +10,7 @@ mod socket;
 mod stats;
 mod tenure;
 mod thread;
-mod wake;
+pub(crate) mod wake;
 mod watchdog;
 
 use std::net::IpAddr;
@@ -24,6 +24,7 @@ pub use order::{News, Order, OrderSender};
 pub use signer::{Signer, midstates};
 pub use socket::{SocketError, Sockets};
 pub use stats::{Lateness, Stats};
+pub(crate) use thread::touched;
 pub use wake::Doorbell;
 pub use watchdog::{Watchdog, WatchdogError};
 

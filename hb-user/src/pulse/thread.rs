@@ -56,7 +56,7 @@ pub(super) fn start(settings: Settings, means: Means) -> Result<Pulse, PulseErro
 }
 
 /// A queue whose memory has been written to once, so that no page of it is missing later.
-fn touched<T>(capacity: usize, filler: impl Fn() -> T) -> (rtrb::Producer<T>, rtrb::Consumer<T>) {
+pub(crate) fn touched<T>(capacity: usize, filler: impl Fn() -> T) -> (rtrb::Producer<T>, rtrb::Consumer<T>) {
     let (mut producer, mut consumer) = rtrb::RingBuffer::new(capacity);
     while producer.push(filler()).is_ok() {}
     while consumer.pop().is_ok() {}

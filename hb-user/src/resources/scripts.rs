@@ -147,13 +147,17 @@ pub enum Outcome {
     Aborted,
     /// Not at all, and why.
     NotStarted(String),
+    /// Without a script, as it was asked for.
+    Done,
+    /// Without a script, and why not as it was asked for.
+    Failed(String),
 }
 
 impl Outcome {
-    /// Whether the script did what it was asked to.
+    /// Whether what was asked for was done.
     #[must_use]
     pub fn is_success(&self) -> bool {
-        *self == Self::Exited(0)
+        matches!(self, Self::Exited(0) | Self::Done)
     }
 }
 
@@ -168,6 +172,8 @@ impl fmt::Display for Outcome {
             Self::TimedOut => f.write_str("killed at its time limit ([scripts] timeout in hb.toml)"),
             Self::Aborted => f.write_str("killed, because the work on the group was aborted"),
             Self::NotStarted(reason) => write!(f, "not started: {reason}"),
+            Self::Done => f.write_str("done"),
+            Self::Failed(reason) => f.write_str(reason),
         }
     }
 }

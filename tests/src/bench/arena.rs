@@ -26,7 +26,7 @@ use crate::{
 pub const NODES: usize = 2;
 
 /// Longest that anything may take that is waited for.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(40);
 /// Longest that killed processes may take to be gone.
 const DYING: Duration = Duration::from_secs(10);
 /// How often is looked. Looking costs, too.
@@ -143,6 +143,8 @@ impl Arena {
 
     /// Starts a node's daemon.
     pub fn start_daemon(&self, node: usize) -> Result<()> {
+        // A beat of its former life says nothing about how it is.
+        self.observer.forget_before(Moment::now());
         self.contender.start(self.host(node), node)
     }
 
@@ -190,6 +192,16 @@ impl Arena {
         // It is there or it is not.
         host.run("ip", &["address", "del", &format!("{ADDRESS}/24"), "dev", INTERFACE])?;
         self.start_daemon(node)
+    }
+
+    /// As [`settle`](Self::settle), but for who was left at odds with its peer: both daemons begin again then and, if that
+    /// does not help, on other hosts.
+    pub fn settle_somehow(&mut self) -> Result<usize> {
+        let settled = self.settle().or_else(|_| self.restart_all());
+        settled.or_else(|_| {
+            *self = Self::start(Arc::clone(&self.contender))?;
+            self.settle()
+        })
     }
 
     /// Begins again with both daemons, whatever they are at.

@@ -28,6 +28,11 @@ use crate::{
 };
 use kind::Kind;
 
+/// Of all its processes, while nobody dies.
+pub const CPU: &str = "CPU of the victim's daemon";
+/// Declared by either node, while nobody dies.
+pub const FALSE_DEATHS: &str = "false deaths while it was watched";
+
 /// The processor of the victim, and that of everybody else.
 const VICTIM: usize = 0;
 const OTHERS: usize = 1;
@@ -102,7 +107,7 @@ fn measure_kind(arena: &Arena, kind: Kind, effort: &Effort) -> Result<Report> {
     arena.ensure_steady()?;
     let contender = arena.contender();
     let is_hb = contender.name() == Hb::NAME;
-    let cpu = Figure::new("CPU of the victim's daemon", Unit::Percent, vec![watched.cpu])?;
+    let cpu = Figure::new(CPU, Unit::Percent, vec![watched.cpu])?;
     let mut figures = vec![
         Figure::new("frames sent", Unit::PerSecond, vec![watched.sent])?,
         if is_hb { cpu.goal(Goal::Max(5.0)) } else { cpu },
@@ -123,7 +128,7 @@ fn measure_kind(arena: &Arena, kind: Kind, effort: &Effort) -> Result<Report> {
         )?);
     }
     let counts = [
-        ("false deaths while it was watched", watched.false_deaths),
+        (FALSE_DEATHS, watched.false_deaths),
         ("deaths declared before there was one", spoilt),
         ("deaths that nobody noticed while it was waited", missed),
         ("packets that the observer lost", arena.observer().dropped()),

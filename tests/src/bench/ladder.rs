@@ -47,6 +47,8 @@ const LIMIT: Duration = Duration::from_secs(150);
 const STARTING: Duration = Duration::from_secs(20);
 /// How much processor time its workers must have had before it counts as running, for each processor.
 const RUNNING: Duration = Duration::from_millis(100);
+/// So many times as much when memory has to be filled first.
+const FILLING: u32 = 10;
 /// How often is looked. Looking costs, too.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -87,6 +89,7 @@ impl Step {
 
     /// The steps that a plan wants, of which some are enough for a first impression. Those that cannot be had here are
     /// named, and left out.
+    #[must_use]
     pub fn wanted(plan: &Plan, quick: &[Self]) -> Vec<Self> {
         let named = plan.only.iter().any(|only| Self::names().contains(&only.as_str()));
         let mut steps = Vec::new();
@@ -207,8 +210,7 @@ impl Stress {
         let running = poll(STARTING, || {
             let all = stress.workers()?;
             let ran: Duration = all.iter().map(|worker| worker.ran).sum();
-            // The memory has to be full first.
-            let enough = RUNNING * u32::try_from(processors)? * if step == Step::Memory { 20 } else { 1 };
+            let enough = RUNNING * u32::try_from(processors)? * if step == Step::Memory { FILLING } else { 1 };
             if all.len() >= workers && ran >= enough {
                 return Ok(Some(()));
             }

@@ -42,7 +42,7 @@ use packet::Packet;
 const BACKLOG: usize = 128 << 20;
 
 /// As much of a packet as is looked at.
-const SNAP: usize = 1600;
+const SNAP: u32 = 1600;
 
 /// How soon the reader notices that it is over.
 const LISTEN: u16 = 50;
@@ -186,7 +186,7 @@ fn listen_on(port: &str) -> Result<OwnedFd> {
 
 /// A filter of packet(7) sockets: takes what came in, cut to [`SNAP`].
 fn incoming_only() -> [SockFilter; 4] {
-    /// `BPF_LD | BPF_B | BPF_ABS` of linux/bpf_common.h.
+    /// `BPF_LD | BPF_B | BPF_ABS` of `linux/bpf_common.h`.
     const LOAD: u16 = 0x30;
     /// `BPF_JMP | BPF_JEQ | BPF_K`.
     const JUMP_EQUAL: u16 = 0x15;
@@ -196,12 +196,11 @@ fn incoming_only() -> [SockFilter; 4] {
     const KIND: u32 = u32::MAX - 0x1000 + 1 + 4;
     /// `PACKET_OUTGOING` of packet(7).
     const OUTGOING: u32 = 4;
-    const TAKEN: u32 = SNAP as u32;
     [
         SockFilter::new(LOAD, 0, 0, KIND),
         SockFilter::new(JUMP_EQUAL, 0, 1, OUTGOING),
         SockFilter::new(RETURN, 0, 0, 0),
-        SockFilter::new(RETURN, 0, 0, TAKEN),
+        SockFilter::new(RETURN, 0, 0, SNAP),
     ]
 }
 
@@ -227,7 +226,7 @@ fn wait(ports: &[Port]) -> Result<()> {
 
 /// Reads all that a port has.
 fn drain(port: &mut Port, seen: &Seen, clock: DayClock) -> Result<()> {
-    let mut buffer = [0; SNAP];
+    let mut buffer = [0; SNAP as usize];
     let mut control = cmsg_space!(TimeSpec, u32);
     loop {
         let mut parts = [IoSliceMut::new(&mut buffer)];
@@ -261,7 +260,7 @@ fn drain(port: &mut Port, seen: &Seen, clock: DayClock) -> Result<()> {
         let sighting = Sighting {
             at,
             sender: port.sender,
-            packet: Packet::parse(&buffer[..length.min(SNAP)]),
+            packet: Packet::parse(&buffer[..length.min(SNAP as usize)]),
         };
         lock(&seen.sightings).push(sighting);
     }

@@ -433,6 +433,20 @@ impl PacketReport {
 }
 
 impl Figure {
+    /// Its goal in words, and whether it is met, if there is one.
+    #[must_use]
+    pub fn goal(&self) -> Option<(String, bool)> {
+        let (goal, figure, most) = match self.target? {
+            Target::Nanoseconds(most) => (format!("median at most {most} ns"), self.median_ns, most),
+            Target::TimesFloor(most) => (
+                format!("median at most {most} times the empty program"),
+                self.times_floor,
+                most,
+            ),
+        };
+        Some((goal, figure <= most))
+    }
+
     fn miss(&self) -> Option<String> {
         let (figure, most, unit) = match self.target? {
             Target::Nanoseconds(most) => (self.median_ns, most, "ns"),

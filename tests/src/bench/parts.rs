@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::Subcommand;
 
-use super::{detect, failover, flood, handover, idle, packet, plan::Plan, report::Report, results::Part, scale};
+use super::{detect, failover, flood, packet, plan::Plan, quiet, report::Report, results::Part, scale};
 use crate::clock::Moment;
 
 /// What can be measured.
@@ -54,11 +54,10 @@ impl Name {
             }
             Self::Detect => {
                 detect::measure(plan, &mut show)?;
-                show(handover::measure(&plan.hb, plan.runs(handover::RUNS, 5))?);
                 "detect"
             }
             Self::Quiet => {
-                show(idle::measure(&plan.hb, plan.runs(idle::RUNS, 1))?);
+                quiet::measure(plan, &mut show)?;
                 "quiet"
             }
             Self::Failover => {

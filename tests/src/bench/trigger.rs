@@ -6,7 +6,7 @@ use std::{
     thread::JoinHandle,
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use nix::{
     errno::Errno,
     sys::signal::{Signal, kill},
@@ -31,10 +31,16 @@ pub struct Shot {
     pub targets: Vec<Pid>,
 }
 
+/// What is to be done after the last shot, at once.
+type Deed = Box<dyn FnOnce() -> Result<()> + Send>;
+
+/// Shots, and what follows them.
+type Order = (Vec<Shot>, Deed);
+
 /// The thread.
 #[derive(Debug)]
 pub struct Trigger {
-    orders: Option<SyncSender<Vec<Shot>>>,
+    orders: Option<SyncSender<Order>>,
     done: Receiver<Result<Vec<Moment>>>,
     thread: Option<JoinHandle<()>>,
     refused: Option<String>,
@@ -44,20 +50,21 @@ impl Trigger {
     /// Starts it. Where the kernel refuses to reserve time, the thread runs all the same, and [`refused`](Self::refused)
     /// says so.
     pub fn start() -> Result<Self> {
-        let (orders, taken) = sync_channel::<Vec<Shot>>(1);
+        let (orders, taken) = sync_channel::<Order>(1);
         let (answers, done) = sync_channel(1);
         let (told, thread_id) = sync_channel(1);
         let thread = std::thread::Builder::new().name("trigger".to_owned()).spawn(move || {
             if told.send(gettid()).is_err() {
                 return;
             }
-            for shots in taken {
-                if answers.send(fire(&shots)).is_err() {
+            for (shots, deed) in taken {
+                let fired = fire(&shots).and_then(|fired| deed().map(|()| fired));
+                if answers.send(fired).is_err() {
                     return;
                 }
             }
         })?;
-        let refused = reserve(thread_id.recv()?)?;
+        let refused = reserve(thread_id.recv()?, RUNTIME_US, PERIOD_US)?;
         Ok(Self {
             orders: Some(orders),
             done,
@@ -74,8 +81,19 @@ impl Trigger {
 
     /// Fires one shot after the other, and says when each was: its clock reading before its first signal.
     pub fn fire(&self, shots: Vec<Shot>) -> Result<Vec<Moment>> {
+        self.fire_and(shots, || Ok(()))
+    }
+
+    /// The same, and does something more on the same thread, as soon as the last shot was fired.
+    pub fn fire_and(
+        &self,
+        shots: Vec<Shot>,
+        deed: impl FnOnce() -> Result<()> + Send + 'static,
+    ) -> Result<Vec<Moment>> {
         let orders = self.orders.as_ref().context("the trigger's thread has ended")?;
-        orders.send(shots)?;
+        // Whoever takes no order any more has ended.
+        let sent = orders.send((shots, Box::new(deed)));
+        ensure!(sent.is_ok(), "the trigger's thread has ended");
         self.done.recv()?
     }
 }
@@ -107,10 +125,11 @@ fn fire(shots: &[Shot]) -> Result<Vec<Moment>> {
     Ok(fired)
 }
 
-/// Reserves time for a thread, by util-linux's chrt: gives why the kernel refused it, if it did.
-fn reserve(thread: Pid) -> Result<Option<String>> {
+/// Reserves time for a thread, so many microseconds of every so many, by util-linux's chrt: gives why the kernel refused
+/// it, if it did.
+pub(super) fn reserve(thread: Pid, runtime_us: u32, period_us: u32) -> Result<Option<String>> {
     let nanos = |micros: u32| (u64::from(micros) * 1000).to_string();
-    let (runtime, period) = (nanos(RUNTIME_US), nanos(PERIOD_US));
+    let (runtime, period) = (nanos(runtime_us), nanos(period_us));
     let output = Command::new("chrt")
         .args(["--deadline", "--sched-runtime", &runtime, "--sched-deadline", &period])
         .args(["--sched-period", &period, "--pid", "0", &thread.to_string()])

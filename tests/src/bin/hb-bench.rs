@@ -1,11 +1,15 @@
 //! Measures what docs/BENCHMARKS.md states; `cargo xtask bench` is the way to it.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    io::{Write as _, stdout},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::{Args, Parser, Subcommand};
 use hb_tests::{
-    bench::{parts::Name, plan::Plan, results::Results},
+    bench::{drawings, parts::Name, plan::Plan, reach, results::Results, table},
     cluster::hb_binary,
 };
 
@@ -31,6 +35,16 @@ enum Command {
     Part(Name),
     /// All of the above [default]
     All,
+    /// Draw what `--json` has written, to the directory of `--plots`
+    Plot {
+        /// What `--json` has written
+        file: PathBuf,
+    },
+    /// Print what `--json` has written as tables in Markdown, the goals first
+    Table {
+        /// What `--json` has written
+        file: PathBuf,
+    },
 }
 
 #[derive(Args, Clone, Debug)]
@@ -50,6 +64,9 @@ struct Options {
     /// Write all figures, with each run's value, to a file
     #[arg(long, global = true, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Draw the distributions, as SVG, in a directory
+    #[arg(long, global = true, value_name = "DIR")]
+    plots: Option<PathBuf>,
     /// The hb to measure, which should be a release build [default: the one beside this program]
     #[arg(long, global = true, value_name = "PATH", env = "HB_BIN")]
     hb: Option<PathBuf>,
@@ -60,6 +77,8 @@ fn main() -> ExitCode {
     let done = match command {
         None | Some(Command::All) => measure(Name::ALL, options),
         Some(Command::Part(part)) => measure(&[part], options),
+        Some(Command::Plot { file }) => plot(&file, options.plots),
+        Some(Command::Table { file }) => table(&file),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -87,5 +106,28 @@ fn measure(parts: &[Name], options: Options) -> Result<()> {
             results.write(path)?;
         }
     }
+    match options.plots {
+        Some(directory) => draw(&results, &directory),
+        None => Ok(()),
+    }
+}
+
+fn plot(file: &Path, directory: Option<PathBuf>) -> Result<()> {
+    let directory = directory.context("plot: --plots DIR says where to draw")?;
+    draw(&Results::read(file)?, &directory)
+}
+
+fn draw(results: &Results, directory: &Path) -> Result<()> {
+    for name in drawings::write(results, directory)? {
+        println!("{}", directory.join(name).display());
+    }
+    Ok(())
+}
+
+fn table(file: &Path) -> Result<()> {
+    let results = Results::read(file)?;
+    let (reach, tables) = (reach::markdown(&results), table::markdown(&results));
+    // Whoever reads it may have had enough.
+    let _ = write!(stdout(), "{reach}\n{tables}");
     Ok(())
 }

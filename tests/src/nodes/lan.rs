@@ -13,11 +13,12 @@ use std::{
     net::{Ipv4Addr, Ipv6Addr},
 };
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 
 use crate::{
+    clock::poll,
     host::Host,
-    network::{INTERFACE, configure, ip, lay, quieten, wait_until_forwarding},
+    network::{INTERFACE, LINK_UP, configure, ip, lay, quieten, wait_until_forwarding},
 };
 
 /// The gateway's address, which answers pings.
@@ -172,6 +173,19 @@ impl Lan {
     #[must_use]
     pub fn switch(&self) -> &Host {
         &self.switch
+    }
+
+    /// Waits until the switch forwards what comes from a station, and to it, and the station knows that it may send.
+    pub fn wait_until_connected(&self, station: Station) -> Result<()> {
+        wait_until_forwarding(&self.switch, &station.port())?;
+        let state = format!("/sys/class/net/{INTERFACE}/operstate");
+        let host = self.host(station);
+        let up = host.enter(|| {
+            poll(LINK_UP, || {
+                Ok((std::fs::read_to_string(&state)? == "up\n").then_some(()))
+            })
+        })??;
+        up.with_context(|| format!("{}: {INTERFACE} is not up after {LINK_UP:?}", host.name()))
     }
 
     fn connect(&self) -> Result<()> {

@@ -43,6 +43,7 @@ pub(super) struct Scripts {
 pub(super) struct Realtime {
     pub(super) scheduling: Text,
     pub(super) cpus: Option<Spanned<Vec<i64>>>,
+    pub(super) deadlines: Text,
 }
 
 #[derive(Default, Deserialize)]

@@ -12,7 +12,7 @@ use super::file::{self, File, Number, Text};
 use super::{HbToml, Named, Placed};
 use crate::config::error::{Fault, Quoted};
 use crate::config::{
-    Fencing, Monitor, Policy, Realtime, Recorder, Scheduling, Scripts, Setting, StuckPolicy, text, time,
+    Deadlines, Fencing, Monitor, Policy, Realtime, Recorder, Scheduling, Scripts, Setting, StuckPolicy, text, time,
 };
 use crate::realtime::{Priority, Programs};
 
@@ -114,9 +114,17 @@ impl<'a> Reader<'a> {
             shown.join(" ")
         };
         self.note("realtime.cpus", shown, numbers.map(|given| self.line(given)));
+        let deadlines = self.given(
+            "realtime.deadlines",
+            file.deadlines.as_ref(),
+            default.deadlines,
+            deadlines,
+            ToString::to_string,
+        )?;
         Ok(Realtime {
             preferred,
             cpus,
+            deadlines,
             ..default
         })
     }
@@ -327,6 +335,14 @@ fn scheduling(text: &str) -> Result<Scheduling, String> {
         "fifo" => Ok(Scheduling::Fifo),
         "none" => Ok(Scheduling::None),
         _ => Err("expected deadline, fifo or none".to_owned()),
+    }
+}
+
+fn deadlines(text: &str) -> Result<Deadlines, String> {
+    match text {
+        "kernel" => Ok(Deadlines::Kernel),
+        "thread" => Ok(Deadlines::Thread),
+        _ => Err("expected kernel or thread".to_owned()),
     }
 }
 

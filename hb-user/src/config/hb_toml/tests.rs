@@ -5,6 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::{Claim, HbToml, parse};
+use crate::config::Deadlines;
 use crate::config::error::Fault;
 use crate::config::testing::cluster;
 use crate::config::{Fencing, Host, Monitor, Policy, Realtime, Recorder, Scheduling, Scripts, StuckPolicy};
@@ -35,6 +36,7 @@ primary = ["192.0.2.1", "2001:db8::1"]
 [realtime]
 scheduling = "fifo"
 cpus = [1, 0]
+deadlines = "thread"
 "#;
 
 #[test]
@@ -50,7 +52,8 @@ fn nothing_is_all_defaults() {
             settings(&file),
             "scripts.timeout 60s default, scripts.stop_retries 10 default, scripts.stop_pause 1s default, \
              scripts.rtprio none default, scripts.nice 0 default, realtime.scheduling deadline default, \
-             realtime.cpus all default, cluster.takeover_delay 0ms default, cluster.start_retry 60s default, cluster.stuck reboot default, \
+             realtime.cpus all default, realtime.deadlines kernel default, cluster.takeover_delay 0ms default, \
+             cluster.start_retry 60s default, cluster.stuck reboot default, \
              cluster.reboot_command /sbin/reboot -nf default, fencing.program /usr/sbin/stonith default, \
              fencing.timeout 60s default, fencing.retry 10s default, recorder.file none default"
         );
@@ -75,6 +78,7 @@ fn everything_can_be_set() {
             &Realtime {
                 preferred: Scheduling::Fifo,
                 cpus: vec![1, 0],
+                deadlines: Deadlines::Thread,
                 ..Realtime::default()
             },
             Some(25)
@@ -110,7 +114,8 @@ fn everything_can_be_set() {
         settings(&file),
         "scripts.timeout 5s hb.toml:3, scripts.stop_retries 0 hb.toml:4, scripts.stop_pause 0ms hb.toml:5, \
          scripts.rtprio none default, scripts.nice 0 default, realtime.scheduling fifo hb.toml:24, \
-         realtime.cpus 1 0 hb.toml:25, cluster.takeover_delay 1.5s hb.toml:7, cluster.start_retry 120s hb.toml:8, cluster.stuck hold hb.toml:9, \
+         realtime.cpus 1 0 hb.toml:25, realtime.deadlines thread hb.toml:26, cluster.takeover_delay 1.5s hb.toml:7, \
+         cluster.start_retry 120s hb.toml:8, cluster.stuck hold hb.toml:9, \
          cluster.reboot_command /bin/sh -c echo b > /proc/sysrq-trigger hb.toml:10, \
          fencing.program /opt/stonith hb.toml:12, fencing.timeout 20s hb.toml:13, fencing.retry 1s hb.toml:14, \
          recorder.file /var/log/hb.jsonl hb.toml:16, recorder.max_size_mb 1 hb.toml:17, \
@@ -197,6 +202,11 @@ fn refuses_with_the_reason() {
             "[realtime]\nscheduling = \"rr\"",
             2,
             "realtime.scheduling \"rr\": expected deadline, fifo or none".to_owned(),
+        ),
+        (
+            "[realtime]\ndeadlines = \"me\"",
+            2,
+            "realtime.deadlines \"me\": expected kernel or thread".to_owned(),
         ),
         (
             "[realtime]\n\ncpus = [0, 1024]",

@@ -28,6 +28,7 @@ fn whole() -> Status {
         realtime: RealtimeStatus {
             pulse: String::new(),
             controller: String::new(),
+            hands: Some(String::new()),
             second_best: None,
             scheduling_refused: None,
             affinity_refused: None,

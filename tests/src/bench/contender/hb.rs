@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use super::{Contender, Timers, Verdict};
+use super::{Contender, Timers, Verdict, WITH_ADDRESS};
 use crate::{
     bench::{
         arena::{NODES, View},
@@ -23,6 +23,7 @@ use crate::{
 pub struct Hb {
     binary: PathBuf,
     timers: Timers,
+    moves_address: bool,
 }
 
 impl Hb {
@@ -35,6 +36,16 @@ impl Hb {
         Self {
             binary: binary.to_owned(),
             timers,
+            moves_address: false,
+        }
+    }
+
+    /// The same, with an address to move.
+    #[must_use]
+    pub fn with_address(self) -> Self {
+        Self {
+            moves_address: true,
+            ..self
         }
     }
 }
@@ -52,6 +63,10 @@ impl Contender for Hb {
         &["hb"]
     }
 
+    fn moves_address(&self) -> bool {
+        self.moves_address
+    }
+
     fn install(&self, host: &Host, _node: usize) -> Result<()> {
         let Timers { interval, deadtime } = self.timers;
         let ha_cf = format!(
@@ -59,7 +74,13 @@ impl Contender for Hb {
             interval.as_millis(),
             deadtime.as_millis()
         );
-        Files::of(2, &ha_cf).install(host)?;
+        let files = Files::of(2, &ha_cf);
+        let files = if self.moves_address {
+            files.haresources(WITH_ADDRESS)
+        } else {
+            files
+        };
+        files.install(host)?;
         host.install_file(&self.binary, HB, 0o755)
     }
 
@@ -76,7 +97,7 @@ impl Contender for Hb {
     }
 
     fn is_settled(&self, view: &View<'_>) -> Result<bool> {
-        let mut states = Vec::new();
+        let mut groups = Vec::new();
         for host in view.hosts {
             // While it starts there is nobody to ask.
             let Ok(status) = Status::of_host(host) else {
@@ -85,10 +106,13 @@ impl Contender for Hb {
             if !status.sees_all_peers() {
                 return Ok(false);
             }
-            states.extend(status.groups.first().map(|group| group.state.clone()));
+            let mut states: Vec<_> = status.groups.into_iter().map(|group| group.state).collect();
+            states.dedup();
+            groups.push(states);
         }
-        states.sort_unstable();
-        Ok(states == ["released", "running"])
+        groups.sort_unstable();
+        // One node has all groups, and the other one none.
+        Ok(groups == [["released"], ["running"]])
     }
 
     /// As its beats tell: who counts a peer as gone clears the peer's bit in the next one, which is sent at once.

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::{Contender, Timers, Verdict};
+use super::{Contender, Timers, Verdict, WITH_ADDRESS};
 use crate::{
     bench::{
         arena::View,
@@ -20,6 +20,7 @@ use crate::{
 pub struct Heartbeat {
     installed: heartbeat::Heartbeat,
     timers: Timers,
+    moves_address: bool,
 }
 
 impl Heartbeat {
@@ -37,7 +38,17 @@ impl Heartbeat {
         Ok(Self {
             installed: heartbeat::Heartbeat::find()?,
             timers,
+            moves_address: false,
         })
+    }
+
+    /// The same, with an address to move, by the script that comes with it.
+    #[must_use]
+    pub fn with_address(self) -> Self {
+        Self {
+            moves_address: true,
+            ..self
+        }
     }
 }
 
@@ -58,6 +69,10 @@ impl Contender for Heartbeat {
         &["heartbeat"]
     }
 
+    fn moves_address(&self) -> bool {
+        self.moves_address
+    }
+
     fn install(&self, host: &Host, _node: usize) -> Result<()> {
         let Timers { interval, deadtime } = self.timers;
         let ha_cf = format!(
@@ -66,7 +81,13 @@ impl Contender for Heartbeat {
             interval.as_millis(),
             deadtime.as_millis()
         );
-        Files::of(2, &ha_cf).install(host)?;
+        let files = Files::of(2, &ha_cf);
+        let files = if self.moves_address {
+            files.haresources(WITH_ADDRESS)
+        } else {
+            files
+        };
+        files.install(host)?;
         self.installed.prepare(host)
     }
 
@@ -83,15 +104,24 @@ impl Contender for Heartbeat {
     }
 
     /// For the first seconds of its life a node wants to be taken for dead two seconds later than configured, and says so.
+    /// And for ten seconds after both have started, they do not move resources.
     fn is_settled(&self, view: &View<'_>) -> Result<bool> {
-        let deadtime = u64::try_from(self.timers.deadtime.as_millis())?;
-        let settled = Packet::Heartbeat(Message::Status {
+        let active = Message::Status {
             active: true,
-            deadtime_ms: deadtime,
-        });
+            deadtime_ms: u64::try_from(self.timers.deadtime.as_millis())?,
+        };
         for node in 0..view.hosts.len() {
-            let newest = view.observer.newest(node, |packet| self.is_beat(packet))?;
-            if newest.is_none_or(|newest| newest.packet != settled) {
+            let newest = |wanted: fn(&Message) -> bool| {
+                let found = view.observer.newest(
+                    node,
+                    |packet| matches!(packet, Packet::Heartbeat(message) if wanted(message)),
+                )?;
+                anyhow::Ok(found.map(|found| found.packet))
+            };
+            let status = newest(|message| matches!(message, Message::Status { .. }))?;
+            let resources = newest(|message| matches!(message, Message::Resource { .. }))?;
+            let stable = Packet::Heartbeat(Message::Resource { stable: true });
+            if status != Some(Packet::Heartbeat(active)) || resources != Some(stable) {
                 return Ok(false);
             }
         }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use nix::sys::signal::Signal;
+use nix::{sys::signal::Signal, unistd::Pid};
 
 use crate::{
     bench::{
@@ -20,8 +20,8 @@ const CALM: Duration = Duration::from_millis(100);
 const TAKEOVER: Duration = Duration::from_millis(100);
 /// How often is looked after that.
 const LOOK: Duration = Duration::from_millis(50);
-/// Longest that is waited while something else goes on, if that may go on for so long.
-const PATIENCE: Duration = Duration::from_secs(12);
+/// Longest that is waited while something else goes on: what is not done by then is done when that ends.
+const PATIENCE: Duration = Duration::from_secs(6);
 /// Longest that is waited after that.
 const AFTERWARDS: Duration = Duration::from_secs(10);
 /// From the freeze of the survivor to the kill.
@@ -55,9 +55,17 @@ pub struct Noticed {
     pub start: Option<Moment>,
     /// The announcement of the address, by the observer.
     pub announced: Option<Moment>,
+    /// Whether it all happened while the step was stood on, and not only when that had ended.
+    pub under_stress: bool,
 }
 
 impl Noticed {
+    /// Whether the daemon had been silent for so long when it was killed that it should have been dead already.
+    #[must_use]
+    pub fn was_silent(&self, deadtime: Duration) -> bool {
+        self.last_beat + deadtime < self.killed
+    }
+
     /// When something was done about it: what came first.
     #[must_use]
     pub fn action(&self) -> Option<Moment> {
@@ -70,48 +78,49 @@ impl Noticed {
 pub fn kill(arena: &Arena, step: Step, phase: Duration) -> Result<Outcome> {
     let owner = arena.settle()?;
     let began = Moment::now();
+    let targets = [arena.pids(owner)?, arena.pids(1 - owner)?];
     let stress = Stress::start(step)?;
-    let shots = plan(arena, owner, step, phase)?;
+    let shots = plan(arena, targets, step, phase);
     let fired = arena.trigger().fire(shots)?;
     let killed = *fired.get(usize::from(step.freeze().is_some())).context("no kill")?;
     let survivor = 1 - owner;
 
     pause(arena.contender().timers().deadtime + TAKEOVER);
     let patience = PATIENCE.min(step.limit().saturating_sub(began.elapsed()));
-    if !noticed(arena, survivor, killed, patience)? {
-        drop(stress);
-        noticed(arena, survivor, killed, AFTERWARDS)?;
-    } else if let Some(stress) = stress {
+    let under_stress = noticed(arena, survivor, killed, patience)?;
+    if let Some(stress) = stress {
         stress.ensure_running()?;
     }
-    let outcome = outcome(arena, owner, began, killed)?;
+    if !under_stress {
+        noticed(arena, survivor, killed, AFTERWARDS)?;
+    }
+    let outcome = outcome(arena, owner, began, killed, under_stress)?;
     arena.revive(owner)?;
     Ok(outcome)
 }
 
-/// The kill; and where the survivor is to be frozen, that before it, and its end.
-fn plan(arena: &Arena, owner: usize, step: Step, phase: Duration) -> Result<Vec<Shot>> {
+/// The kill of the first; and where the second, the survivor, is to be frozen, that before it, and its end.
+fn plan(arena: &Arena, [owner, survivor]: [Vec<Pid>; 2], step: Step, phase: Duration) -> Vec<Shot> {
     let at = Moment::now() + CALM + phase;
     let kill = Shot {
         at,
         signal: Signal::SIGKILL,
-        targets: arena.pids(owner)?,
+        targets: owner,
     };
     let Some(deadtimes) = step.freeze() else {
-        return Ok(vec![kill]);
+        return vec![kill];
     };
-    let survivor = arena.pids(1 - owner)?;
     let freeze = |at, signal| Shot {
         at,
         signal,
         targets: survivor.clone(),
     };
     let frozen = arena.contender().timers().deadtime.mul_f64(deadtimes);
-    Ok(vec![
+    vec![
         freeze(at.earlier(FROZEN_FIRST), Signal::SIGSTOP),
         kill,
         freeze(at + frozen, Signal::SIGCONT),
-    ])
+    ]
 }
 
 /// Whether the survivor has noticed and, where it acts, acted, within some time.
@@ -128,7 +137,7 @@ fn noticed(arena: &Arena, survivor: usize, killed: Moment, within: Duration) -> 
     Ok(noticed.is_some())
 }
 
-fn outcome(arena: &Arena, owner: usize, began: Moment, killed: Moment) -> Result<Outcome> {
+fn outcome(arena: &Arena, owner: usize, began: Moment, killed: Moment, under_stress: bool) -> Result<Outcome> {
     let survivor = 1 - owner;
     let verdicts = arena.verdicts(began)?;
     if verdicts
@@ -150,5 +159,6 @@ fn outcome(arena: &Arena, owner: usize, began: Moment, killed: Moment) -> Result
         first_script: acted.first_script,
         start: acted.start,
         announced: arena.announced(survivor, killed)?,
+        under_stress,
     }))
 }

@@ -41,6 +41,8 @@ pub enum Packet {
     },
     /// A host tells everybody where this address is.
     Announcement(Ipv4Addr),
+    /// This address answers a ping.
+    EchoReply(Ipv4Addr),
     /// Something else.
     Other,
 }
@@ -54,6 +56,11 @@ pub enum Message {
         active: bool,
         /// After so many milliseconds of silence it wants to be taken for dead.
         deadtime_ms: u64,
+    },
+    /// `t=resource`: what it holds.
+    Resource {
+        /// Whether it is done with moving resources.
+        stable: bool,
     },
     /// `t=stonith`: it has declared the other one dead, and says what became of the shooting.
     Stonith,
@@ -76,6 +83,7 @@ pub enum BfdState {
 
 const ETHERTYPE_IP: u16 = 0x0800;
 const ETHERTYPE_ARP: u16 = 0x0806;
+const PROTOCOL_ICMP: u8 = 1;
 const PROTOCOL_UDP: u8 = 17;
 const PROTOCOL_VRRP: u8 = 112;
 /// Of hb and of Heartbeat.
@@ -114,6 +122,8 @@ fn ip(packet: &[u8]) -> Option<Packet> {
     }
     match protocol {
         PROTOCOL_VRRP => vrrp(content),
+        // RFC 792: an echo reply is of type 0.
+        PROTOCOL_ICMP => (content.first()? == &0).then(|| Packet::EchoReply(source(packet))),
         PROTOCOL_UDP => match (word(content, 2)?, content.get(8..)?) {
             (PORT_HEARTBEAT, payload) => beat(payload).or_else(|| heartbeat(payload).map(Packet::Heartbeat)),
             (PORT_BFD, payload) => bfd(payload),
@@ -121,6 +131,12 @@ fn ip(packet: &[u8]) -> Option<Packet> {
         },
         _ => None,
     }
+}
+
+/// Of a packet of which the header is whole.
+fn source(packet: &[u8]) -> Ipv4Addr {
+    let bytes = packet.get(12..16).and_then(|bytes| bytes.try_into().ok());
+    Ipv4Addr::from(bytes.unwrap_or([0; 4]))
 }
 
 fn beat(payload: &[u8]) -> Option<Packet> {
@@ -174,6 +190,9 @@ fn heartbeat(payload: &[u8]) -> Option<Message> {
         b"status" => Message::Status {
             active: field(b"st") == Some(b"active"),
             deadtime_ms: u64::from_str_radix(std::str::from_utf8(field(b"dt")?).ok()?, 16).ok()?,
+        },
+        b"resource" => Message::Resource {
+            stable: field(b"isstable") == Some(b"1"),
         },
         b"stonith" => Message::Stonith,
         _ => Message::Other,
