@@ -20,6 +20,7 @@ pub mod sha1;
 pub mod tables;
 pub mod units;
 pub mod verdict;
+pub mod watch;
 
 pub use admit::admit;
 pub use beat::Beat;

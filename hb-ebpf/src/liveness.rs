@@ -33,16 +33,36 @@ pub struct Heard {
 pub const MAX_PROMISE: Nanos = Nanos::from_millis(10_000);
 
 impl Heard {
-    /// How long after this beat its sender counts as alive: the deadtime, or as long as it promised to come back within,
-    /// if that is longer. Before a restart a sender promises more than an interval; nobody is believed for longer than
-    /// [`MAX_PROMISE`].
+    /// How long after this beat its sender counts as alive; see [`patience`].
     #[must_use]
     #[inline(always)]
     pub fn patience(&self, deadtime: Nanos) -> Nanos {
-        let promise = Nanos::from_millis(u64::from(self.promise_ms));
-        let promise = if promise > MAX_PROMISE { MAX_PROMISE } else { promise };
-        if promise > deadtime { promise } else { deadtime }
+        patience(self.promise_ms, deadtime)
     }
+
+    /// Whether this is a newer beat of its sender than that one. A beat that comes by two links counts when it came first: a
+    /// link that is only slower, or on which old beats are replayed, keeps nobody alive.
+    #[must_use]
+    #[inline(always)]
+    pub fn is_newer_than(&self, incarnation: Incarnation, sequence: Sequence, seen: Nanos) -> bool {
+        if self.incarnation != incarnation {
+            return self.incarnation > incarnation;
+        }
+        if self.sequence != sequence {
+            return self.sequence > sequence;
+        }
+        self.seen < seen
+    }
+}
+
+/// How long after a beat its sender counts as alive: the deadtime, or as long as it promised to come back within, if that is
+/// longer. Before a restart a sender promises more than an interval; nobody is believed for longer than [`MAX_PROMISE`].
+#[must_use]
+#[inline(always)]
+pub fn patience(promise_ms: u16, deadtime: Nanos) -> Nanos {
+    let promise = Nanos::from_millis(u64::from(promise_ms));
+    let promise = if promise > MAX_PROMISE { MAX_PROMISE } else { promise };
+    if promise > deadtime { promise } else { deadtime }
 }
 
 /// What the flags say. Admission lets none pass that say nothing; to be sure, such a sender is one that has started.
@@ -97,15 +117,19 @@ pub struct Liveness {
     pub duplicates: u64,
     /// The longest time between two beats of one incarnation.
     pub longest_gap: Nanos,
-    /// When the next hash for a claim of a new incarnation would be due at an even pace; see [`Liveness::may_hash`].
+    /// When the next hash for a stranger's claim would be due at an even pace; see [`Liveness::may_hash`].
     budget: Nanos,
     /// Times between two beats of one incarnation.
     pub gaps: [u64; BUCKETS],
 }
 
-/// A claim of a new incarnation may be hashed this often in the long run, per link: a hundred times a second.
-pub const HASH_EVERY: Nanos = Nanos::from_millis(10);
-/// And this many at once.
+/// A stranger's claim of a new incarnation may be hashed this often in the long run, per link: a thousand times a second,
+/// which costs half a millisecond.
+///
+/// It must not be much less: where two nodes have not heard each other yet and both are flooded, their beats win a hash by
+/// chance only. docs/PROTOCOL.md says how long that takes.
+pub const HASH_EVERY: Nanos = Nanos::from_millis(1);
+/// And this many at once. Time goes by ticks of up to ten milliseconds, so it must be about so many.
 pub const HASH_BURST: u64 = 8;
 
 /// What changed with a beat: the bits of [`Event::changes`].
@@ -122,6 +146,8 @@ pub mod change {
     pub const ECHO: u32 = 16;
     /// Whom the sender counts as present.
     pub const PRESENT: u32 = 32;
+    /// Not a beat: the timer of [`super::Event::slot`], which then numbers a watch, has found a silence.
+    pub const SILENT: u32 = 64;
 }
 
 /// What the ring buffer carries: an edge. The level is in the map.
@@ -145,7 +171,7 @@ impl Liveness {
         &self.heard[(self.accepted & 1) as usize]
     }
 
-    /// Whether the budget of the link allows one more hash for the claim of a new incarnation; if so it is spent.
+    /// Whether the budget of the link allows one more hash for a stranger's claim of a new incarnation; if so it is spent.
     ///
     /// A generic cell rate algorithm (ITU-T I.371): one number, no timer.
     #[inline(always)]

@@ -11,20 +11,25 @@
     reason = "the attribute macro passes the context by value"
 )]
 
+use core::ffi::{c_int, c_void};
 use core::ptr;
 
+use aya_ebpf::bindings::bpf_timer;
 use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_PASS};
 use aya_ebpf::btf_maps::{Array, HashMap, PerCpuArray, RingBuf};
-use aya_ebpf::helpers::bpf_ktime_get_ns;
+use aya_ebpf::helpers::{
+    bpf_ktime_get_coarse_ns, bpf_ktime_get_ns, bpf_timer_init, bpf_timer_set_callback, bpf_timer_start,
+};
 use aya_ebpf::macros::{btf_map, xdp};
 use aya_ebpf::programs::XdpContext;
 use aya_log_ebpf::debug;
 use hb_ebpf::admit::{self, Received, World};
 use hb_ebpf::frame::{Frame, Window};
 use hb_ebpf::hmac::Midstates;
-use hb_ebpf::liveness::Event;
+use hb_ebpf::liveness::{Event, change};
 use hb_ebpf::sha1::{self, Work};
 use hb_ebpf::tables::{self, Own, Peer};
+use hb_ebpf::watch::{self, Awake, Newest, Silence, Watch};
 use hb_ebpf::{KeyId, Liveness, Nanos, NodeId, Verdict, verdict};
 
 /// Userspace reads the liveness map through memory.
@@ -46,7 +51,23 @@ static LIVENESS: Array<Liveness, 16, BPF_F_MMAPABLE> = Array::new();
 #[btf_map]
 static COUNTERS: PerCpuArray<u64, { 17 * verdict::COUNT as usize }> = PerCpuArray::new();
 
-/// What changed. The program writes.
+/// What the timers watch. Userspace writes.
+#[btf_map]
+static WATCHES: Array<Watch, { watch::WATCHES as usize }> = Array::new();
+
+/// The timers, by watch. Kept apart from what they watch: to write an element from userspace ends its timer.
+#[btf_map]
+static TIMERS: Array<Timer, { watch::WATCHES as usize }> = Array::new();
+
+/// What they found, by watch. The timers write.
+#[btf_map]
+static SILENCES: Array<Silence, { watch::PEERS as usize }, BPF_F_MMAPABLE> = Array::new();
+
+/// Whether the machine was stopped. The timer of [`watch::MACHINE`] writes.
+#[btf_map]
+static AWAKE: Array<Awake, 1, BPF_F_MMAPABLE> = Array::new();
+
+/// What changed. The program and the timers write.
 #[btf_map]
 static EVENTS: RingBuf<Event, 65536> = RingBuf::new();
 
@@ -57,6 +78,10 @@ static UDP_PORT: u16 = 0;
 /// Our own [`NodeId`]; set before loading.
 #[unsafe(no_mangle)]
 static OWN_NODE: u32 = 0;
+
+/// The low half of our own incarnation; set before loading.
+#[unsafe(no_mangle)]
+static OWN_INCARNATION: u32 = 0;
 
 /// The program's name in the kernel, and the entry for every frame of an interface.
 #[xdp]
@@ -86,6 +111,96 @@ pub fn hb_floor(_: XdpContext) -> u32 {
     XDP_PASS
 }
 
+/// A value that the kernel knows by the name of its field's type.
+#[repr(C)]
+pub struct Timer {
+    timer: bpf_timer,
+}
+
+/// Starts the timer of the watch that the frame begins with (four bytes, most significant first), or starts it anew; it
+/// looks at once. Userspace runs this by `BPF_PROG_TEST_RUN`; it is never attached. Returns 0, or an errno.
+#[xdp]
+pub fn hb_arm(ctx: XdpContext) -> u32 {
+    const EINVAL: u32 = 22;
+    let packet = Packet {
+        start: ctx.data(),
+        end: ctx.data_end(),
+    };
+    let Some(index) = packet.bytes::<4>(0) else {
+        return EINVAL;
+    };
+    match TIMERS.get_ptr_mut(index.word(0)) {
+        Some(timer) => arm(timer),
+        None => EINVAL,
+    }
+}
+
+#[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "an errno is small")]
+fn arm(timer: *mut Timer) -> u32 {
+    const CLOCK_MONOTONIC: u64 = 1;
+    const EBUSY: i64 = 16;
+    // SAFETY: the element is the map's, and the helpers check that it is.
+    unsafe {
+        let timer = &raw mut (*timer).timer;
+        let initialised = bpf_timer_init(timer, (&raw const TIMERS).cast_mut().cast(), CLOCK_MONOTONIC);
+        if initialised != 0 && initialised != -EBUSY {
+            return initialised.unsigned_abs() as u32;
+        }
+        let set = bpf_timer_set_callback(timer, hb_watch as *mut c_void);
+        if set != 0 {
+            return set.unsigned_abs() as u32;
+        }
+        bpf_timer_start(timer, 0, 0).unsigned_abs() as u32
+    }
+}
+
+/// A timer has gone off.
+extern "C" fn hb_watch(_map: *mut c_void, index: *mut u32, timer: *mut Timer) -> c_int {
+    // SAFETY: the kernel passes the element's index and value.
+    let index = unsafe { *index };
+    if let Some(again) = look(index) {
+        // SAFETY: as above.
+        unsafe { bpf_timer_start(&raw mut (*timer).timer, again.0, 0) };
+    }
+    0
+}
+
+/// In how long to look again; never, where nothing is watched.
+#[inline(always)]
+fn look(index: u32) -> Option<Nanos> {
+    let watch = WATCHES.get(index)?;
+    if watch.deadtime.0 == 0 {
+        return None;
+    }
+    let awake = AWAKE.get_ptr_mut(0)?;
+    let now = Kernel.now();
+    if index == watch::MACHINE {
+        // SAFETY: this timer is the value's one writer.
+        return Some(unsafe { &mut *awake }.tick(watch, now));
+    }
+    let mut newest = Newest::default();
+    for (place, slot) in watch.slots.iter().enumerate() {
+        if place < watch.count as usize
+            && let Some(liveness) = LIVENESS.get(*slot)
+        {
+            // The program may be writing: then this is of the newest beat and the one before, which will do.
+            newest.or(liveness.newest());
+        }
+    }
+    let silence = SILENCES.get_ptr_mut(index)?;
+    // SAFETY: this timer is the value's one writer, and the other only read, whole words at a time.
+    let found = unsafe { (*silence).look(watch, &newest, &*awake, now) };
+    if found.is_news {
+        Kernel.announce(&Event {
+            seen: now,
+            slot: index,
+            changes: change::SILENT,
+        });
+    }
+    Some(found.again)
+}
+
 /// The frame, between the two pointers that the verifier knows.
 #[derive(Clone, Copy)]
 struct Packet {
@@ -111,10 +226,11 @@ struct Kernel;
 impl World for Kernel {
     #[inline(always)]
     fn own(&self) -> Own {
-        // SAFETY: both are valid for reads; volatile, because the loader writes them after compilation.
+        // SAFETY: all are valid for reads; volatile, because the loader writes them after compilation.
         unsafe {
             Own {
                 node: NodeId(ptr::read_volatile(&raw const OWN_NODE)),
+                incarnation: ptr::read_volatile(&raw const OWN_INCARNATION),
                 port: ptr::read_volatile(&raw const UDP_PORT),
             }
         }
@@ -142,6 +258,12 @@ impl World for Kernel {
     fn now(&self) -> Nanos {
         // SAFETY: the helper has no preconditions.
         Nanos(unsafe { bpf_ktime_get_ns() })
+    }
+
+    #[inline(always)]
+    fn tick(&self) -> Nanos {
+        // SAFETY: as above.
+        Nanos(unsafe { bpf_ktime_get_coarse_ns() })
     }
 
     #[inline(always)]

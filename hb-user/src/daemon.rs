@@ -31,9 +31,10 @@ use crate::clock;
 use crate::config::Cluster;
 use crate::control::{Asked, Reply, Request, Server};
 use crate::core::{Action, Cause, Contact, Differs, Event, GroupState, Node};
-use crate::datapath::{Attached, Counters, LivenessMap, Program};
+use crate::datapath::{Attached, Counters, LivenessMap, Program, Witness};
 use crate::pings::{Prober, Reach};
 use crate::pulse::{Peer, Pulse, Sockets};
+use crate::realtime::Granted;
 use crate::recorder::Recorder;
 use orders::Orders;
 use outside::{Ended, Outside};
@@ -90,11 +91,16 @@ struct Daemon {
     prober: Probing,
     node: Node,
     pulse: Pulse,
+    /// What the kernel granted to the controller, and why memory is not locked.
+    granted: Granted,
+    locking_refused: Option<String>,
     works: Works,
     outside: Outside,
     server: Server,
     orders: Orders,
     liveness: LivenessMap,
+    /// What the kernel's timers find, or why it has none.
+    witness: Result<Witness, String>,
     counters: Counters,
     attached: Vec<Attached>,
     incarnation: Incarnation,

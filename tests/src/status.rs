@@ -65,6 +65,9 @@ pub struct Takeover {
     /// When it was seen to be missing.
     #[serde(default)]
     pub detected_us: Option<i64>,
+    /// By whom: the kernel or the thread.
+    #[serde(default)]
+    pub detected_by: Option<String>,
     /// When it was decided to take over.
     #[serde(default)]
     pub decided_us: Option<i64>,

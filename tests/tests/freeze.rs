@@ -155,6 +155,32 @@ fn a_woken_standby_moves_nothing() -> Result<()> {
     Ok(())
 }
 
+/// The daemon cannot notice anything, and its kernel does: the death counts from when it was due.
+#[test]
+fn what_the_kernel_found_while_the_daemon_was_frozen_counts_from_then() -> Result<()> {
+    let nodes = settled(2, "on")?;
+    nodes.daemon(1)?.stop()?;
+    let killed = Moment::now();
+    nodes.kill9(0)?;
+    nodes.wait_until("its deadline is long past", LIMIT, || {
+        Ok(killed.elapsed() > 3 * DEADTIME)
+    })?;
+    nodes.daemon(1)?.cont()?;
+    nodes.wait_until("the woken one has taken over", LIMIT, || {
+        let takeover = nodes.status(1)?.last_takeover;
+        Ok(takeover.is_some_and(|takeover| takeover.cause == "peer_died"))
+    })?;
+    let takeover = nodes.status(1)?.last_takeover.context("no takeover")?;
+    ensure!(takeover.detected_by.as_deref() == Some("kernel"), "{takeover:?}");
+    let detected = takeover.detected_us.context("nothing was detected")?;
+    let decided = takeover.decided_us.context("nothing was decided")?;
+    let deadtime = i64::try_from(DEADTIME.as_micros())?;
+    // The timer may be late on a busy machine, but was not frozen; whoever decides was.
+    ensure!(detected >= deadtime && detected < 2 * deadtime, "{takeover:?}");
+    ensure!(decided > 2 * deadtime, "{takeover:?}");
+    Ok(())
+}
+
 /// Insists that all agree on the owner, while each hears some beats more.
 fn ensure_stays(nodes: &Nodes, owner: usize) -> Result<()> {
     let agree = || -> Result<bool> {

@@ -12,12 +12,16 @@ Parts:
   detect     from the deadline of a killed peer to the action, beside the rivals, under every kind of stress
   quiet      no fault, under every kind of stress: false deaths, gaps between beats, CPU, memory
   failover   crash, cut, orderly stop and heal, beside the rivals
+  flood      a flood at the standby's port, and detection meanwhile, beside the rivals
+  scale      2 to 16 nodes at a thousand beats a second, and tables of up to 4,096 peers
   all        all of these; what is measured when no part is named
   plot FILE, table FILE
              plots and tables of what `--json FILE` wrote
 
 Options, among others:
-  --quick          a first impression, within minutes
+  --quick          a first impression: of failover, within five minutes
+  --contender A,B  only these: hb, heartbeat, keepalived, bfdd
+  --only A,B       only these events and steps of a part, such as crash, idle
   --json FILE      write all figures, with each run's value
   --plots DIR      draw them
 

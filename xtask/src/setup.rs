@@ -77,7 +77,8 @@ fn check(rivals: bool) -> Result<()> {
         }
     }
     if missing > 0 {
-        bail!("something is missing; `cargo xtask setup` installs it");
+        let command = if rivals { "setup --rivals" } else { "setup" };
+        bail!("something is missing; `cargo xtask {command}` installs it");
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::anyhow;
 
 use super::{Exit, Failure};
-use crate::control::{self, GroupStatus, LinkStatus, PeerStatus, Reply, Request, Status, Takeover};
+use crate::control::{self, DetectionStatus, GroupStatus, LinkStatus, PeerStatus, Reply, Request, Status, Takeover};
 
 /// The arguments.
 #[derive(Debug, clap::Args)]
@@ -64,8 +64,9 @@ fn render(status: &Status) -> String {
         None => format!("  {}: XDP {}", datapath.interface, datapath.mode),
         Some(reason) => format!("  {}: XDP {} ({reason})", datapath.interface, datapath.mode),
     }));
+    lines.push(render_detection(&status.detection));
     lines.push(format!(
-        "  beats sent {}, refused {}{}; woken late by at most {}",
+        "  beats sent {}, refused {}{}",
         status.pulse.sent,
         status.pulse.send_errors,
         status
@@ -74,8 +75,8 @@ fn render(status: &Status) -> String {
             .as_ref()
             .map(|error| format!(" ({error})"))
             .unwrap_or_default(),
-        time(status.pulse.worst_lateness_us),
     ));
+    lines.push(render_lateness(status));
     lines.extend(
         status
             .peers
@@ -85,6 +86,29 @@ fn render(status: &Status) -> String {
     lines.extend(status.groups.iter().map(render_group));
     lines.extend(status.last_takeover.iter().flat_map(render_takeover));
     lines.join("\n") + "\n"
+}
+
+fn render_lateness(status: &Status) -> String {
+    let (realtime, lateness) = (&status.realtime, &status.pulse.lateness);
+    let late = match (lateness.p50_us, lateness.p99_us, lateness.max_us, lateness.max_ago_ms) {
+        (Some(median), Some(most), Some(longest), Some(ago)) => format!(
+            "woken late by p50 {} p99 {} max {}, that {} ago, of {} in {}",
+            time(median),
+            time(most),
+            time(longest),
+            time(ago.saturating_mul(1_000)),
+            lateness.counted,
+            time(lateness.since_ms.saturating_mul(1_000)),
+        ),
+        _ => "never woken late".to_owned(),
+    };
+    let why = realtime.second_best.as_ref().map(|why| format!(" ({why})"));
+    format!(
+        "  scheduling: beats {}{}, decisions {}; {late}",
+        realtime.pulse,
+        why.unwrap_or_default(),
+        realtime.controller
+    )
 }
 
 /// What an alarm is about is in capitals.
@@ -100,6 +124,22 @@ fn render_maintenance(status: &Status) -> Option<String> {
     status
         .maintenance
         .then(|| format!("  MAINTENANCE, by {by}: nothing is touched"))
+}
+
+fn render_detection(detection: &DetectionStatus) -> String {
+    let reason = detection.reason.as_ref().map(|reason| format!(" ({reason})"));
+    let mut line = format!(
+        "  deadlines watched by the {}{}",
+        detection.by,
+        reason.unwrap_or_default()
+    );
+    if let (Some(gaps), Some(latest)) = (detection.machine_gaps, detection.machine_latest_us) {
+        line = format!(
+            "{line}, which was stopped {gaps} times and late by at most {}",
+            time(latest)
+        );
+    }
+    format!("{line}; graces for own lateness {}", detection.graces)
 }
 
 fn render_peer(peer: &PeerStatus, pings: usize) -> Vec<String> {
@@ -175,16 +215,30 @@ fn render_takeover(takeover: &Takeover) -> Vec<String> {
         "last takeover: {}, {}{peer}, {}",
         takeover.group, takeover.cause, takeover.result
     )];
+    let by = takeover.detected_by.as_deref().unwrap_or("thread");
+    let detected = format!("detected by the {by}");
     let moments = [
         ("last beat", takeover.last_beat_us),
         ("deadline", takeover.deadline_us),
-        ("detected", takeover.detected_us),
+        (detected.as_str(), takeover.detected_us),
         ("decided", Some(takeover.decided_us)),
     ];
     lines.extend(
         moments
             .into_iter()
             .filter_map(|(name, time)| Some(format!("  {:>10} us  {name}", time?))),
+    );
+    lines.extend(
+        takeover
+            .graced
+            .as_deref()
+            .map(|why| match (why, takeover.own_lateness_us) {
+                ("late", Some(late)) => format!(
+                    "  this node was late itself, by {}: the deadline is one deadtime later",
+                    time(late)
+                ),
+                _ => "  all peers fell silent at once: the deadline is one deadtime later".to_owned(),
+            }),
     );
     lines.extend(takeover.steps.iter().map(|step| {
         let (resource, operation) = (&step.resource, &step.operation);

@@ -6,7 +6,7 @@ mod reader;
 use std::net::IpAddr;
 
 use super::error::{Fault, Quoted};
-use super::{Fencing, Group, Host, Monitor, Policy, Recorder, Scripts, Setting, text};
+use super::{Fencing, Group, Host, Monitor, Policy, Realtime, Recorder, Scripts, Setting, text};
 use file::File;
 use reader::Reader;
 
@@ -17,6 +17,9 @@ mod tests;
 #[derive(Debug, PartialEq)]
 pub(super) struct HbToml {
     pub(super) scripts: Scripts,
+    /// What of it hb.toml says.
+    pub(super) realtime: Realtime,
+    pub(super) cpus_line: Option<u32>,
     pub(super) policy: Policy,
     pub(super) fencing: Fencing,
     pub(super) recorder: Option<Recorder>,

@@ -34,7 +34,7 @@ pub use haresources::{Group, MAX_GROUPS, Resource};
 pub use host::Host;
 pub use load::Loaded;
 pub(crate) use load::is_executable;
-pub use options::{Fencing, Monitor, Policy, Recorder, Scripts, StuckPolicy};
+pub use options::{Deadlines, Fencing, Monitor, Policy, Realtime, Recorder, Scheduling, Scripts, StuckPolicy};
 pub use time::{TimeError, parse_toml as parse_time};
 pub use timers::Timers;
 
@@ -71,6 +71,8 @@ pub struct Cluster {
     pub watchdog: Option<PathBuf>,
     /// How resource scripts are called.
     pub scripts: Scripts,
+    /// How the daemon's own threads are scheduled.
+    pub realtime: Realtime,
     /// What is done where Heartbeat leaves no choice.
     pub policy: Policy,
     /// Where the inputs of the core are recorded, if anywhere.

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{AutoFailback, Cluster, Fencing, Group, Key, Keys, Logging, Pings, Policy, Resource, Scripts, Timers};
+use super::{
+    AutoFailback, Cluster, Fencing, Group, Key, Keys, Logging, Pings, Policy, Realtime, Resource, Scripts, Timers,
+};
 use crate::secret::Secret;
 
 /// Two nodes with two groups, and defaults otherwise.
@@ -52,6 +54,7 @@ pub(crate) fn cluster() -> Cluster {
         fencing: Fencing::default(),
         watchdog: None,
         scripts: Scripts::default(),
+        realtime: Realtime::default(),
         policy: Policy::default(),
         recorder: None,
         directives: vec![("keepalive".to_owned(), "100ms".to_owned())],

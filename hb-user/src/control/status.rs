@@ -45,6 +45,8 @@ pub struct Status {
     pub realtime: RealtimeStatus,
     /// The pulse thread's own figures.
     pub pulse: PulseStatus,
+    /// Who watches the deadlines.
+    pub detection: DetectionStatus,
     /// How the XDP program runs on each interface.
     pub datapath: Vec<DatapathStatus>,
     /// Frames that could not be put down to a link, by verdict.
@@ -60,8 +62,18 @@ pub struct Status {
 /// What the kernel granted: `null` where it refused nothing.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct RealtimeStatus {
-    /// Why the pulse thread is not `SCHED_FIFO`.
+    /// The pulse thread's class: `deadline 1ms/5ms` (so much of each period), `fifo 50` or `normal`.
+    pub pulse: String,
+    /// The controller's.
+    pub controller: String,
+    /// That of the thread that moves addresses, if there are any to be moved without a script.
+    pub hands: Option<String>,
+    /// Why the pulse thread has not got the best class that it asked for, but another of real time.
+    pub second_best: Option<String>,
+    /// Why the pulse thread has no real-time class.
     pub scheduling_refused: Option<String>,
+    /// Why it does not stay on the processors that hb.toml names.
+    pub affinity_refused: Option<String>,
     /// Why memory is not locked.
     pub locking_refused: Option<String>,
 }
@@ -79,6 +91,40 @@ pub struct PulseStatus {
     pub wakes: u64,
     /// How late it woke at the worst.
     pub worst_lateness_us: u64,
+    /// How late it woke.
+    pub lateness: LatenessStatus,
+}
+
+/// How late the pulse thread woke, whenever it had slept to the time that it meant to wake at.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct LatenessStatus {
+    /// How often that was.
+    pub counted: u64,
+    /// How long that has been counted.
+    pub since_ms: u64,
+    /// The median, from a histogram in powers of two.
+    pub p50_us: Option<u64>,
+    /// 99 of 100 were less, from the same histogram.
+    pub p99_us: Option<u64>,
+    /// The worst.
+    pub max_us: Option<u64>,
+    /// How long ago that was.
+    pub max_ago_ms: Option<u64>,
+}
+
+/// Who watches the deadlines, and what stood in the way.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct DetectionStatus {
+    /// `kernel`: its timers do, and the pulse thread beside them; `thread`: that alone.
+    pub by: String,
+    /// Why not the kernel.
+    pub reason: Option<String>,
+    /// How often a peer was given a deadtime more, because its silence might have been this node's fault.
+    pub graces: u64,
+    /// How often the machine was stopped for more than a quarter of the deadtime, as the kernel's timer saw it.
+    pub machine_gaps: Option<u64>,
+    /// The longest delay of that timer.
+    pub machine_latest_us: Option<u64>,
 }
 
 /// How the XDP program runs on an interface.
@@ -197,6 +243,16 @@ pub struct Takeover {
     pub deadline_us: Option<i64>,
     /// When that was noticed.
     pub detected_us: Option<i64>,
+    /// Who noticed first: `kernel` (its timer) or `thread` (the pulse).
+    #[serde(default)]
+    pub detected_by: Option<String>,
+    /// Why the peer had been given a deadtime more before: `late` (this node was late itself) or `alone` (all peers fell
+    /// silent at once).
+    #[serde(default)]
+    pub graced: Option<String>,
+    /// How late this node was itself, if that is why.
+    #[serde(default)]
+    pub own_lateness_us: Option<u64>,
     /// When it was decided to take over.
     pub decided_us: i64,
     /// The scripts that ran.

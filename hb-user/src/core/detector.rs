@@ -26,6 +26,8 @@ pub struct Wake {
     pub planned: Nanos,
     /// The low 32 bits of the sequence of our own newest beat.
     pub sent: u32,
+    /// Whether of several peers that were up not one has been heard for half a deadtime: then it may be us.
+    pub alone: bool,
 }
 
 impl Wake {
@@ -43,6 +45,26 @@ impl Wake {
     }
 }
 
+/// A silence that the kernel found: it was listening all the time, whatever we were doing.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Witnessed {
+    /// The beat after which it began.
+    pub last_seen: Nanos,
+    /// When the next one had to be here.
+    pub deadline: Nanos,
+    /// When it was found.
+    pub found: Nanos,
+}
+
+/// Why a peer got a deadtime more.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Graced {
+    /// We were so late ourselves, and had not heard it meanwhile.
+    Late(Nanos),
+    /// All peers fell silent at once.
+    Alone,
+}
+
 /// The silence that was taken for a death.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Silence {
@@ -50,8 +72,12 @@ pub struct Silence {
     pub last_seen: Option<Nanos>,
     /// When the next one had to be here.
     pub deadline: Nanos,
-    /// When we noticed.
+    /// When it was found that it was not.
     pub detected: Nanos,
+    /// Whether it was the kernel that found it, and not we.
+    pub witnessed: bool,
+    /// Whether the peer had got a deadtime more before.
+    pub graced: Option<Graced>,
 }
 
 /// What became of a peer.
@@ -70,8 +96,8 @@ pub struct Findings {
     pub change: Option<Change>,
     /// A time between two beats beyond the warntime.
     pub late_beat: Option<Nanos>,
-    /// We came so late ourselves, without having heard the peer meanwhile, that it gets a whole deadtime from now.
-    pub graced: Option<Nanos>,
+    /// The silence may be ours: the peer gets a whole deadtime from now.
+    pub graced: Option<Graced>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -90,6 +116,8 @@ pub struct Detector {
     own: u32,
     phase: Phase,
     deadline: Nanos,
+    /// The deadline before it was put off.
+    promised: Nanos,
     /// The newest beat of any incarnation that we looked at.
     newest: Option<Heard>,
     /// What the peer echoed last, and when that was new.
@@ -103,8 +131,9 @@ pub struct Detector {
     forget: Option<u32>,
     /// Whether our beats reached the peer, as last reported.
     heard_us: bool,
-    /// The present silence had its extra deadtime.
+    /// The present silence had its extra deadtime, and why if it was for our own sake.
     graced: bool,
+    grace: Option<Graced>,
 }
 
 impl Detector {
@@ -116,6 +145,7 @@ impl Detector {
             own: own.low(),
             phase: Phase::Unmet,
             deadline: now.saturating_add(timing.initdead),
+            promised: now.saturating_add(timing.initdead),
             newest: None,
             echo: (0, Nanos(0)),
             told: None,
@@ -124,6 +154,7 @@ impl Detector {
             forget: None,
             heard_us: false,
             graced: false,
+            grace: None,
         }
     }
 
@@ -131,13 +162,15 @@ impl Detector {
     pub fn set_timing(&mut self, timing: Timing) {
         let moved =
             |old: Nanos, new: Nanos, deadline: Nanos| Nanos(deadline.0.saturating_sub(old.0)).saturating_add(new);
-        self.deadline = match self.phase {
-            Phase::Unmet => moved(self.timing.initdead, timing.initdead, self.deadline),
+        let old = self.timing;
+        let phase = self.phase;
+        let put = |deadline: Nanos| match phase {
+            Phase::Unmet => moved(old.initdead, timing.initdead, deadline),
             // The peer counts on what held when we heard it.
-            Phase::Up | Phase::Dead => self
-                .deadline
-                .max(moved(self.timing.deadtime, timing.deadtime, self.deadline)),
+            Phase::Up | Phase::Dead => deadline.max(moved(old.deadtime, timing.deadtime, deadline)),
         };
+        self.deadline = put(self.deadline);
+        self.promised = put(self.promised);
         self.timing = timing;
     }
 
@@ -201,15 +234,19 @@ impl Detector {
         self.echoes_us().then_some(self.echo.0)
     }
 
-    /// Looks at what each link heard last.
-    pub fn look(&mut self, links: impl Iterator<Item = Heard>, wake: Wake) -> Findings {
+    /// Looks at what each link heard last, and at the last silence that the kernel found, if it looks for any.
+    pub fn look(&mut self, links: impl Iterator<Item = Heard>, witnessed: Option<Witnessed>, wake: Wake) -> Findings {
         let mut findings = Findings::default();
         if let Some(heard) = links.reduce(newer) {
             self.take(&heard, wake, &mut findings);
         }
-        self.forgive(wake, &mut findings);
-        if wake.now >= self.deadline() {
-            self.expire(wake, &mut findings);
+        let witnessed = witnessed.filter(|witnessed| self.is_about_now(witnessed));
+        if witnessed.is_none() {
+            self.forgive_lateness(wake, &mut findings);
+        }
+        let is_over = witnessed.is_some() || wake.now >= self.deadline();
+        if is_over && !self.forgive_being_alone(wake, &mut findings) {
+            self.expire(witnessed, wake, &mut findings);
         }
         self.keep_in_range(wake.sent);
         if let (Phase::Up, Some(newest)) = (self.phase, self.newest)
@@ -270,6 +307,7 @@ impl Detector {
             return;
         }
         self.forget = None;
+        self.promised = deadline;
         // A deadline that was put off is not brought forward by the beat that we were late to see.
         self.deadline = if self.graced {
             deadline.max(self.deadline)
@@ -277,22 +315,44 @@ impl Detector {
             deadline
         };
         self.graced = false;
+        self.grace = None;
         if self.phase != Phase::Up || before.is_none_or(|before| says_other(&before, heard)) {
             findings.change = Some(Change::Up(*heard));
         }
         self.phase = Phase::Up;
     }
 
+    /// Whether the kernel found the silence that is going on, of a peer that is up, and at no earlier deadline than ours.
+    fn is_about_now(&self, witnessed: &Witnessed) -> bool {
+        let newest = self.newest.filter(|_| self.phase == Phase::Up && self.echoes_us());
+        newest.is_some_and(|newest| newest.seen == witnessed.last_seen)
+            && witnessed.deadline >= self.promised
+            // Being alone is not about who looks, but about who can be heard.
+            && self.grace != Some(Graced::Alone)
+    }
+
     /// While we were stopped, nothing may have been received either, and the silence may be ours. A beat that came
-    /// meanwhile shows that the kernel was listening.
-    fn forgive(&mut self, wake: Wake, findings: &mut Findings) {
+    /// meanwhile shows that the kernel was listening; and where the kernel itself looks for silences, it knows.
+    fn forgive_lateness(&mut self, wake: Wake, findings: &mut Findings) {
         let heard = self.newest.filter(|_| self.echoes_us()).map(|heard| heard.seen);
         let unwatched = wake
             .now
             .since(heard.map_or(wake.planned, |seen| seen.max(wake.planned)));
         if unwatched > self.too_late() && self.put_off(wake.now) {
-            findings.graced = Some(wake.lateness());
+            self.grace = Some(Graced::Late(wake.lateness()));
+            findings.graced = self.grace;
         }
+    }
+
+    /// That all peers die at once is less likely than that we are cut off, or were stopped unnoticed. True if the peer gets
+    /// more time therefore.
+    fn forgive_being_alone(&mut self, wake: Wake, findings: &mut Findings) -> bool {
+        let is_forgiven = wake.alone && self.phase == Phase::Up && self.put_off(wake.now);
+        if is_forgiven {
+            self.grace = Some(Graced::Alone);
+            findings.graced = self.grace;
+        }
+        is_forgiven
     }
 
     /// Gives the peer a whole deadtime from now, once a silence. False if it had that, or has more time anyway.
@@ -306,16 +366,19 @@ impl Detector {
         true
     }
 
-    fn expire(&mut self, wake: Wake, findings: &mut Findings) {
+    fn expire(&mut self, witnessed: Option<Witnessed>, wake: Wake, findings: &mut Findings) {
         findings.change = Some(Change::Dead(Silence {
             last_seen: self.newest.filter(|_| self.phase == Phase::Up).map(|heard| heard.seen),
-            deadline: self.deadline,
-            detected: wake.now,
+            deadline: witnessed.map_or(self.deadline, |witnessed| witnessed.deadline),
+            detected: witnessed.map_or(wake.now, |witnessed| witnessed.found),
+            witnessed: witnessed.is_some(),
+            graced: self.grace,
         }));
         self.phase = Phase::Dead;
         self.forget = Some(wake.sent);
         self.heard_us = false;
         self.graced = false;
+        self.grace = None;
         self.told = None;
         self.taken = None;
     }
@@ -342,13 +405,13 @@ impl Detector {
     }
 }
 
-/// The newer of two links' beats. A beat that comes by two links counts when it came first: a link that is only slower,
-/// or on which old beats are replayed, keeps nobody alive.
+/// The newer of two links' beats.
 fn newer(a: Heard, b: Heard) -> Heard {
-    let order = (a.incarnation, a.sequence)
-        .cmp(&(b.incarnation, b.sequence))
-        .then(b.seen.cmp(&a.seen));
-    if order.is_lt() { b } else { a }
+    if b.is_newer_than(a.incarnation, a.sequence, a.seen) {
+        b
+    } else {
+        a
+    }
 }
 
 /// Whether sequence `a` comes after `b`, of both the low 32 bits.

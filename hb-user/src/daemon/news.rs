@@ -3,7 +3,7 @@
 use hb_ebpf::{Heard, NodeId};
 
 use super::Daemon;
-use crate::core::{Contact, Differs, Echoed, Event, Sight};
+use crate::core::{Contact, Differs, Echoed, Event, Graced, Sight};
 use crate::pulse::News;
 
 impl Daemon {
@@ -27,6 +27,7 @@ impl Daemon {
                             peer = %name,
                             overshoot_us = silence.detected.since(silence.deadline).as_micros(),
                             met = silence.last_seen.is_some(),
+                            by = if silence.witnessed { "kernel" } else { "thread" },
                             "peer is silent"
                         );
                     }
@@ -36,11 +37,17 @@ impl Daemon {
                 News::LateBeat { node, gap } => {
                     tracing::warn!(peer = self.name(node), gap_us = gap.as_micros(), "late beat");
                 }
-                News::Graced { node, late } => tracing::warn!(
-                    peer = self.name(node),
-                    late_us = late.as_micros(),
-                    "this node was late itself; the peer gets one deadtime more"
-                ),
+                News::Graced { node, why } => match why {
+                    Graced::Late(late) => tracing::warn!(
+                        peer = self.name(node),
+                        late_us = late.as_micros(),
+                        "this node was late itself; the peer gets one deadtime more"
+                    ),
+                    Graced::Alone => tracing::warn!(
+                        peer = self.name(node),
+                        "all peers fell silent at once; the peer gets one deadtime more"
+                    ),
+                },
                 News::Lease { held } => {
                     if held {
                         tracing::info!("enough others hear us: this node may own groups");

@@ -15,6 +15,7 @@ use crate::config::{Cluster, Host, Loaded};
 use crate::control::Reply;
 use crate::core::{Action, Carry, Command, Event, Reconfiguration};
 use crate::datapath::SLOTS;
+use crate::process;
 use crate::pulse;
 
 /// What of a configuration lives on in the next.
@@ -185,13 +186,19 @@ impl Daemon {
         let hands = work::hands(&new, self.works.hands()).map_err(start::StartError::from)?;
         let added = self.attach_new(&new)?;
         let (old_tables, tables) = (
-            settings::tables(&self.cluster, &self.peers),
-            settings::tables(&new, &peers),
+            settings::tables(&self.cluster, self.incarnation, &self.peers),
+            settings::tables(&new, self.incarnation, &peers),
         );
         if let Err(error) = self.program.update(&old_tables, &tables) {
             // Back to what was valid before; should that fail, too, the error is the same.
             let _ = self.program.update(&tables, &old_tables);
             return Err(start::StartError::from(error).into());
+        }
+
+        if self.witness.is_ok()
+            && let Err(error) = self.program.watch(&settings::watches(&new, &peers, clock::now()))
+        {
+            tracing::warn!(%error, "the kernel's timers keep their former deadlines; the pulse thread has the new ones");
         }
 
         // From here on nothing fails.
@@ -225,6 +232,7 @@ impl Daemon {
         let alone = self.is_alone();
         self.works.reconfigure(&self.cluster, &change, &dropped, alone, hands);
         self.outside.reconfigure(&self.cluster);
+        process::change(self.cluster.scripts.programs);
         self.remap(&change);
         if self.orders.break_off() {
             self.feed(&Event::Command(Command::Withdraw));
@@ -243,6 +251,7 @@ impl Daemon {
             ("this node's name", new.nodes[new.me] != old.nodes[old.me]),
             ("logfile, logfacility or debug", new.logging != old.logging),
             ("watchdog", new.watchdog != old.watchdog),
+            ("realtime, rtprio or [realtime]", new.realtime != old.realtime),
             ("[recorder]", new.recorder != old.recorder),
         ];
         match fixed.into_iter().find(|(_, differs)| *differs) {

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use hb_ebpf::tables::{self, Address, Own};
-use hb_ebpf::{KeyId, Nanos, NodeId};
+use hb_ebpf::watch::Watch;
+use hb_ebpf::{Incarnation, KeyId, Nanos, NodeId};
 
 use crate::config::{self, AutoFailback, Cluster, StonithParameters, node_id};
 use crate::core::{self, Failback, GroupSettings, Quorum, StuckPolicy, Timing};
@@ -76,6 +77,20 @@ pub(super) fn peers(cluster: &Cluster, mut slot: impl FnMut(&config::Link) -> u3
     peers.collect()
 }
 
+/// What the kernel's timers watch: each peer by its index.
+pub(super) fn watches(cluster: &Cluster, peers: &[Peer], now: Nanos) -> Vec<(u32, Watch)> {
+    let timing = timing(cluster);
+    let unmet = now.saturating_add(timing.initdead);
+    let watch = |peer: &Peer| {
+        let slots = peer.links.iter().map(|link| link.slot);
+        Some((
+            u32::try_from(peer.index).ok()?,
+            Watch::of_peer(timing.deadtime, unmet, slots),
+        ))
+    };
+    peers.iter().filter_map(watch).collect()
+}
+
 /// What signs our beats.
 pub(super) fn signer(cluster: &Cluster) -> Signer {
     let signing = cluster.keys.all.iter().find(|key| key.id == cluster.keys.signing);
@@ -84,7 +99,7 @@ pub(super) fn signer(cluster: &Cluster) -> Signer {
 }
 
 /// The kernel's.
-pub(super) fn tables(cluster: &Cluster, peers: &[Peer]) -> Tables {
+pub(super) fn tables(cluster: &Cluster, incarnation: Incarnation, peers: &[Peer]) -> Tables {
     let keys = cluster
         .keys
         .all
@@ -93,6 +108,7 @@ pub(super) fn tables(cluster: &Cluster, peers: &[Peer]) -> Tables {
     Tables {
         own: Own {
             node: own_id(cluster),
+            incarnation: incarnation.low(),
             port: cluster.udp_port,
         },
         keys: keys.collect(),

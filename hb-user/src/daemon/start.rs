@@ -6,6 +6,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use hb_ebpf::watch::Watch;
 use hb_ebpf::{Incarnation, KeyId, Nanos};
 use nix::fcntl::{Flock, FlockArg};
 
@@ -13,13 +14,15 @@ use super::outside::Outside;
 use super::work::{self, Works};
 use super::{Daemon, Places, settings};
 use crate::clock;
-use crate::config::Cluster;
+use crate::config::{Cluster, Deadlines};
 use crate::control::{Server, ServerError};
 use crate::core::{self, Event, Lease, Node};
-use crate::datapath::{DatapathError, Mode, Program};
+use crate::datapath::{DatapathError, Mode, Program, Witness};
 use crate::incarnation::{self, IncarnationError};
 use crate::pings::{PingError, Prober};
-use crate::pulse::{self, Means, Pulse, PulseError, Realtime, SocketError, Sockets, Watchdog, WatchdogError};
+use crate::process;
+use crate::pulse::{self, Means, Pulse, PulseError, SocketError, Sockets, Watchdog, WatchdogError};
+use crate::realtime::{self, Granted};
 use crate::recorder::{Header, Names, Recorder, RecorderError};
 use crate::resources::address::HandsError;
 
@@ -74,7 +77,8 @@ impl Daemon {
         .map_err(|error| no_interface(error, &cluster))?;
         let prober = prober(&cluster)?;
 
-        let mut program = Program::load(&settings::tables(&cluster, &peers))?;
+        let incarnation = incarnation::next(&places.state, clock::unix_seconds())?;
+        let mut program = Program::load(&settings::tables(&cluster, incarnation, &peers))?;
         if settings::logs_verdicts(&cluster) {
             tokio::spawn(program.take_log()?.copy());
         }
@@ -82,22 +86,29 @@ impl Daemon {
         interfaces.sort_unstable();
         interfaces.dedup();
         let attached = attach(&mut program, &interfaces)?;
-        let incarnation = incarnation::next(&places.state, clock::unix_seconds())?;
 
         let now = clock::now();
+        let witness = match cluster.realtime.deadlines {
+            Deadlines::Kernel => watch(&mut program, &settings::watches(&cluster, &peers, now)),
+            Deadlines::Thread => Err("hb.toml: realtime.deadlines".to_owned()),
+        };
         let ownership = settings::ownership(&cluster);
         let node = Node::new(ownership.clone(), now);
         let pings = pings(&cluster, prober.as_ref());
+        // All that is allocated from here on is locked, too.
+        let locking_refused = lock_memory(&cluster);
+        process::start(cluster.scripts.programs, cluster.realtime.clone()).map_err(StartError::Io)?;
         let pulse = Pulse::start(
             pulse_settings(&cluster, incarnation, peers.clone(), &ownership, pings),
             Means {
                 liveness: program.liveness()?,
+                witness: witness.is_ok().then(|| program.witness()).transpose()?,
                 events: program.take_events()?,
                 sockets: sockets.clone(),
                 watchdog: watchdog(&cluster)?,
+                scheduling: realtime::pulse(&cluster.realtime, cluster.timers.keepalive),
             },
         )?;
-        warn_of_refusals(pulse.realtime());
         let hands = work::hands(&cluster, None)?;
         let server = Server::start(&places.run)?;
         tracing::info!(
@@ -114,11 +125,14 @@ impl Daemon {
             sockets,
             prober,
             pulse,
+            granted: Granted::default(),
+            locking_refused,
             works: Works::new(&cluster, hands),
             outside: Outside::new(&cluster),
             server,
             orders: super::orders::Orders::default(),
             liveness: program.liveness()?,
+            witness,
             counters: program.take_counters()?,
             attached,
             incarnation,
@@ -136,9 +150,25 @@ impl Daemon {
             program,
             _lock: lock,
         };
+        // The long work is done; what comes now must not wait.
+        daemon.granted = realtime::ask(&realtime::controller(&daemon.cluster.realtime));
+        daemon.tell_what_was_granted();
         daemon.feed(&Event::Begin);
         Ok(daemon)
     }
+}
+
+/// Lets the kernel watch the deadlines. Where it cannot, the pulse thread does it alone, and this is why.
+fn watch(program: &mut Program, watches: &[(u32, Watch)]) -> Result<Witness, String> {
+    let watch = program
+        .load_watches()
+        .and_then(|()| program.watch(watches))
+        .and_then(|()| program.witness());
+    watch.map_err(|error| {
+        let reason = error.to_string();
+        tracing::warn!(%reason, "the kernel does not watch the deadlines, the pulse thread does");
+        reason
+    })
 }
 
 fn recorder(cluster: &Cluster) -> Result<Option<Recorder>, StartError> {
@@ -287,11 +317,39 @@ pub(super) fn no_interface(error: SocketError, cluster: &Cluster) -> StartError 
     error.into()
 }
 
-fn warn_of_refusals(realtime: &Realtime) {
-    for refusal in [&realtime.scheduling_refused, &realtime.locking_refused]
-        .into_iter()
-        .flatten()
-    {
-        tracing::warn!(%refusal, "not in real time: a busy host may make this node look dead, or others to it");
+/// Heartbeat's `realtime off` leaves memory where it is, too.
+fn lock_memory(cluster: &Cluster) -> Option<String> {
+    if cluster.realtime.enabled {
+        realtime::lock().err()
+    } else {
+        None
+    }
+}
+
+impl Daemon {
+    fn tell_what_was_granted(&self) {
+        let pulse = self.pulse.granted();
+        let hands = self.works.hands().map(|hands| hands.granted().policy.to_string());
+        tracing::info!(pulse = %pulse.policy, controller = %self.granted.policy, hands, "scheduling");
+        if let Some(refusal) = pulse.second_best() {
+            tracing::warn!(%refusal, "the thread that beats has a lesser class: what holds the processors may hold it up");
+        }
+        for refusal in self.refused_realtime() {
+            tracing::warn!(%refusal, "not in real time: a busy host may make this node look dead, or others to it");
+        }
+    }
+
+    /// What of real time was asked for in vain.
+    pub(super) fn refused_realtime(&self) -> Vec<String> {
+        let pulse = self.pulse.granted();
+        let all = [
+            pulse.refused(),
+            self.works.hands().and_then(|hands| hands.granted().refused()),
+            pulse.affinity_refused.clone(),
+            self.locking_refused.clone(),
+        ];
+        let mut all: Vec<String> = all.into_iter().flatten().collect();
+        all.dedup();
+        all
     }
 }

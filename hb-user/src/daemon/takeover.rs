@@ -3,7 +3,7 @@
 use hb_ebpf::Nanos;
 
 use crate::control::{StepStatus, Takeover};
-use crate::core::{Cause, Silence};
+use crate::core::{Cause, Graced, Silence};
 use crate::resources::group::{GroupReport, GroupResult, Step};
 
 /// What happened, and when.
@@ -69,6 +69,21 @@ impl Record {
             last_beat_us: last_beat.map(micros),
             deadline_us: self.silence.map(|silence| micros(silence.deadline)),
             detected_us: self.silence.map(|silence| micros(silence.detected)),
+            detected_by: self.silence.map(|silence| {
+                let by = if silence.witnessed { "kernel" } else { "thread" };
+                by.to_owned()
+            }),
+            graced: self.silence.and_then(|silence| silence.graced).map(|why| {
+                let why = match why {
+                    Graced::Late(_) => "late",
+                    Graced::Alone => "alone",
+                };
+                why.to_owned()
+            }),
+            own_lateness_us: self.silence.and_then(|silence| match silence.graced? {
+                Graced::Late(late) => Some(late.as_micros()),
+                Graced::Alone => None,
+            }),
             decided_us: micros(self.decided),
             steps: self.steps.iter().map(|step| report_step(step, micros)).collect(),
             result: self.result.into(),

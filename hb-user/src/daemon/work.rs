@@ -9,6 +9,7 @@ use super::reload::Change;
 use crate::config::{AutoFailback, Cluster, Facility};
 use crate::core::{Carry, Outcome};
 use crate::process::{Abort, Aborter, abortable};
+use crate::realtime;
 use crate::resources::address::{self, Hands, HandsError};
 use crate::resources::environment::{self, Facts};
 use crate::resources::group::{self, Context, GroupReport, GroupResult, GroupScripts};
@@ -229,7 +230,7 @@ pub(super) fn hands(cluster: &Cluster, running: Option<&Hands>) -> Result<Option
     let hands = match running {
         Some(hands) => hands.clone(),
         None if addresses.is_empty() => return Ok(None),
-        None => Hands::start()?,
+        None => Hands::start(realtime::hands(&cluster.realtime))?,
     };
     hands.make_ready(addresses);
     Ok(Some(hands))

@@ -92,7 +92,7 @@ fn errno(error: &(dyn std::error::Error + 'static)) -> Option<i32> {
 }
 
 /// The innermost cause, which is the kernel's answer.
-fn cause(error: &(dyn std::error::Error + 'static)) -> String {
+pub(super) fn cause(error: &(dyn std::error::Error + 'static)) -> String {
     let mut innermost = error;
     while let Some(source) = innermost.source() {
         innermost = source;

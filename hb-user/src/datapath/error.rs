@@ -18,7 +18,9 @@ pub enum DatapathError {
     Object { what: &'static str, name: &'static str },
     #[error("cannot write the table {name}")]
     Table { name: &'static str, source: MapError },
-    #[error("cannot map the liveness table into memory")]
+    #[error("the kernel starts no timers for BPF programs: {reason}")]
+    Timers { reason: String },
+    #[error("cannot map a table of the kernel's into memory")]
     Map(#[source] io::Error),
     #[error("interface {interface}, named in ha.cf, does not exist; `ip link` lists those that do")]
     NoInterface { interface: String },

@@ -1,15 +1,17 @@
-//! Where liveness comes from: the XDP program, and the memory that it shares with us.
+//! Where liveness comes from: the XDP program and its timers, and the memory that they share with us.
 
 mod attach;
 mod counters;
 mod error;
-mod liveness_map;
 mod log;
 mod program;
+mod shared;
+mod watches;
 
 pub use attach::{Attached, Mode};
 pub use counters::Counters;
 pub use error::DatapathError;
-pub use liveness_map::LivenessMap;
 pub use log::ProgramLog;
 pub use program::{Program, SLOTS, Tables};
+pub use shared::{LivenessMap, SharedArray};
+pub use watches::Witness;

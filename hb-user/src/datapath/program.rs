@@ -8,6 +8,7 @@ use aya::programs::{ProgramError, Xdp};
 use aya::{Ebpf, EbpfError, EbpfLoader, Pod};
 use hb_ebpf::hmac::Midstates;
 use hb_ebpf::tables::{Own, Peer};
+use hb_ebpf::watch::Watch;
 use hb_ebpf::{KeyId, NodeId, verdict};
 
 use super::{Counters, DatapathError, LivenessMap};
@@ -18,13 +19,16 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/hb
 /// How many links can have a place in the liveness map, those of former configurations included.
 pub const SLOTS: u32 = 256;
 
+/// How many peers a configuration can have.
+const PEERS: u32 = 16;
+
 /// The program's name in the object.
 const PROGRAM: &str = "hb_xdp";
 
 /// What the kernel is told.
 #[derive(Clone, Debug)]
 pub struct Tables {
-    /// Our own name and port.
+    /// Our own name, life and port.
     pub own: Own,
     /// The keys that are valid for receiving.
     pub keys: Vec<(KeyId, Midstates)>,
@@ -34,33 +38,49 @@ pub struct Tables {
     pub log: bool,
 }
 
+/// There is room for every configuration, and for more where these tables are larger than any: a benchmark's.
+impl Tables {
+    fn room_for_peers(&self) -> u32 {
+        u32::try_from(self.peers.len()).map_or(u32::MAX, |peers| peers.max(PEERS))
+    }
+
+    fn slots(&self) -> u32 {
+        let links = self.peers.iter().flat_map(|(_, peer)| &peer.links);
+        links.map(|link| link.slot + 1).fold(SLOTS, u32::max)
+    }
+}
+
 /// The loaded program. When it is dropped, and all that came from it, nothing stays in the kernel.
 #[derive(Debug)]
 pub struct Program {
     ebpf: Ebpf,
+    slots: u32,
 }
 
 impl Program {
     /// Loads the program and fills its tables.
     pub fn load(tables: &Tables) -> Result<Self, DatapathError> {
+        let slots = tables.slots();
         let log_level: u8 = if tables.log { u8::MAX } else { 0 };
         let mut ebpf = EbpfLoader::new()
             .override_global("UDP_PORT", &tables.own.port, true)
             .override_global("OWN_NODE", &tables.own.node.0, true)
+            .override_global("OWN_INCARNATION", &tables.own.incarnation, true)
             .override_global(aya_log::LEVEL, &log_level, true)
-            .map_max_entries("LIVENESS", SLOTS)
-            .map_max_entries("COUNTERS", (SLOTS + 1) * verdict::COUNT)
+            .map_max_entries("PEERS", tables.room_for_peers())
+            .map_max_entries("LIVENESS", slots)
+            .map_max_entries("COUNTERS", (slots + 1) * verdict::COUNT)
             .load(OBJECT)
             .map_err(load_error)?;
         fill(&mut ebpf, None, tables)?;
         xdp_mut(&mut ebpf)?
             .load()
             .map_err(|error| load_error(EbpfError::ProgramError(error)))?;
-        Ok(Self { ebpf })
+        Ok(Self { ebpf, slots })
     }
 
-    /// Changes the tables while beats are being admitted: what is valid in both is valid all the time. The port and our
-    /// own name are fixed.
+    /// Changes the tables while beats are being admitted: what is valid in both is valid all the time. Our own
+    /// name, life and port are fixed.
     pub fn update(&mut self, old: &Tables, new: &Tables) -> Result<(), DatapathError> {
         fill(&mut self.ebpf, Some(old), new)
     }
@@ -68,7 +88,7 @@ impl Program {
     /// The liveness of every slot, through memory.
     pub fn liveness(&self) -> Result<LivenessMap, DatapathError> {
         let map = map_data(self.ebpf.map("LIVENESS"), "LIVENESS")?;
-        LivenessMap::new(map.fd().as_fd(), SLOTS)
+        LivenessMap::new(map.fd().as_fd(), self.slots)
     }
 
     /// The frames by verdict. Can be taken once.
@@ -95,6 +115,10 @@ impl Program {
     /// The whole object, for the reader of its log.
     pub fn ebpf(&mut self) -> &mut Ebpf {
         &mut self.ebpf
+    }
+
+    pub(super) fn maps(&self) -> &Ebpf {
+        &self.ebpf
     }
 
     fn take(&mut self, name: &'static str) -> Result<Map, DatapathError> {
@@ -147,7 +171,7 @@ fn xdp_mut(ebpf: &mut Ebpf) -> Result<&mut Xdp, DatapathError> {
     program.try_into().map_err(|_| missing)
 }
 
-fn map_data<'a>(map: Option<&'a Map>, name: &'static str) -> Result<&'a MapData, DatapathError> {
+pub(super) fn map_data<'a>(map: Option<&'a Map>, name: &'static str) -> Result<&'a MapData, DatapathError> {
     match map {
         Some(Map::Array(data)) => Ok(data),
         _ => Err(DatapathError::Object { what: "map", name }),
@@ -173,9 +197,11 @@ fn load_error(error: EbpfError) -> DatapathError {
 /// A value that the kernel shares with us, for aya, whose trait cannot be given to another crate's types.
 #[derive(Clone, Copy)]
 #[repr(transparent)]
-struct Plain<T>(T);
+pub(super) struct Plain<T>(pub(super) T);
 
 // SAFETY: `repr(C)`, only integers and arrays of them, no padding (pinned by the layout tests of hb-ebpf).
 unsafe impl Pod for Plain<Midstates> {}
 // SAFETY: as above.
 unsafe impl Pod for Plain<Peer> {}
+// SAFETY: as above.
+unsafe impl Pod for Plain<Watch> {}

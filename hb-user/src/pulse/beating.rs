@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use hb_ebpf::beat::{Beat, Flags, Status};
-use hb_ebpf::{Heard, Nanos, NodeId, Sequence};
+use hb_ebpf::{Heard, Liveness, Nanos, NodeId, Sequence};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
@@ -15,7 +15,8 @@ use super::thread::Mailbox;
 use super::wake::{Alarm, Bell};
 use super::{Means, News, Peer, Settings, Sockets, Stats};
 use crate::clock;
-use crate::core::{Advert, Change, Detector, Differs, Echoed, Outbox, Wake};
+use crate::core::{Advert, Change, Detector, Differs, Echoed, Outbox, Wake, Witnessed};
+use crate::datapath::Witness;
 
 /// The farewell: what the peers should confirm, and until when it is repeated.
 #[derive(Clone, Copy)]
@@ -178,7 +179,9 @@ impl Beating {
     /// Sleeps until `planned`, an event or an order.
     pub(super) fn sleep(&self, planned: Nanos, orders: &Bell) -> Wake {
         // Neither can fail with what we pass; should it, we look and try again, which is busy but not wrong.
-        let _ = self.alarm.set(planned);
+        if planned != self.stats.planned() {
+            let _ = self.alarm.set(planned);
+        }
         let mut fds = [
             PollFd::new(self.alarm.as_fd(), PollFlags::POLLIN),
             PollFd::new(self.means.events.as_fd(), PollFlags::POLLIN),
@@ -186,13 +189,30 @@ impl Beating {
         ];
         self.stats.plan(planned);
         let _ = poll(&mut fds, PollTimeout::NONE);
+        let now = clock::now();
+        // Before the orders are read: what it rings for from here on wakes us again.
+        if fds[2].any() == Some(true) {
+            orders.silence();
+        }
         let wake = Wake {
-            now: clock::now(),
+            now,
             planned,
             sent: self.sequence.low(),
+            alone: self.is_alone(now),
         };
-        self.stats.count_wake(wake.lateness());
+        self.stats.count_wake(wake.now, planned);
         wake
+    }
+
+    /// Whether of several peers that were up not one has been heard for half a deadtime, by what the kernel heard until now.
+    fn is_alone(&self, now: Nanos) -> bool {
+        let half = Nanos(self.settings.timing.deadtime.0 / 2);
+        let up = self.peers.iter().filter(|peer| peer.detector.is_up());
+        let was_heard = |slot: &u32| {
+            let heard = self.means.liveness.get(*slot).and_then(Liveness::heard);
+            heard.is_some_and(|heard| now.since(heard.seen) < half)
+        };
+        up.clone().count() > 1 && !up.clone().any(|peer| peer.slots.iter().any(was_heard))
     }
 
     /// Events only wake: what they are about is in the map.
@@ -252,12 +272,19 @@ impl Beating {
         let liveness = &self.means.liveness;
         for (index, peer) in self.peers.iter_mut().enumerate() {
             let links = peer.slots.iter().filter_map(|slot| liveness.get(*slot)?.heard());
-            let findings = peer.detector.look(links, wake);
+            let number = self.settings.peers[index].index;
+            let witnessed = self
+                .means
+                .witness
+                .as_ref()
+                .and_then(|witness| witnessed(witness, number));
+            let findings = peer.detector.look(links, witnessed, wake);
             if let Some(gap) = findings.late_beat {
                 mailbox.tell(News::LateBeat { node: peer.node, gap });
             }
-            if let Some(late) = findings.graced {
-                mailbox.tell(News::Graced { node: peer.node, late });
+            if let Some(why) = findings.graced {
+                self.stats.count_grace();
+                mailbox.tell(News::Graced { node: peer.node, why });
             }
             let echoed = peer.echoed(&self.outbox, wake.now);
             let supports = peer
@@ -267,10 +294,9 @@ impl Beating {
                 .is_some_and(|heard| {
                     Differs::between(self.settings.digest, heard.digest).supports(heard.present, self.settings.index)
                 });
-            let node = self.settings.peers[index].index;
             self.settings
                 .lease
-                .hear(node, Some(echoed.heard_us), supports, is_idle, wake.now);
+                .hear(number, Some(echoed.heard_us), supports, is_idle, wake.now);
 
             let id = peer.node;
             let change = match findings.change {
@@ -432,6 +458,16 @@ impl Beating {
             from_now
         };
     }
+}
+
+/// The silence that a peer's timer found last, without what the timer says of a peer that was never heard.
+fn witnessed(witness: &Witness, number: usize) -> Option<Witnessed> {
+    let found = witness.silence(u32::try_from(number).ok()?)?;
+    (found.last_seen > Nanos(0)).then_some(Witnessed {
+        last_seen: found.last_seen,
+        deadline: found.deadline,
+        found: found.found,
+    })
 }
 
 /// What goes on in other settings, made ready by the controller.

@@ -5,7 +5,6 @@
 
 mod beating;
 mod order;
-mod realtime;
 mod signer;
 mod socket;
 mod stats;
@@ -22,16 +21,17 @@ use hb_ebpf::{Incarnation, KeyId, Nanos, NodeId, Sequence};
 
 pub use beating::Reconfiguration;
 pub use order::{News, Order, OrderSender};
-pub use realtime::Realtime;
 pub use signer::{Signer, midstates};
 pub use socket::{SocketError, Sockets};
-pub use stats::Stats;
+pub use stats::{Lateness, Stats};
+pub(crate) use thread::touched;
 pub use wake::Doorbell;
 pub use watchdog::{Watchdog, WatchdogError};
 
 use crate::core::{Advert, Lease, Timing};
-use crate::datapath::LivenessMap;
+use crate::datapath::{LivenessMap, Witness};
 use crate::pings::Reach;
+use crate::realtime::{Granted, Wanted};
 
 /// A thread of the real-time class that is later than this was stopped.
 const OVERDUE: Nanos = Nanos::from_millis(5);
@@ -102,12 +102,16 @@ pub struct Link {
 pub struct Means {
     /// What the kernel heard.
     pub liveness: LivenessMap,
+    /// What its timers find, by [`Peer::index`], where it has any.
+    pub witness: Option<Witness>,
     /// What it noticed.
     pub events: RingBuf<MapData>,
     /// Where beats leave.
     pub sockets: Sockets,
     /// Fed while the controller makes progress.
     pub watchdog: Option<Watchdog>,
+    /// The scheduling class that it asks for.
+    pub scheduling: Wanted,
 }
 
 /// The running thread, as the controller sees it.
@@ -117,7 +121,7 @@ pub struct Pulse {
     bell: wake::Bell,
     orders: OrderSender,
     stats: std::sync::Arc<Stats>,
-    realtime: Realtime,
+    granted: Granted,
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
@@ -186,10 +190,10 @@ impl Pulse {
         &self.stats
     }
 
-    /// What the kernel granted.
+    /// The scheduling class that the kernel granted.
     #[must_use]
-    pub fn realtime(&self) -> &Realtime {
-        &self.realtime
+    pub fn granted(&self) -> &Granted {
+        &self.granted
     }
 }
 

@@ -4,7 +4,7 @@ use hb_ebpf::{Heard, Nanos, NodeId, Sequence};
 
 use super::beating::Reconfiguration;
 use super::wake::Post;
-use crate::core::{Advert, Echoed, Silence};
+use crate::core::{Advert, Echoed, Graced, Silence};
 
 /// From the thread to the controller.
 #[derive(Clone, Copy, Debug)]
@@ -32,12 +32,12 @@ pub enum News {
         /// The time between them.
         gap: Nanos,
     },
-    /// This thread woke so late, without having heard the peer meanwhile, that the peer gets a whole deadtime from now.
+    /// The silence of a peer may be our own fault: it gets a whole deadtime from now.
     Graced {
         /// Which.
         node: NodeId,
-        /// How late.
-        late: Nanos,
+        /// Why.
+        why: Graced,
     },
     /// Our lease has ended, or begun. It has ended even if it began again at once.
     Lease {

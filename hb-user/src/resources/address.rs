@@ -32,7 +32,7 @@ use self::worker::Answer;
 use super::scripts::{Finished, Operation, Outcome};
 use crate::clock;
 use crate::config::{Address, Cluster};
-use crate::pulse::Realtime;
+use crate::realtime::{Granted, Wanted};
 
 /// Moves addresses. Clones share the thread.
 #[derive(Clone, Debug)]
@@ -50,6 +50,8 @@ struct Ready {
     plan: Plan,
     interface: Interface,
     prepared: Prepared,
+    /// Whether the address was added with this, so that it is to be removed with this and no other.
+    is_used: bool,
 }
 
 /// The thread cannot be started.
@@ -93,17 +95,17 @@ impl PlaceError {
 
 impl Hands {
     /// Starts the thread. Needs the runtime.
-    pub fn start() -> Result<Self, HandsError> {
+    pub fn start(wanted: Wanted) -> Result<Self, HandsError> {
         Ok(Self(Arc::new(Inner {
-            thread: Thread::start()?,
+            thread: Thread::start(wanted)?,
             ready: Mutex::default(),
         })))
     }
 
     /// What the kernel granted the thread.
     #[must_use]
-    pub fn realtime(&self) -> &Realtime {
-        &self.0.thread.realtime
+    pub fn granted(&self) -> &Granted {
+        &self.0.thread.granted
     }
 
     /// Makes everything ready, beside what else is done, and warns of addresses that have no place now. They are tried again
@@ -114,7 +116,12 @@ impl Hands {
         tokio::task::spawn_blocking(move || {
             for address in addresses {
                 match make_ready(&address) {
-                    Ok(ready) => hands.keep(address, ready),
+                    Ok(ready) => {
+                        let mut all = hands.lock();
+                        if !all.get(&address).is_some_and(|kept| kept.is_used) {
+                            all.insert(address, ready);
+                        }
+                    }
                     Err(error) => {
                         let error = crate::cli::causes(&error);
                         tracing::warn!(address = %address.ip, %error, "this address could not be taken over now");
@@ -169,11 +176,15 @@ impl Hands {
             plan,
             interface,
             prepared,
+            ..
         } = ready;
-        if operation == Operation::Start && !interface.is_up {
-            return Err(PlaceError::Down(plan.interface).to_string());
+        if operation == Operation::Start {
+            if !interface.is_up {
+                return Err(PlaceError::Down(plan.interface).to_string());
+            }
+            self.mark(address, true);
         }
-        let answer = match timeout(limit, self.0.thread.order(operation, prepared)).await {
+        let answer = match timeout(limit, self.0.thread.order(operation, &prepared)).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(unanswered @ (Unanswered::Ended | Unanswered::Full))) => return Err(unanswered.to_string()),
             Err(_) => return Err(format!("the kernel has not answered within {} s", limit.as_secs_f32())),
@@ -184,6 +195,9 @@ impl Hands {
         }
         match answer.was_here {
             Ok(was_here) => {
+                if operation == Operation::Stop {
+                    self.mark(address, false);
+                }
                 tracing::debug!(address = %plan.ip, interface = plan.interface, %operation, was_here, "done");
                 Ok(Some(answer))
             }
@@ -208,13 +222,12 @@ impl Hands {
                 Err(error) => return Err(error),
             }
         }
-        let ready = match Plan::complete(address) {
-            Some(plan) => ready_for(plan)?,
-            None => {
-                let address = address.clone();
-                let made = tokio::task::spawn_blocking(move || make_ready(&address)).await;
-                made.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?
-            }
+        let ready = if let Some(plan) = Plan::complete(address) {
+            ready_for(plan)?
+        } else {
+            let address = address.clone();
+            let made = tokio::task::spawn_blocking(move || make_ready(&address)).await;
+            made.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?
         };
         self.keep(address.clone(), ready.clone());
         Ok(ready)
@@ -222,6 +235,12 @@ impl Hands {
 
     fn keep(&self, address: Address, ready: Ready) {
         self.lock().insert(address, ready);
+    }
+
+    fn mark(&self, address: &Address, is_used: bool) {
+        if let Some(ready) = self.lock().get_mut(address) {
+            ready.is_used = is_used;
+        }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Address, Ready>> {
@@ -266,6 +285,7 @@ fn ready_for(plan: Plan) -> Result<Ready, PlaceError> {
         prepared: Prepared::new(&plan, &interface),
         plan,
         interface,
+        is_used: false,
     })
 }
 

@@ -207,7 +207,7 @@ pub async fn call(call: &Call<'_>, abort: &Abort) -> Finished {
     let started = clock::now();
     let mut output = Output::new(call.resource, call.operation);
     tracing::debug!(resource = call.resource, operation = %call.operation, script = %call.script.path.display(), "call");
-    let outcome = match spawn(call) {
+    let outcome = match spawn(call).await {
         Ok(child) => match process::attend(child, call.limit, abort.given(), &mut output).await {
             End::Exited(code) => Outcome::Exited(code),
             End::Signalled(signal) => Outcome::Signalled(signal),
@@ -234,22 +234,22 @@ pub async fn call(call: &Call<'_>, abort: &Abort) -> Finished {
     }
 }
 
-fn spawn(call: &Call<'_>) -> io::Result<Child> {
-    let start = |mut command: Command| {
+async fn spawn(call: &Call<'_>) -> io::Result<Child> {
+    let start = async |mut command: Command| {
         command
             .args(&call.script.args)
             .arg(call.operation.as_str())
             .envs(call.env.iter().map(|(name, value)| (name, value)))
             .current_dir("/")
             .stdin(Stdio::null());
-        process::spawn(&mut command)
+        process::spawn(command).await
     };
-    match start(Command::new(&call.script.path)) {
+    match start(Command::new(&call.script.path)).await {
         // A script without `#!` is a shell's business: Heartbeat's shell runs it, so we do (execvp(3)).
         Err(error) if error.raw_os_error() == Some(Errno::ENOEXEC as i32) => {
             let mut shell = Command::new("/bin/sh");
             shell.arg(&call.script.path);
-            start(shell)
+            start(shell).await
         }
         result => result,
     }

@@ -129,7 +129,7 @@ impl Sketch {
         let panels: Vec<_> = panels
             .into_iter()
             .map(|title| Panel {
-                title: title.to_owned(),
+                title: shown(title).to_owned(),
                 curves: chosen
                     .iter()
                     .filter(|report| self.panel_of(report) == title)
@@ -189,9 +189,28 @@ impl Sketch {
     }
 }
 
+/// A panel's name in words.
+fn shown(name: &str) -> &str {
+    match name {
+        "hogs" => "fair hogs",
+        "churn" => "context-switch churn",
+        "timers" => "timer storm",
+        "hrtimers" => "high-resolution timers",
+        "memory" => "memory pressure",
+        "fifo40" => "real-time hogs, FIFO 40",
+        "fifo99" => "real-time hogs, FIFO 99",
+        "frozen-briefly" => "survivor frozen for half a deadtime",
+        "frozen" => "survivor frozen for three deadtimes",
+        "heal" => "after a cut has healed",
+        "stop" => "in an orderly stop",
+        other => other,
+    }
+}
+
 /// `None` if it is no time.
 fn curve(report: &Report, figure: &Figure) -> Option<Curve> {
     let factor = match figure.unit() {
+        Unit::Nanos => 1e-6,
         Unit::Micros => 1e-3,
         Unit::Millis => 1.0,
         Unit::Seconds => 1e3,
@@ -275,12 +294,12 @@ mod tests {
     #[test]
     fn everybody_has_one_curve_a_panel_with_the_timers_that_compare_best() -> Result<()> {
         let drawing = SKETCHES[0].drawing(&results()?).context("no drawing")?;
-        let names = |panel: &Panel| Vec::from_iter(panel.curves.iter().map(|curve| curve.name.clone()));
+        let names = |panel: &Panel| panel.curves.iter().map(|curve| curve.name.clone()).collect::<Vec<_>>();
         assert_eq!(drawing.panels.len(), 2);
         assert_eq!(drawing.panels[0].title, "idle");
         assert_eq!(names(&drawing.panels[0]), ["hb 10/30 ms", "keepalived 10/30 ms"]);
         assert_eq!(names(&drawing.panels[1]), ["hb 10/30 ms"]);
-        let bits = |values: &[f64]| Vec::from_iter(values.iter().map(|value| value.to_bits()));
+        let bits = |values: &[f64]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
         assert_eq!(bits(&drawing.panels[0].curves[0].millis), bits(&[0.08, 1.2]));
         assert_eq!(
             drawing.caption[0],

@@ -53,6 +53,9 @@ impl Event {
 /// The steps of the ladder on which the owner crashes; on the first of them everything else happens as well.
 const STEPS: [Step; 5] = [Step::Idle, Step::Hogs, Step::Churn, Step::Fifo40, Step::Fifo99];
 
+/// Those of a first impression.
+const QUICK_STEPS: [Step; 3] = [Step::Idle, Step::Churn, Step::Fifo99];
+
 /// How often each event is repeated: for docs/BENCHMARKS.md, and for a first impression.
 #[derive(Clone, Copy)]
 struct Repeats {
@@ -67,19 +70,28 @@ impl Repeats {
         if contender == Heartbeat::NAME {
             // A death, and the return, take it ten seconds; a healed cut half a minute.
             return Self {
-                crash: (8, 2),
-                cut: (3, 1),
-                stop: (4, 1),
+                crash: (6, 2),
+                cut: (2, 1),
+                stop: (3, 1),
                 stressed: (2, 1),
             };
         }
-        Self {
-            crash: (50, 10),
-            cut: (20, 3),
-            stop: (20, 5),
-            stressed: (8, 2),
+        if contender == Keepalived::NAME {
+            // Where hogs hold every core it waits for their end.
+            return Self {
+                stressed: (4, 1),
+                ..Self::FULL
+            };
         }
+        Self::FULL
     }
+
+    const FULL: Self = Self {
+        crash: (50, 10),
+        cut: (20, 3),
+        stop: (20, 5),
+        stressed: (6, 2),
+    };
 }
 
 /// Measures all that is wanted, and shows each report.
@@ -99,12 +111,14 @@ pub fn measure(plan: &Plan, show: &mut dyn FnMut(Report)) -> Result<()> {
 }
 
 type Found = Result<Arc<dyn Contender>>;
+/// A name, and how its bearer is found.
+type Known = (&'static str, fn(&Plan) -> Found);
 
 /// Who can be measured, and who cannot, with the reason: all of them do something about a death.
 fn field(plan: &Plan) -> Result<Vec<(&'static str, Found)>> {
     // Whoever is named must be known.
     Field::rivals(plan)?;
-    let all: [(&'static str, fn(&Plan) -> Found); 3] = [
+    let all: [Known; 3] = [
         (Hb::NAME, |plan| Ok(Arc::new(Hb::new(&plan.hb, TIMERS).with_address()))),
         (Heartbeat::NAME, |_| {
             Ok(Arc::new(Heartbeat::find(Heartbeat::FASTEST)?.with_address()))
@@ -149,9 +163,12 @@ impl<'a> Measurement<'a> {
             stressed,
         } = self.repeats;
         let wants = |event: Event| self.plan.wants(event.name(), &Event::NAMES);
-        let steps = STEPS
-            .into_iter()
-            .filter(|step| self.plan.wants(step.name(), &STEPS.map(Step::name)));
+        let names = STEPS.map(Step::name);
+        let is_named = self.plan.only.iter().any(|only| names.contains(&only.as_str()));
+        let shortened = self.plan.quick && !is_named;
+        let is_wanted =
+            |step: &Step| self.plan.wants(step.name(), &names) && (!shortened || QUICK_STEPS.contains(step));
+        let steps = STEPS.into_iter().filter(is_wanted);
         for step in steps {
             if let Some(reason) = step.obstacle() {
                 println!("FAILOVER: {step} is left out: {reason}\n");

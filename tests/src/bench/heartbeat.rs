@@ -46,13 +46,6 @@ impl Heartbeat {
         Ok(text.split_whitespace().next().unwrap_or("of no version").to_owned())
     }
 
-    /// Starts it on a host that has its ha.cf, authkeys and haresources, as a fresh member of a cluster. It goes on in the
-    /// background until the host ends.
-    pub fn start(&self, host: &Host) -> Result<()> {
-        self.prepare(host)?;
-        self.launch(host)
-    }
-
     /// Gives a host, which has its ha.cf, authkeys and haresources, what else it needs.
     pub fn prepare(&self, host: &Host) -> Result<()> {
         copy(Path::new(COPIED), host)?;

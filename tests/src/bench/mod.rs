@@ -1,19 +1,17 @@
-//! The measurements of docs/BENCHMARKS.md, a file each. All but `packet`, which needs no host, run on two hosts with
-//! nothing on them but `hb`, or, for `heal`, Heartbeat.
+//! The measurements of docs/BENCHMARKS.md, a file each, and what they share: the arena with its contenders, its observer and
+//! its ladder of stress; reports, and the tables and plots that are made of them.
 
 pub mod arena;
 pub mod contender;
 pub mod detect;
 pub mod drawings;
 pub mod failover;
-pub mod handover;
-pub mod heal;
+pub mod flood;
 pub mod heartbeat;
 pub mod ladder;
 pub mod machine;
 pub mod observer;
 pub mod packet;
-mod pair;
 pub mod parts;
 pub mod plan;
 pub mod plot;
@@ -23,5 +21,6 @@ pub mod reach;
 pub mod report;
 pub mod results;
 pub mod rivals;
+pub mod scale;
 pub mod table;
 pub mod trigger;

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::Subcommand;
 
-use super::{detect, failover, handover, packet, plan::Plan, quiet, report::Report, results::Part};
+use super::{detect, failover, flood, packet, plan::Plan, quiet, report::Report, results::Part, scale};
 use crate::clock::Moment;
 
 /// What can be measured.
@@ -17,11 +17,22 @@ pub enum Name {
     Quiet,
     /// Crash, cut, orderly stop and heal, beside the rivals: until the other's start, until a client's answer
     Failover,
+    /// A flood at the standby's port: what it survives, what it costs, and detection meanwhile, beside the rivals
+    Flood,
+    /// 2 to 16 nodes that beat a thousand times a second, and tables of up to 4,096 peers
+    Scale,
 }
 
 impl Name {
     /// All parts, in the order in which they are measured.
-    pub const ALL: &[Self] = &[Self::Packet, Self::Detect, Self::Quiet, Self::Failover];
+    pub const ALL: &[Self] = &[
+        Self::Packet,
+        Self::Detect,
+        Self::Quiet,
+        Self::Failover,
+        Self::Flood,
+        Self::Scale,
+    ];
 
     /// Measures it, prints each report as soon as it is there, and gives all of them.
     pub fn measure(self, plan: &Plan) -> Result<Part> {
@@ -43,7 +54,6 @@ impl Name {
             }
             Self::Detect => {
                 detect::measure(plan, &mut show)?;
-                show(handover::measure(&plan.hb, plan.runs(handover::RUNS, 5))?);
                 "detect"
             }
             Self::Quiet => {
@@ -53,6 +63,14 @@ impl Name {
             Self::Failover => {
                 failover::measure(plan, &mut show)?;
                 "failover"
+            }
+            Self::Flood => {
+                flood::measure(plan, &mut show)?;
+                "flood"
+            }
+            Self::Scale => {
+                scale::measure(plan, &mut show)?;
+                "scale"
             }
         };
         Ok(Part {

@@ -64,7 +64,7 @@ fn as_f64(count: usize) -> f64 {
 }
 
 const WIDTH: u32 = 960;
-const HEADER: u32 = 58;
+const HEADER: u32 = 68;
 const LEGEND_LINE: u32 = 22;
 const PANEL: u32 = 250;
 const CAPTION_LINE: u32 = 17;

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::{
     detect,
     failover::tell,
-    quiet,
+    flood, quiet,
     report::{Figure, Report},
     results::Results,
     table::{distinct, median_and_max, who},
@@ -46,7 +46,7 @@ const LADDER: &[&str] = &[
     "frozen",
 ];
 
-const AIMS: [Aim; 14] = [
+const AIMS: [Aim; 23] = [
     Aim {
         what: "verdict after the deadline, idle",
         goal: "0.10 / 1 ms",
@@ -173,6 +173,87 @@ const AIMS: [Aim; 14] = [
         timers: BESIDE,
         of: Of::Figure(tell::SETTLED),
     },
+    Aim {
+        what: "CPU of the victim in a flood, forged",
+        goal: "max 5 % of a core",
+        part: "flood",
+        event: "flood: forged",
+        steps: &["idle"],
+        timers: BESIDE,
+        of: Of::Figure(flood::CPU),
+    },
+    Aim {
+        what: "false deaths in a flood, forged",
+        goal: "0",
+        part: "flood",
+        event: "flood: forged",
+        steps: &["idle"],
+        timers: BESIDE,
+        of: Of::Count(flood::FALSE_DEATHS),
+    },
+    Aim {
+        what: "CPU of the victim in a flood, replayed",
+        goal: "max 5 % of a core",
+        part: "flood",
+        event: "flood: replayed",
+        steps: &["idle"],
+        timers: BESIDE,
+        of: Of::Figure(flood::CPU),
+    },
+    Aim {
+        what: "false deaths in a flood, replayed",
+        goal: "0",
+        part: "flood",
+        event: "flood: replayed",
+        steps: &["idle"],
+        timers: BESIDE,
+        of: Of::Count(flood::FALSE_DEATHS),
+    },
+    Aim {
+        what: "CPU of the victim in a flood, random",
+        goal: "max 5 % of a core",
+        part: "flood",
+        event: "flood: random",
+        steps: &["idle"],
+        timers: BESIDE,
+        of: Of::Figure(flood::CPU),
+    },
+    Aim {
+        what: "false deaths in a flood, random",
+        goal: "0",
+        part: "flood",
+        event: "flood: random",
+        steps: &["idle"],
+        timers: BESIDE,
+        of: Of::Count(flood::FALSE_DEATHS),
+    },
+    Aim {
+        what: "CPU of a quiet node at 50/200 ms",
+        goal: "median 0.3 %",
+        part: "quiet",
+        event: "none",
+        steps: &["idle"],
+        timers: "50/200 ms",
+        of: Of::Figure(quiet::CPU),
+    },
+    Aim {
+        what: "CPU of a quiet node at 10/30 ms",
+        goal: "median 1 %",
+        part: "quiet",
+        event: "none",
+        steps: &["idle"],
+        timers: BESIDE,
+        of: Of::Figure(quiet::CPU),
+    },
+    Aim {
+        what: "memory of a node (PSS)",
+        goal: "max 12 MB",
+        part: "quiet",
+        event: "none",
+        steps: &["idle"],
+        timers: BESIDE,
+        of: Of::Figure(quiet::MEMORY),
+    },
 ];
 
 /// The table, as Markdown. What was not measured says so.
@@ -207,6 +288,18 @@ pub fn markdown(results: &Results) -> String {
                 aim.goal,
                 rivals.join("; ")
             );
+        }
+    }
+    for packets in results.parts.iter().filter_map(|part| part.packets.as_ref()) {
+        for cost in &packets.repeated {
+            if let Some((goal, met)) = cost.goal() {
+                let verdict = if met { "met" } else { "**missed**" };
+                let _ = writeln!(
+                    text,
+                    "| cost of a frame: {} | - | {:.0} ns | {goal} | {verdict} |  |",
+                    cost.what, cost.median_ns
+                );
+            }
         }
     }
     text

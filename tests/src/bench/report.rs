@@ -60,6 +60,9 @@ pub struct Figure {
 /// What the values of a figure count.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum Unit {
+    /// Nanoseconds.
+    #[serde(rename = "ns")]
+    Nanos,
     /// Microseconds.
     #[serde(rename = "us")]
     Micros,
@@ -85,6 +88,7 @@ impl Unit {
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
+            Self::Nanos => "ns",
             Self::Micros => "us",
             Self::Millis => "ms",
             Self::Seconds => "s",
@@ -98,7 +102,7 @@ impl Unit {
     #[must_use]
     pub fn digits(self) -> usize {
         match self {
-            Self::Micros => 0,
+            Self::Nanos | Self::Micros => 0,
             Self::Millis => 2,
             Self::Seconds | Self::Percent => 3,
             Self::Megabytes | Self::PerSecond => 1,

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{
-    packet::{Figure as Cost, PacketReport, Target},
+    packet::PacketReport,
     report::{Figure, Report, Unit},
     results::{Part, Results},
 };
@@ -65,7 +65,9 @@ fn compare(part: &str, event: &str, reports: &[&Report]) -> String {
     });
     if !names.is_empty() {
         let _ = write!(text, "\n**{part}, {event}: counted**\n\n| step | who |");
-        names.iter().for_each(|name| text += &format!(" {name} |"));
+        for name in &names {
+            let _ = write!(text, " {name} |");
+        }
         let _ = writeln!(text, "\n|---|---|{}", "---|".repeat(names.len()));
         for step in steps(reports) {
             for report in reports.iter().filter(|report| step_of(report) == step) {
@@ -120,7 +122,9 @@ fn costs(packets: &PacketReport) -> String {
         "\n| | min, ns | median, ns | max, ns | times the empty program | goal |\n|---|---|---|---|---|---|\n"
             .to_owned();
     for cost in &packets.repeated {
-        let goal = cost.target.map_or_else(String::new, |target| goal_of(cost, target));
+        let goal = cost
+            .goal()
+            .map_or_else(String::new, |(goal, met)| format!("{goal}: {}", verdict(met)));
         let _ = writeln!(
             text,
             "| {} | {:.0} | {:.0} | {:.0} | {:.1} | {goal} |",
@@ -137,13 +141,6 @@ fn costs(packets: &PacketReport) -> String {
         packets.jited_bytes, packets.load_ms, packets.kernel_btf_ms
     );
     text
-}
-
-fn goal_of(cost: &Cost, target: Target) -> String {
-    match target {
-        Target::Nanoseconds(most) => format!("at most {most} ns: {}", verdict(cost.median_ns <= most)),
-        Target::TimesFloor(most) => format!("at most {most} times: {}", verdict(cost.times_floor <= most)),
-    }
 }
 
 fn verdict(met: bool) -> &'static str {
@@ -167,6 +164,7 @@ fn spread(figure: &Figure) -> String {
 pub(super) fn median_and_max(figure: &Figure) -> String {
     let (median, max) = figure.median_and_max();
     let (factor, unit) = match figure.unit() {
+        Unit::Nanos => (1.0, "ns"),
         Unit::Micros => (1e-3, "ms"),
         Unit::Millis => (1.0, "ms"),
         Unit::Seconds => (1e3, "ms"),

@@ -27,8 +27,9 @@ pub const GATEWAY_IP: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
 /// The gateway's other address, which answers pings, too.
 pub const GATEWAY_IP6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
 
-/// How many nodes a network may have. The tests that need more are the simulator's.
-pub const MAX_NODES: usize = 5;
+/// How many nodes a network may have: as many as a configuration. The tests use few; those that need more are the
+/// simulator's.
+pub const MAX_NODES: usize = 16;
 
 /// A node's second interface.
 const SECOND: &str = "eth1";

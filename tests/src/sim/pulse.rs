@@ -170,6 +170,7 @@ impl Pulse {
             now,
             planned: self.planned,
             sent: self.sequence.low(),
+            alone: self.is_alone(now, slots),
         };
         if wake.lateness().saturating_add(INTERVAL) > DEADTIME {
             self.hush = now.saturating_add(DEADTIME);
@@ -199,6 +200,16 @@ impl Pulse {
             self.is_over = true;
         }
         self.planned = self.next(now);
+    }
+
+    /// As the pulse thread asks it.
+    fn is_alone(&self, now: Nanos, slots: &[[Liveness; LINKS]]) -> bool {
+        let up = self.peers.iter().filter(|peer| peer.detector.is_up());
+        let was_heard = |liveness: &Liveness| {
+            let heard = liveness.heard();
+            heard.is_some_and(|heard| now.since(heard.seen) < Nanos(DEADTIME.0 / 2))
+        };
+        up.clone().count() > 1 && !up.clone().any(|peer| slots[peer.node].iter().any(was_heard))
     }
 
     pub(super) fn answered(&mut self, ping: usize, sent: Nanos, now: Nanos) {
@@ -254,7 +265,7 @@ impl Pulse {
         let (wants, is_idle) = (self.advert.wants(), self.advert.is_idle());
         for peer in &mut self.peers {
             let links = slots[peer.node].iter().filter_map(Liveness::heard);
-            let findings = peer.detector.look(links, wake);
+            let findings = peer.detector.look(links, None, wake);
             if findings.graced.is_some() {
                 out.push(Output::Graced);
             }

@@ -13,3 +13,4 @@ mod program;
 mod random;
 mod refused;
 mod rig;
+mod watch;

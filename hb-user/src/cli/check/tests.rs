@@ -31,12 +31,18 @@ settings
   auto_failback           legacy             default
   logfile                 none               default
   watchdog                none               default
+  realtime                on                 default
+  rtprio                  50                 default
   logfacility             none               default
   debug                   0                  default
   deadping                500ms              default
   scripts.timeout         60s                default
   scripts.stop_retries    10                 default
   scripts.stop_pause      1s                 default
+  scripts.rtprio          none               default
+  scripts.nice            0                  default
+  realtime.scheduling     deadline           default
+  realtime.cpus           all                default
   cluster.takeover_delay  0ms                default
   cluster.start_retry     60s                default
   cluster.stuck           reboot             default

@@ -5,6 +5,7 @@ use super::*;
 const PAGE: &str = include_str!("../../../../docs/STATUS.md");
 
 /// A status in which nothing is missing.
+#[expect(clippy::too_many_lines, reason = "one value")]
 fn whole() -> Status {
     let counts = || BTreeMap::from([("tag".to_owned(), 1)]);
     Status {
@@ -25,7 +26,12 @@ fn whole() -> Status {
         pings_reached: 0,
         pings_named: 0,
         realtime: RealtimeStatus {
+            pulse: String::new(),
+            controller: String::new(),
+            hands: Some(String::new()),
+            second_best: None,
             scheduling_refused: None,
+            affinity_refused: None,
             locking_refused: None,
         },
         pulse: PulseStatus {
@@ -34,6 +40,21 @@ fn whole() -> Status {
             last_send_error: None,
             wakes: 0,
             worst_lateness_us: 0,
+            lateness: LatenessStatus {
+                counted: 0,
+                since_ms: 0,
+                p50_us: None,
+                p99_us: None,
+                max_us: None,
+                max_ago_ms: None,
+            },
+        },
+        detection: DetectionStatus {
+            by: "thread".into(),
+            reason: Some("no timers".into()),
+            graces: 1,
+            machine_gaps: Some(2),
+            machine_latest_us: Some(3),
         },
         datapath: vec![DatapathStatus {
             interface: String::new(),
@@ -77,6 +98,9 @@ fn whole() -> Status {
             retry_ms: None,
         }],
         last_takeover: Some(Takeover {
+            detected_by: Some("kernel".into()),
+            graced: Some("late".into()),
+            own_lateness_us: Some(9),
             origin_monotonic_us: 0,
             group: String::new(),
             peer: None,

@@ -1,5 +1,6 @@
 mod echoes;
 mod table;
+mod witnessed;
 
 use proptest::prelude::*;
 
@@ -21,6 +22,8 @@ struct Bench {
     detector: Detector,
     links: [Option<Heard>; 2],
     sent: u32,
+    witnessed: Option<Witnessed>,
+    alone: bool,
 }
 
 impl Bench {
@@ -29,6 +32,8 @@ impl Bench {
             detector: Detector::new(TIMING, OWN, ms(0)),
             links: [None; 2],
             sent: 9,
+            witnessed: None,
+            alone: false,
         }
     }
 
@@ -69,9 +74,14 @@ impl Bench {
     }
 
     fn look_at(&mut self, now: Nanos, planned: Nanos) -> Findings {
-        let sent = self.sent;
-        let wake = Wake { now, planned, sent };
-        self.detector.look(self.links.iter().filter_map(|link| *link), wake)
+        let wake = Wake {
+            now,
+            planned,
+            sent: self.sent,
+            alone: self.alone,
+        };
+        let links = self.links.iter().filter_map(|link| *link);
+        self.detector.look(links, self.witnessed, wake)
     }
 }
 
@@ -80,6 +90,8 @@ fn dead(last_seen: Option<u64>, deadline: u64, detected: u64) -> Change {
         last_seen: last_seen.map(ms),
         deadline: ms(deadline),
         detected: ms(detected),
+        witnessed: false,
+        graced: None,
     })
 }
 
@@ -336,7 +348,8 @@ fn whoever_wakes_late_grants_one_deadtime_and_no_more() {
         let mut bench = Bench::met();
         for &(at, late, is_graced, is_dead) in looks {
             let findings = bench.look_late(at, late);
-            assert_eq!(findings.graced, is_graced.then_some(ms(late)), "{at} of {looks:?}");
+            let grace = is_graced.then_some(Graced::Late(ms(late)));
+            assert_eq!(findings.graced, grace, "{at} of {looks:?}");
             let told_dead = matches!(findings.change, Some(Change::Dead(_)));
             assert_eq!(told_dead, is_dead, "{at} of {looks:?}");
         }
@@ -357,7 +370,7 @@ fn a_thread_that_was_stopped_while_the_kernel_listened_needs_no_grace() {
 fn a_kernel_that_fell_silent_during_the_freeze_is_no_witness() {
     let mut bench = Bench::met();
     bench.hears(1000, 1, 10);
-    assert_eq!(bench.look_late(9000, 8400).graced, Some(ms(8400)));
+    assert_eq!(bench.look_late(9000, 8400).graced, Some(Graced::Late(ms(8400))));
     assert_eq!(bench.detector.deadline(), ms(9500));
 }
 
@@ -380,8 +393,12 @@ fn a_beat_does_not_shorten_a_grace() {
 fn the_wait_for_an_unmet_peer_has_its_grace_too() {
     let mut bench = Bench::new();
     assert_eq!(bench.look_late(1000, 500), Findings::default(), "there is time enough");
-    assert_eq!(bench.look_late(2400, 400).graced, Some(ms(400)));
-    assert_eq!(bench.look(2900).change, Some(dead(None, 2900, 2900)));
+    assert_eq!(bench.look_late(2400, 400).graced, Some(Graced::Late(ms(400))));
+    let Some(Change::Dead(silence)) = bench.look(2900).change else {
+        panic!("it is not dead");
+    };
+    assert_eq!((silence.last_seen, silence.deadline), (None, ms(2900)));
+    assert_eq!(silence.graced, Some(Graced::Late(ms(400))));
 }
 
 #[test]

@@ -10,6 +10,8 @@ fn silence() -> Silence {
         last_seen: Some(Nanos(1_000_000)),
         deadline: Nanos(501_000_000),
         detected: Nanos(501_090_000),
+        witnessed: true,
+        graced: Some(Graced::Late(Nanos(7_000_000))),
     }
 }
 
@@ -44,6 +46,11 @@ fn times_are_relative_to_the_last_beat() {
         (Some(0), Some(500_000), Some(500_090), 500_200)
     );
     assert_eq!(
+        (report.detected_by.as_deref(), report.graced.as_deref()),
+        (Some("kernel"), Some("late"))
+    );
+    assert_eq!(report.own_lateness_us, Some(7_000));
+    assert_eq!(
         (report.steps[0].started_us, report.steps[0].ended_us),
         (502_000, 602_000)
     );
@@ -72,6 +79,8 @@ fn a_peer_that_was_never_met_has_a_deadline_and_no_last_beat() {
         last_seen: None,
         deadline: Nanos(2_000_000),
         detected: Nanos(2_100_000),
+        witnessed: false,
+        graced: Some(Graced::Alone),
     };
     let record = Record::new(Cause::PeerDied(1), &[None, Some(never)], Nanos(2_200_000));
     let report = record.report("floatip".into(), &nodes());
@@ -79,4 +88,9 @@ fn a_peer_that_was_never_met_has_a_deadline_and_no_last_beat() {
         (report.last_beat_us, report.deadline_us, report.detected_us),
         (None, Some(-200), Some(-100))
     );
+    assert_eq!(
+        (report.detected_by.as_deref(), report.graced.as_deref()),
+        (Some("thread"), Some("alone"))
+    );
+    assert_eq!(report.own_lateness_us, None);
 }

@@ -38,8 +38,20 @@ impl Burst {
 }
 
 impl Bursts {
+    /// None, in memory that has been written to once.
     pub(super) fn new() -> Self {
-        Self(Vec::with_capacity(MOST))
+        let nothing = Burst {
+            ip: IpAddr::from([0; 4]),
+            announcement: Announcement {
+                interface: 0,
+                frames: [None, None],
+            },
+            begun: Nanos(0),
+            sent: 0,
+        };
+        let mut all = vec![nothing; MOST];
+        all.clear();
+        Self(all)
     }
 
     /// An address was announced for the first time.
@@ -143,7 +155,7 @@ mod tests {
     fn it_never_grows() {
         let mut bursts = Bursts::new();
         let capacity = bursts.0.capacity();
-        for index in 0..2 * MOST as u32 {
+        for (_, index) in (0..2 * MOST).zip(1..) {
             bursts.begin(ip(1), announcement(index), Nanos(0));
         }
         assert_eq!((bursts.0.len(), bursts.0.capacity()), (MOST, capacity));

@@ -11,7 +11,7 @@ const MAX: usize = ETHERNET + ADVERTISEMENT;
 const ETHERTYPE_ARP: u16 = 0x0806;
 const ETHERTYPE_IPV6: u16 = 0x86DD;
 const BROADCAST: [u8; 6] = [0xFF; 6];
-/// Where ff02::1 goes on Ethernet (RFC 2464, section 7).
+/// Where `ff02::1` goes on Ethernet (RFC 2464, section 7).
 const ALL_NODES_MAC: [u8; 6] = [0x33, 0x33, 0, 0, 0, 1];
 const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xFF02, 0, 0, 0, 0, 0, 0, 1);
 const ICMPV6: u8 = 58;

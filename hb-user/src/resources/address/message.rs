@@ -109,6 +109,24 @@ impl Prepared {
     }
 }
 
+impl Prepared {
+    /// About no address: what fills a queue's memory once.
+    pub(super) fn nothing() -> Self {
+        let message = Message {
+            bytes: [0; MAX],
+            length: 0,
+        };
+        Self {
+            ip: IpAddr::from([0; 4]),
+            interface: 0,
+            add: message,
+            delete: message,
+            look: message,
+            announcement: None,
+        }
+    }
+}
+
 fn add(plan: &Plan, interface: u32) -> Message {
     let mut message = about(plan, interface);
     message.attributes.push(AddressAttribute::Address(plan.ip));
@@ -211,7 +229,7 @@ mod tests {
         [first.as_slice(), index.to_ne_bytes().as_slice()].concat()
     }
 
-    /// The numbers of linux/netlink.h, linux/rtnetlink.h and linux/if_addr.h.
+    /// The numbers of `linux/netlink.h`, `linux/rtnetlink.h` and `linux/if_addr.h`.
     const RTM_NEWADDR: u16 = 20;
     const RTM_DELADDR: u16 = 21;
     const RTM_GETADDR: u16 = 22;

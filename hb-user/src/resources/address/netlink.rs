@@ -94,7 +94,8 @@ impl Netlink {
         Ok(Self {
             socket,
             sequence: 0,
-            buffer: vec![0; ROOM].into(),
+            // Zeroes would be pages that are not there yet.
+            buffer: vec![1; ROOM].into(),
         })
     }
 
@@ -224,11 +225,8 @@ mod tests {
             let length = u16::try_from(4 + text.len() + 1).expect("short");
             payload.extend(length.to_ne_bytes());
             payload.extend(WORDS.to_ne_bytes());
-            payload.extend(text.bytes());
-            payload.resize(
-                payload.len().next_multiple_of(4) + 4 * usize::from(text.len() % 4 == 3),
-                0,
-            );
+            payload.extend(text.bytes().chain([0]));
+            payload.resize(payload.len().next_multiple_of(4), 0);
             judge(&payload, NLM_F_ACK_TLVS | NLM_F_CAPPED)
                 .expect_err("refused")
                 .words()

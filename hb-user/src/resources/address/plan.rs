@@ -215,8 +215,10 @@ mod tests {
         }
     }
 
+    type Attribute<'a> = (u16, &'a [u8]);
+
     /// `struct rtmsg`, then attributes.
-    fn route(bits: u8, table: u8, kind: u8, attributes: &[(u16, &[u8])]) -> Vec<u8> {
+    fn route(bits: u8, table: u8, kind: u8, attributes: &[Attribute<'_>]) -> Vec<u8> {
         let mut bytes = vec![2, bits, 0, 0, table, 2, 253, kind, 0, 0, 0, 0];
         for (kind, value) in attributes {
             bytes.extend(u16::try_from(4 + value.len()).expect("short").to_ne_bytes());
@@ -229,7 +231,7 @@ mod tests {
     #[test]
     fn routes_without_a_gateway_are_networks() {
         let (net, index, gateway) = ([10, 1, 2, 0], 3_u32.to_ne_bytes(), [10, 1, 2, 1]);
-        let (dst, oif, via): ((u16, &[u8]), (u16, &[u8]), (u16, &[u8])) = ((1, &net), (4, &index), (5, &gateway));
+        let (dst, oif, via): (Attribute<'_>, Attribute<'_>, Attribute<'_>) = ((1, &net), (4, &index), (5, &gateway));
         let expected = Some(super::Network {
             ip: IpAddr::from(net),
             bits: 24,

@@ -54,7 +54,9 @@ fn a_refusal_says_what_helps() {
 #[tokio::test]
 async fn the_thread_looks_and_ends_with_its_last_user() {
     // Without the right to open packet sockets there is no thread, and nothing to be tested.
-    let Ok(hands) = Hands::start() else { return };
+    let Ok(hands) = Hands::start(Wanted::default()) else {
+        return;
+    };
     let limit = Duration::from_secs(10);
     // Documentation's addresses are nobody's.
     let absent = address("192.0.2.10", Some(24), Some("lo"));

@@ -9,8 +9,9 @@ use tokio::sync::oneshot;
 
 use super::message::Prepared;
 use super::worker::{Answer, Order, Worker};
-use crate::pulse::Realtime;
+use crate::pulse::touched;
 use crate::pulse::wake::{Bell, Doorbell, Post};
+use crate::realtime::{self, Granted, Wanted};
 use crate::resources::scripts::Operation;
 
 /// Orders without an answer that there may be. Each group has one at a time, and one for its monitor.
@@ -19,7 +20,7 @@ const ORDERS: usize = 256;
 /// The thread, as the controller sees it.
 #[derive(Debug)]
 pub(super) struct Thread {
-    pub(super) realtime: Realtime,
+    pub(super) granted: Granted,
     desk: Arc<Mutex<Desk>>,
     handle: Option<JoinHandle<()>>,
 }
@@ -43,9 +44,9 @@ pub(super) enum Unanswered {
 
 impl Thread {
     /// Starts it. Needs the runtime, in which answers are handed to who waits for them.
-    pub(super) fn start() -> io::Result<Self> {
-        let (orders_in, orders) = rtrb::RingBuffer::new(ORDERS);
-        let (answers_in, mut answers) = rtrb::RingBuffer::new(ORDERS);
+    pub(super) fn start(wanted: Wanted) -> io::Result<Self> {
+        let (orders_in, orders) = touched(ORDERS, Order::nothing);
+        let (answers_in, mut answers) = touched(ORDERS, Answer::nothing);
         let order_bell = Bell::new()?;
         let answer_bell = Bell::new()?;
         let doorbell = Doorbell::new(answer_bell.clone())?;
@@ -57,13 +58,14 @@ impl Thread {
         let bell = order_bell.clone();
         let (granted_in, granted) = mpsc::channel();
         let handle = std::thread::Builder::new().name("hb-hands".into()).spawn(move || {
-            // The one place where this thread asks for its class. The one who waits for the answer cannot be gone.
-            let _ = granted_in.send(Realtime::ask());
+            realtime::touch_stack();
+            // The one who waits for it cannot be gone.
+            let _ = granted_in.send(realtime::ask(&wanted));
             // Rings when the thread ends, also by a panic: nobody must wait for an answer then.
             let _last = LastRing(post.bell.clone());
             run(worker, orders, &bell, &mut post);
         })?;
-        let realtime = granted
+        let granted = granted
             .recv()
             .map_err(|_| io::Error::other("the thread ended at once"))?;
 
@@ -92,7 +94,7 @@ impl Thread {
             desk.waiting.clear();
         });
         Ok(Self {
-            realtime,
+            granted,
             desk,
             handle: Some(handle),
         })
@@ -100,7 +102,7 @@ impl Thread {
 
     /// Has something done. Orders are carried out one after the other, in the order in which they are given, also those
     /// whose answer nobody waits for any more.
-    pub(super) async fn order(&self, operation: Operation, prepared: Prepared) -> Result<Answer, Unanswered> {
+    pub(super) async fn order(&self, operation: Operation, prepared: &Prepared) -> Result<Answer, Unanswered> {
         let (sender, answer) = oneshot::channel();
         {
             let mut desk = lock(&self.desk);
@@ -112,7 +114,7 @@ impl Thread {
             let order = Order {
                 number,
                 operation,
-                prepared,
+                prepared: *prepared,
             };
             let orders = desk.orders.as_mut().ok_or(Unanswered::Ended)?;
             orders.try_send(order).map_err(|_| Unanswered::Full)?;

@@ -45,6 +45,30 @@ pub(super) struct Answer {
     pub(super) ended: Nanos,
 }
 
+impl Order {
+    /// One that is never carried out.
+    pub(super) fn nothing() -> Self {
+        Self {
+            number: 0,
+            operation: Operation::Status,
+            prepared: Prepared::nothing(),
+        }
+    }
+}
+
+impl Answer {
+    /// One to such an order.
+    pub(super) fn nothing() -> Self {
+        Self {
+            number: 0,
+            was_here: Ok(false),
+            unannounced: None,
+            started: Nanos(0),
+            ended: Nanos(0),
+        }
+    }
+}
+
 /// What the work is done with, opened in advance.
 #[derive(Debug)]
 pub(super) struct Worker {
@@ -90,10 +114,8 @@ impl Worker {
         let it = &order.prepared;
         let mut answer = Answer {
             number: order.number,
-            was_here: Ok(false),
-            unannounced: None,
             started: clock::now(),
-            ended: Nanos(0),
+            ..Answer::nothing()
         };
         answer.was_here = match order.operation {
             Operation::Start => self.add(it),
@@ -184,7 +206,7 @@ impl Worker {
 }
 
 /// The bits of an address of which the kernel tells, if it is the one that is looked for: `struct ifaddrmsg`, then
-/// attributes of linux/if_addr.h.
+/// attributes of `linux/if_addr.h`.
 fn bits_of(it: &Prepared, payload: &[u8]) -> Option<u8> {
     const IFADDRMSG: usize = 8;
     const ADDRESS: u16 = 1;

@@ -3,6 +3,7 @@
 use std::{
     fs::File,
     io::{Read as _, Write as _},
+    net::Ipv4Addr,
     sync::Arc,
     time::Duration,
 };
@@ -33,8 +34,10 @@ const UNSEEN: Duration = Duration::from_millis(120);
 /// For how long is looked on after the other has the resource.
 const AFTER: Duration = Duration::from_millis(250);
 /// Longest that a takeover may take, while something else goes on and once that has ended.
-const UNDER_STRESS: Duration = Duration::from_secs(8);
-const LIMIT: Duration = Duration::from_secs(60);
+const UNDER_STRESS: Duration = Duration::from_secs(6);
+const LIMIT: Duration = Duration::from_mins(1);
+/// Longest that the address may come later than the resource.
+const ADDRESS_LIMIT: Duration = Duration::from_secs(10);
 /// How often is looked.
 const LOOK: Duration = Duration::from_millis(10);
 /// How long a cut lasts at least, beside two deadtimes.
@@ -44,7 +47,7 @@ const STABLE: Duration = Duration::from_secs(1);
 /// With Heartbeat: nothing that it waits for, with an owner, is longer.
 const STABLE_HEARTBEAT: Duration = Duration::from_secs(10);
 /// Longest that a stopped daemon may take to be gone.
-const STOPPING: Duration = Duration::from_secs(60);
+const STOPPING: Duration = Duration::from_mins(1);
 /// Under stress the moment of a crash lies so far ahead, so that it does not depend on when the harness gets to run.
 const AHEAD: Duration = Duration::from_millis(700);
 
@@ -88,7 +91,7 @@ impl Stage {
         let fired = self.arena.trigger().fire_and(vec![shot], move || cable.pull())?;
         let zero = *fired.first().context("the trigger did not fire")?;
         if let Some(stress) = &stress {
-            self.look_until_taken(owner, UNDER_STRESS)?;
+            self.look_until_taken(owner, zero, UNDER_STRESS)?;
             stress.ensure_running()?;
         }
         drop(stress);
@@ -122,11 +125,12 @@ impl Stage {
         let others = [Station::Node(1 - owner), Station::Gateway];
         let before = Moment::now();
         self.arena.lan().cut(&[Station::Node(owner)], &others)?;
-        if !self.look_until_taken(owner, LIMIT)? {
+        if !self.look_until_taken(owner, before, LIMIT)? {
             return Err(self.nobody_took_over());
         }
-        let seen = self.seen_of_node(owner, before)?;
-        let cut = seen.last().map_or(before, |answer| answer.at);
+        // A node answers at its own address for as long as the network is whole.
+        let last = self.answers_of(owner, address(owner), before)?.next_back();
+        let cut = last.map_or(before, |answer| answer.at);
         let told = self.seen(owner, cut)?.outcome();
 
         pause(CUT + self.contender().timers().deadtime * 2);
@@ -134,17 +138,21 @@ impl Stage {
         self.arena.lan().heal()?;
         let after = Moment::now();
         self.look_until_stable(after)?;
-        let seen = self.seen_of_node(owner, before)?;
-        let healed = seen.first().map_or(after, |answer| answer.at);
+        let first = self.answers_of(owner, address(owner), before)?.next();
+        let healed = first.map_or(after, |answer| answer.at);
         let heal = self.seen(owner, healed)?.told();
         Ok(told.map(|cut| (cut, heal)))
     }
 
-    /// When a node answered at its own address since then, which it does where the network is whole.
-    fn seen_of_node(&self, node: usize, since: Moment) -> Result<Vec<Answer>> {
-        let mut answers = answers(&self.arena.observer().since(since)?, address(node));
-        answers.retain(|answer| answer.node == node);
-        Ok(answers)
+    /// A node's answers at an address since then.
+    fn answers_of(
+        &self,
+        node: usize,
+        address: Ipv4Addr,
+        since: Moment,
+    ) -> Result<impl DoubleEndedIterator<Item = Answer>> {
+        let answers = answers(&self.arena.observer().since(since)?, address);
+        Ok(answers.into_iter().filter(move |answer| answer.node == node))
     }
 
     /// Begins again: the network is whole, and both daemons are new.
@@ -156,7 +164,7 @@ impl Stage {
 
     /// Waits until the other has the resource, and gives what was seen of that.
     fn taken(&self, owner: usize, zero: Moment) -> Result<Seen> {
-        if self.look_until_taken(owner, LIMIT)? {
+        if self.look_until_taken(owner, zero, LIMIT)? {
             return self.seen(owner, zero);
         }
         Err(self.nobody_took_over())
@@ -178,12 +186,16 @@ impl Stage {
         Ok(owner)
     }
 
-    /// Looks until the other has the resource, and what else it shall have; whether it has, within a limit.
-    fn look_until_taken(&self, owner: usize, limit: Duration) -> Result<bool> {
-        let other = self.arena.host(1 - owner);
+    /// Looks until the other has the resource and answers the client, within a limit, and for a moment longer. Whether it
+    /// has the resource.
+    fn look_until_taken(&self, owner: usize, since: Moment, limit: Duration) -> Result<bool> {
+        let other = 1 - owner;
         pause(self.contender().timers().deadtime + UNSEEN);
+        let began = Moment::now();
         let taken = poll(limit, || {
-            if stamp::runs_on(other, RESOURCE)? {
+            if stamp::runs_on(self.arena.host(other), RESOURCE)?
+                && (self.answers_of(other, ADDRESS, since)?.next().is_some() || began.elapsed() > ADDRESS_LIMIT)
+            {
                 return Ok(Some(()));
             }
             pause(LOOK);

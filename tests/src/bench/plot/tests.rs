@@ -38,7 +38,12 @@ fn a_distribution_climbs_by_one_share_at_each_value() {
         (5.0, 75.0),
         (5.0, 100.0),
     ];
-    let bits = |points: &[(f64, f64)]| Vec::from_iter(points.iter().map(|(x, y)| (x.to_bits(), y.to_bits())));
+    let bits = |points: &[(f64, f64)]| {
+        points
+            .iter()
+            .map(|(x, y)| (x.to_bits(), y.to_bits()))
+            .collect::<Vec<_>>()
+    };
     assert_eq!(bits(&found), bits(&expected));
     assert!(steps(&[]).is_empty());
 }

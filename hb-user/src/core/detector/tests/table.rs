@@ -6,7 +6,17 @@ use super::*;
 
 const PAGE: &str = include_str!("../../../../../docs/DETECTION.md");
 const PHASES: [&str; 3] = ["unmet", "up", "dead"];
-const EVENTS: [&str; 7] = ["deaf", "echoing", "news", "late echo", "stale", "silence", "freeze"];
+const EVENTS: [&str; 9] = [
+    "deaf",
+    "echoing",
+    "news",
+    "late echo",
+    "stale",
+    "silence",
+    "freeze",
+    "witnessed",
+    "alone",
+];
 
 fn name(phase: Phase) -> &'static str {
     match phase {
@@ -68,6 +78,19 @@ fn after(phase: &str, event: &str) -> (&'static str, &'static str) {
             bench.detector.deadline.max(ms(now)),
         ),
         "freeze" => bench.look_late(2990, 400),
+        "witnessed" => {
+            bench.witnessed = Some(Witnessed {
+                last_seen: ms(2480),
+                deadline: ms(2980),
+                found: ms(2981),
+            });
+            bench.look_late(2990, 400)
+        }
+        "alone" => {
+            bench.alone = true;
+            let deadline = bench.detector.deadline.max(ms(now));
+            bench.look_at(deadline, deadline)
+        }
         other => panic!("no event {other}"),
     };
     let told = match (findings.change, findings.graced) {
