@@ -1,11 +1,11 @@
 //! What else goes on while something is measured: from nothing to hogs that hold every processor.
 
-use std::{fmt, process::Command, thread, time::Duration};
+use std::{fmt, thread, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use nix::{
     sys::signal::{Signal, kill},
-    unistd::{Pid, gettid},
+    unistd::Pid,
 };
 
 use super::{
@@ -191,8 +191,6 @@ pub struct Stress {
     step: Step,
     host: Host,
     _starter: HostProcess,
-    // Until the host has ended.
-    _preferred: Option<Preferred>,
 }
 
 impl Stress {
@@ -203,18 +201,6 @@ impl Stress {
             return Ok(None);
         };
         let host = Host::create("stress")?;
-        let preferred = match step {
-            // Below these, a real-time thread gets less than one of the normal class, for which the kernel keeps a part.
-            Step::Fifo40 | Step::Fifo99 => None,
-            Step::Idle
-            | Step::Hogs
-            | Step::Churn
-            | Step::Timers
-            | Step::HighResolution
-            | Step::Memory
-            | Step::FrozenBriefly
-            | Step::Frozen => Some(Preferred::this_thread()?),
-        };
         // A session of its own is a scheduling group of its own: sched(7), "The autogroup feature".
         let mut command = host.command("setsid");
         command.args(["--fork", STRESS, "--quiet", "--timeout"]);
@@ -224,7 +210,6 @@ impl Stress {
             step,
             host,
             _starter: starter,
-            _preferred: preferred,
         };
         let running = poll(STARTING, || {
             let all = stress.workers()?;
@@ -271,38 +256,6 @@ impl Stress {
         all.retain(|process| process.name.starts_with("stress-ng-"));
         Ok(all)
     }
-}
-
-/// The calling thread, while it goes before all of the normal class, which churn may starve for seconds. What it starts
-/// does not.
-#[derive(Debug)]
-struct Preferred(Pid);
-
-impl Preferred {
-    fn this_thread() -> Result<Self> {
-        let thread = gettid();
-        chrt(&["--rr", "--reset-on-fork", "--pid", "1", &thread.to_string()])?;
-        Ok(Self(thread))
-    }
-}
-
-impl Drop for Preferred {
-    fn drop(&mut self) {
-        // It was allowed to be preferred, so it is allowed not to be.
-        let _ = chrt(&["--other", "--pid", "0", &self.0.to_string()]);
-    }
-}
-
-fn chrt(arguments: &[&str]) -> Result<()> {
-    let output = Command::new("chrt").args(arguments).output();
-    let output = output.context("cannot run chrt (util-linux)")?;
-    ensure!(
-        output.status.success(),
-        "chrt {}: {}",
-        arguments.join(" "),
-        String::from_utf8_lossy(&output.stderr)
-    );
-    Ok(())
 }
 
 /// Ends a step from a thread that is not held off the processor by it, as everybody else may be.
