@@ -3,7 +3,7 @@
 //!
 //! Unlike `status` of the tutorial's script, its `status` tells the truth: it remembers whether it runs on its host.
 
-use std::{os::unix::fs::PermissionsExt as _, time::Duration};
+use std::{os::unix::fs::PermissionsExt as _, path::PathBuf, time::Duration};
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -151,6 +151,12 @@ pub fn read<'a>(hosts: impl IntoIterator<Item = &'a Host>, clock: &DayClock) -> 
 pub fn runs_on(host: &Host, resource: &str) -> Result<bool> {
     host.enter(|| std::fs::exists(format!("{STATE}/running/{resource}")))?
         .context("cannot look for the resource")
+}
+
+/// The file that is there as long as a resource runs on a host, by its path outside.
+#[must_use]
+pub fn seen_from_outside(host: &Host, resource: &str) -> PathBuf {
+    PathBuf::from(format!("/proc/{}/root{STATE}/running/{resource}", host.pid()))
 }
 
 /// Stops a resource on a host behind everybody's back, as an operator does.

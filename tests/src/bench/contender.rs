@@ -10,7 +10,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use anyhow::{Result, bail, ensure};
 
 use super::{arena::View, observer::packet::Packet, plan::Plan};
-use crate::{clock::Moment, host::Host};
+use crate::{clock::Moment, host::Host, stamp};
 
 pub use bfdd::Bfdd;
 pub use hb::Hb;
@@ -56,6 +56,9 @@ impl fmt::Display for Timers {
     }
 }
 
+/// Tells whether a node has noticed.
+pub type Noticing = Box<dyn Fn() -> bool + Send>;
+
 /// Whether somebody declared a peer dead, as far as that can be known yet.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Verdict {
@@ -89,6 +92,13 @@ pub trait Contender: fmt::Debug + Send + Sync {
     /// Whether a takeover moves [`ADDRESS`] too, and announces it.
     fn moves_address(&self) -> bool {
         false
+    }
+
+    /// Something that tells, whenever it is asked, whether a node has noticed and acted, as far as it acts. It takes no
+    /// process, no thread and no daemon's answer, all of which may be starved.
+    fn noticing(&self, host: &Host) -> Result<Noticing> {
+        let resource = stamp::seen_from_outside(host, RESOURCE);
+        Ok(Box::new(move || resource.exists()))
     }
 
     /// Puts its configuration on a host, once.

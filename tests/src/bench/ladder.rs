@@ -3,6 +3,10 @@
 use std::{fmt, thread, time::Duration};
 
 use anyhow::{Context, Result, ensure};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 
 use super::{
     plan::Plan,
@@ -227,6 +231,15 @@ impl Stress {
         Ok(Some(stress))
     }
 
+    /// What ends it from any thread.
+    pub fn ending(&self) -> Result<Ending> {
+        Ok(Ending {
+            step: self.step,
+            first: Pid::from_raw(i32::try_from(self.host.pid())?),
+            workers: self.workers()?.iter().map(|worker| worker.pid).collect(),
+        })
+    }
+
     /// Insists that it still goes on.
     pub fn ensure_running(&self) -> Result<()> {
         ensure!(
@@ -242,6 +255,25 @@ impl Stress {
         let mut all = processes::of_host(&self.host)?;
         all.retain(|process| process.name.starts_with("stress-ng-"));
         Ok(all)
+    }
+}
+
+/// Ends a step from a thread that is not held off the processor by it, as everybody else may be.
+#[derive(Debug)]
+pub struct Ending {
+    step: Step,
+    first: Pid,
+    workers: Vec<Pid>,
+}
+
+impl Ending {
+    /// Ends it, if it still goes on; that it does not is an error.
+    pub fn end(&self) -> Result<()> {
+        let mut workers = self.workers.iter();
+        let goes_on = workers.any(|pid| std::path::Path::new(&format!("/proc/{pid}")).exists());
+        kill(self.first, Signal::SIGKILL)?;
+        ensure!(goes_on, "{}: has ended too early", self.step);
+        Ok(())
     }
 }
 

@@ -4,7 +4,7 @@ use std::{path::Path, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 
-use super::{Contender, Timers, Verdict};
+use super::{Contender, Noticing, Timers, Verdict};
 use crate::{
     bench::{
         arena::View,
@@ -73,6 +73,13 @@ impl Contender for Bfdd {
 
     fn acts(&self) -> bool {
         false
+    }
+
+    fn noticing(&self, host: &Host) -> Result<Noticing> {
+        let log = format!("/proc/{}/root{}", host.pid(), Self::LOG);
+        let count = move || std::fs::read_to_string(&log).map_or(0, |log| log.matches(DOWN).count());
+        let before = count();
+        Ok(Box::new(move || count() > before))
     }
 
     fn install(&self, host: &Host, node: usize) -> Result<()> {

@@ -106,9 +106,9 @@ impl Contender for Hb {
             if !status.sees_all_peers() {
                 return Ok(false);
             }
-            let mut states: Vec<_> = status.groups.into_iter().map(|group| group.state).collect();
-            states.dedup();
-            groups.push(states);
+            let mut each: Vec<_> = status.groups.into_iter().map(|group| group.state).collect();
+            each.dedup();
+            groups.push(each);
         }
         groups.sort_unstable();
         // One node has all groups, and the other one none.

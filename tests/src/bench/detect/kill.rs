@@ -1,6 +1,12 @@
 //! One death: the owner's daemon is killed, and the other one notices.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use anyhow::{Context, Result};
 use nix::{sys::signal::Signal, unistd::Pid};
@@ -81,19 +87,30 @@ pub fn kill(arena: &Arena, step: Step, phase: Duration) -> Result<Outcome> {
     let targets = [arena.pids(owner)?, arena.pids(1 - owner)?];
     let stress = Stress::start(step)?;
     let shots = plan(arena, targets, step, phase);
-    let fired = arena.trigger().fire(shots)?;
-    let killed = *fired.get(usize::from(step.freeze().is_some())).context("no kill")?;
     let survivor = 1 - owner;
-
-    pause(arena.contender().timers().deadtime + TAKEOVER);
-    let patience = PATIENCE.min(step.limit().saturating_sub(began.elapsed()));
-    let under_stress = noticed(arena, survivor, killed, patience)?;
-    if let Some(stress) = stress {
-        stress.ensure_running()?;
-    }
-    if !under_stress {
-        noticed(arena, survivor, killed, AFTERWARDS)?;
-    }
+    let under_stress = Arc::new(AtomicBool::new(false));
+    let deed = {
+        let unseen = arena.contender().timers().deadtime + TAKEOVER;
+        let patience = PATIENCE.min(step.limit().saturating_sub(began.elapsed()));
+        let noticing = arena.contender().noticing(arena.host(survivor))?;
+        let ending = stress.as_ref().map(Stress::ending).transpose()?;
+        let under_stress = Arc::clone(&under_stress);
+        // This thread may be starved as much as anybody: the other one has reserved its time.
+        move || {
+            let end = Moment::now() + patience;
+            pause(unseen);
+            while !noticing() && Moment::now() < end {
+                pause(LOOK);
+            }
+            under_stress.store(noticing(), Ordering::Relaxed);
+            ending.map_or(Ok(()), |ending| ending.end())
+        }
+    };
+    let fired = arena.trigger().fire_and(shots, deed)?;
+    drop(stress);
+    let killed = *fired.get(usize::from(step.freeze().is_some())).context("no kill")?;
+    noticed(arena, survivor, killed, AFTERWARDS)?;
+    let under_stress = under_stress.load(Ordering::Relaxed);
     let outcome = outcome(arena, owner, began, killed, under_stress)?;
     arena.revive(owner)?;
     Ok(outcome)
@@ -123,18 +140,18 @@ fn plan(arena: &Arena, [owner, survivor]: [Vec<Pid>; 2], step: Step, phase: Dura
     ]
 }
 
-/// Whether the survivor has noticed and, where it acts, acted, within some time.
-fn noticed(arena: &Arena, survivor: usize, killed: Moment, within: Duration) -> Result<bool> {
+/// Waits until the survivor has noticed and, where it acts, acted, or until some time has passed.
+fn noticed(arena: &Arena, survivor: usize, killed: Moment, within: Duration) -> Result<()> {
     let contender = arena.contender();
-    let noticed = poll(within, || {
+    poll(within, || {
         let acted = !contender.acts() || arena.owners()?[survivor];
         if acted && arena.detected(survivor, killed)?.is_some() {
             return Ok(Some(()));
         }
         pause(LOOK);
         Ok(None)
-    })?;
-    Ok(noticed.is_some())
+    })
+    .map(|_| ())
 }
 
 fn outcome(arena: &Arena, owner: usize, began: Moment, killed: Moment, under_stress: bool) -> Result<Outcome> {
