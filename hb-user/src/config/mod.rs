@@ -31,7 +31,7 @@ pub use ha_cf::{Facility, PingTarget, Pings, Stonith, StonithParameters};
 pub use haresources::{Group, MAX_GROUPS, Resource};
 pub use host::Host;
 pub use load::Loaded;
-pub use options::{Fencing, Monitor, Policy, Recorder, Scripts, StuckPolicy};
+pub use options::{Fencing, Monitor, Policy, Recorder, Restart, Scripts, StuckPolicy};
 pub use time::{TimeError, parse_toml as parse_time};
 pub use timers::Timers;
 
@@ -72,6 +72,8 @@ pub struct Cluster {
     pub policy: Policy,
     /// Where the inputs of the core are recorded, if anywhere.
     pub recorder: Option<Recorder>,
+    /// How the daemon is restarted in place.
+    pub restart: Restart,
     /// The ha.cf parameters that scripts see as `HA_<directive>`, with the text given: those that are set, and the
     /// defaults of keepalive, deadtime, udpport and `auto_failback`. Directives that repeat by nature (`node`, `ucast`)
     /// are not among them.

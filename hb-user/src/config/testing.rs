@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{AutoFailback, Cluster, Fencing, Group, Key, Keys, Logging, Pings, Policy, Resource, Scripts, Timers};
+use super::{
+    AutoFailback, Cluster, Fencing, Group, Key, Keys, Logging, Pings, Policy, Resource, Restart, Scripts, Timers,
+};
 use crate::secret::Secret;
 
 /// Two nodes with two groups, and defaults otherwise.
@@ -57,6 +59,7 @@ pub(crate) fn cluster() -> Cluster {
         scripts: Scripts::default(),
         policy: Policy::default(),
         recorder: None,
+        restart: Restart::default(),
         directives: vec![("keepalive".to_owned(), "100ms".to_owned())],
     }
 }

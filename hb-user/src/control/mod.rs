@@ -18,7 +18,7 @@ pub use order::{MAX_TIMEOUT, Order, OrderRequest};
 pub use server::{Asked, Server, ServerError};
 pub use status::{
     DatapathStatus, DetectionStatus, DiffersStatus, GroupStatus, LinkStatus, PeerStatus, PulseStatus, RealtimeStatus,
-    Status, StepStatus, Takeover,
+    RestartStatus, Status, StepStatus, Takeover,
 };
 
 /// Where sockets and locks live by default.

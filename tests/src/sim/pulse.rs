@@ -275,8 +275,10 @@ impl Pulse {
                 .newest()
                 .filter(|_| peer.detector.is_up())
                 .is_some_and(|heard| Differs::between(self.digest, heard.digest).supports(heard.present, self.me));
-            self.lease
-                .hear(peer.node, Some(echoed.heard_us), supports, is_idle, now);
+            let stretch = peer.detector.stretch();
+            let holds = peer.detector.confirmed();
+            let holds = holds.and_then(|sequence| self.outbox.holds(sequence, stretch));
+            self.lease.hear(peer.node, holds, stretch, supports, is_idle, now);
             let node = peer.node;
             let news = match findings.change {
                 Some(Change::Up(heard)) => Some(News::Up { node, heard, echoed }),
@@ -333,7 +335,8 @@ impl Pulse {
             return;
         }
         self.sequence.0 += 1;
-        self.outbox.send(self.sequence.low(), self.advert.edition, now);
+        self.outbox
+            .send(self.sequence.low(), self.advert.edition, now, Nanos(0));
         let flags = Flags {
             status: self.advert.status,
             maintenance: self.advert.maintenance,

@@ -11,7 +11,7 @@ use toml::Spanned;
 use super::file::{self, File, Number, Text};
 use super::{HbToml, Named, Placed};
 use crate::config::error::{Fault, Quoted};
-use crate::config::{Fencing, Monitor, Policy, Recorder, Scripts, Setting, StuckPolicy, text, time};
+use crate::config::{Fencing, Monitor, Policy, Recorder, Restart, Scripts, Setting, StuckPolicy, text, time};
 
 const MAX_COUNT: u32 = 1000;
 const DEFAULT_RECORDER_MB: u32 = 64;
@@ -36,6 +36,8 @@ impl<'a> Reader<'a> {
             policy: self.policy(&file.cluster)?,
             fencing: self.fencing(&file.fencing)?,
             recorder: self.recorder(&file.recorder)?,
+            promised: file.restart.promise.as_ref().map(|promise| self.line(promise)),
+            restart: self.restart(&file.restart)?,
             monitors: self.monitors(file.monitor)?,
             nodes: self.nodes(file.nodes)?,
             settings: self.settings,
@@ -122,6 +124,21 @@ impl<'a> Reader<'a> {
             file: file_name,
             max_bytes: u64::from(megabytes) * 1_000_000,
         }))
+    }
+
+    fn restart(&mut self, file: &file::Restart) -> Result<Restart, Fault> {
+        let default = Restart::default();
+        let pin = |pin: &bool| Ok(*pin);
+        Ok(Restart {
+            promise: self.given(
+                "restart.promise",
+                file.promise.as_ref(),
+                default.promise,
+                promise,
+                |time| time::shown(*time),
+            )?,
+            pin: self.given("restart.pin", file.pin.as_ref(), default.pin, pin, ToString::to_string)?,
+        })
     }
 
     fn monitors(&mut self, tables: BTreeMap<Spanned<String>, file::Monitor>) -> Result<Vec<Named<Monitor>>, Fault> {
@@ -235,6 +252,13 @@ fn time_of(text: &str) -> Result<Duration, String> {
 
 fn time_or_zero(text: &str) -> Result<Duration, String> {
     time::parse_toml_or_zero(text).map_err(|error| error.to_string())
+}
+
+fn promise(text: &str) -> Result<Duration, String> {
+    let promise = time_of(text)?;
+    (promise <= Restart::LONGEST)
+        .then_some(promise)
+        .ok_or_else(|| format!("expected at most {}", time::shown(Restart::LONGEST)))
 }
 
 fn stuck(text: &str) -> Result<StuckPolicy, String> {

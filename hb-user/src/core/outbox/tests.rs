@@ -4,8 +4,8 @@ use crate::core::testing::ms;
 #[test]
 fn what_was_sent_is_known_by_its_sequence() {
     let mut outbox = Outbox::default();
-    outbox.send(1, 7, ms(10));
-    outbox.send(2, 8, ms(20));
+    outbox.send(1, 7, ms(10), Nanos(0));
+    outbox.send(2, 8, ms(20), Nanos(0));
     assert_eq!((outbox.sent_at(1), outbox.edition(1)), (Some(ms(10)), 7));
     assert_eq!((outbox.sent_at(2), outbox.edition(2)), (Some(ms(20)), 8));
     assert_eq!((outbox.sent_at(3), outbox.edition(3)), (None, 0), "not sent yet");
@@ -15,7 +15,7 @@ fn what_was_sent_is_known_by_its_sequence() {
 fn no_beat_has_the_sequence_0() {
     let mut outbox = Outbox::default();
     assert_eq!((outbox.sent_at(0), outbox.edition(0)), (None, 0), "an empty place");
-    outbox.send(0, 7, ms(10));
+    outbox.send(0, 7, ms(10), Nanos(0));
     assert_eq!((outbox.sent_at(0), outbox.edition(0)), (None, 0), "nobody echoes it");
 }
 
@@ -26,7 +26,7 @@ fn the_last_1024_are_remembered() {
         let mut outbox = Outbox::default();
         let last = first.wrapping_add(1500);
         for step in 0..=1500_u32 {
-            outbox.send(first.wrapping_add(step), step, Nanos(u64::from(step)));
+            outbox.send(first.wrapping_add(step), step, Nanos(u64::from(step)), Nanos(0));
         }
         for back in (0..1024_u32).filter(|back| last.wrapping_sub(*back) != 0) {
             assert_eq!(outbox.edition(last.wrapping_sub(back)), 1500 - back);
