@@ -23,6 +23,8 @@ enum What {
     Detect,
     /// What a quiet cluster costs
     Idle,
+    /// A daemon that restarts in place
+    Restart,
     /// What a healed partition costs, beside Heartbeat (`cargo xtask setup --rivals`)
     Heal,
     All,
@@ -33,6 +35,7 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
         What::Packet => "packet",
         What::Detect => "detect",
         What::Idle => "idle",
+        What::Restart => "restart",
         What::Heal => "heal",
         What::All => "all",
     };

@@ -10,3 +10,4 @@ pub mod machine;
 pub mod packet;
 mod pair;
 pub mod report;
+pub mod restart;

@@ -126,7 +126,13 @@ impl Pair {
         self.network.server(server).log().matches(what).count() as u64
     }
 
-    fn status(&self, server: Server) -> Result<Status> {
+    /// Runs hb on a host, which must succeed.
+    pub(super) fn run_hb(&self, server: Server, arguments: &[&str]) -> Result<String> {
+        self.network.server(server).run_ok(HB, arguments)
+    }
+
+    /// What a host's daemon says.
+    pub(super) fn status(&self, server: Server) -> Result<Status> {
         Status::parse(&self.network.server(server).run_ok(HB, &["status", "--json"])?)
     }
 

@@ -5,7 +5,7 @@ use std::{fs::File, io::Write, path::PathBuf, process::ExitCode};
 use anyhow::{Context, Result};
 use clap::{Parser, ValueEnum};
 use hb_tests::{
-    bench::{detect, handover, heal, idle, machine::Machine, packet, report::Report},
+    bench::{detect, handover, heal, idle, machine::Machine, packet, report::Report, restart},
     cluster::hb_binary,
 };
 use serde::Serialize;
@@ -37,6 +37,8 @@ enum What {
     Detect,
     /// What a quiet cluster costs
     Idle,
+    /// For how long a peer hears nothing of a daemon that restarts in place
+    Restart,
     /// What a healed partition costs, beside Heartbeat
     Heal,
     All,
@@ -90,6 +92,9 @@ fn measure(arguments: &Arguments) -> Result<()> {
     }
     if wanted(What::Idle) {
         add(idle::measure(&hb, runs(idle::RUNS))?);
+    }
+    if wanted(What::Restart) {
+        add(restart::measure(&hb, runs(restart::RUNS))?);
     }
     match heal::obstacle() {
         // Heartbeat is not for everybody's machine: only who asks for it must have it.

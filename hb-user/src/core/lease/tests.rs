@@ -109,3 +109,31 @@ fn with_other_settings_it_goes_on_from_what_is_known() {
     pings.inherit(&old, [Some(0), None].into_iter());
     assert_eq!(pings.until(ms(1010)), ms(1400), "the ping nodes are the same");
 }
+
+/// It hears a beat that was sent at 1000 ms and promises to wait for two seconds: 1500 ms more than a deadtime.
+#[test]
+fn a_promise_that_was_heard_prolongs_it() {
+    let mut lease = lease(3, Quorum::Majority);
+    lease.hear(1, Some(ms(1000 + 1500)), Nanos(0), true, true, ms(1010));
+    assert_eq!(lease.until(ms(1010)), ms(2900));
+    // A beat that promises nothing is about to leave: it may be the last that the peer hears.
+    lease.promise_less(Nanos(0), ms(1200));
+    assert_eq!(lease.until(ms(1200)), ms(1600));
+    lease.hear(1, Some(ms(1200)), Nanos(0), true, true, ms(1210));
+    assert_eq!(lease.until(ms(1210)), ms(1600));
+}
+
+/// Who is about to be away counts nobody as gone meanwhile, but once it is back.
+#[test]
+fn a_supporter_that_restarts_supports_until_its_promise_is_over() {
+    let mut lease = lease(3, Quorum::Majority);
+    lease.hear(1, Some(ms(1000 + 1500)), ms(1500), true, false, ms(1010));
+    lease.hear(1, Some(ms(1000 + 1500)), ms(1500), true, true, ms(1010));
+    lease.hear(1, Some(ms(1000 + 1500)), ms(1500), true, false, ms(2000));
+    assert_eq!(lease.until(ms(2000)), ms(2900), "it echoes nothing new, and need not");
+    // It is back, and has not heard anything new of us by then.
+    lease.hear(1, Some(ms(1000)), Nanos(0), true, false, ms(2100));
+    assert_eq!(lease.until(ms(2100)), ms(2500), "from the moment that we know it");
+    lease.hear(1, Some(ms(2150)), Nanos(0), true, false, ms(2160));
+    assert_eq!(lease.until(ms(2160)), ms(2550));
+}

@@ -32,6 +32,7 @@ impl World {
         let host = &mut self.hosts[index];
         host.life = None;
         host.boots_when_off = false;
+        host.is_away = false;
         host.jobs = Default::default();
         host.deferred
             .retain(|what| matches!(what, Happening::Boot { .. } | Happening::Reload { .. }));
@@ -88,6 +89,7 @@ impl World {
                     return self.command(host, command);
                 }
             }
+            Disaster::Restart { host } => return self.order_restart(host),
             Disaster::Reload => {
                 self.read_config += 1;
                 let config = self.read_config;
@@ -124,6 +126,7 @@ impl World {
             Disaster::Scripts { host } => self.hosts[host].bad_scripts -= 1,
             Disaster::Fencing { .. } => self.fence_fails = 0,
             Disaster::Step { .. } | Disaster::Sick { .. } | Disaster::Command { .. } | Disaster::Reload => {}
+            Disaster::Restart { .. } => {}
         }
         Ok(())
     }
@@ -152,7 +155,7 @@ impl World {
     }
 
     /// Whether a daemon runs, and knows what its pulse thread does.
-    fn is_ready(&self, host: usize) -> bool {
+    pub(in crate::sim) fn is_ready(&self, host: usize) -> bool {
         !self.hosts[host].is_frozen() && !self.is_overdue(host)
     }
 
