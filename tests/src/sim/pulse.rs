@@ -259,11 +259,14 @@ impl Pulse {
     }
 
     fn confirm_promise(&mut self, now: Nanos, out: &mut Vec<Output>) {
-        let Some(Promise { first, until: Some(until) }) = self.promise else {
+        let Some(Promise {
+            first,
+            until: Some(until),
+        }) = self.promise
+        else {
             return;
         };
-        let lacks =
-            |peer: &Watched| peer.detector.is_up() && !peer.is_leaving() && !peer.detector.has_confirmed(first);
+        let lacks = |peer: &Watched| peer.detector.is_up() && !peer.is_leaving() && !peer.detector.has_confirmed(first);
         let is_confirmed = !self.peers.iter().any(lacks);
         if !is_confirmed && now < until {
             return;

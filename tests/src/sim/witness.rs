@@ -376,7 +376,9 @@ impl Witness {
                 self.died[index][node] = true;
                 let heard = self.heard[index][node];
                 let life = host.number().unwrap_or(0);
-                if let Some((_, until)) = self.waits[index][node].filter(|(other, until)| *other == life && now < *until) {
+                if let Some((_, until)) =
+                    self.waits[index][node].filter(|(other, until)| *other == life && now < *until)
+                {
                     let micros = until.as_micros();
                     let what = format!(
                         "{} takes {} for dead, which restarts, before {}.{:03} ms",
@@ -397,11 +399,7 @@ impl Witness {
                 self.lapsed[index] = now;
             }
             News::Woke => self.count("woken"),
-            News::Up { .. }
-            | News::Lease { held: true }
-            | News::Pings { .. }
-            | News::Promised { .. }
-            | News::Gone => {}
+            News::Up { .. } | News::Lease { held: true } | News::Pings { .. } | News::Promised { .. } | News::Gone => {}
         }
         Ok(())
     }

@@ -42,7 +42,10 @@ fn a_beat_that_promises_more_holds_for_longer() {
     assert!(!outbox.send(1, 0, ms(10), ms(0)));
     assert!(!outbox.send(2, 0, ms(20), ms(500)));
     let holds = |outbox: &Outbox, sequence| outbox.holds(sequence, ms(0));
-    assert_eq!([1, 2].map(|sequence| holds(&outbox, sequence)), [Some(ms(10)), Some(ms(520))]);
+    assert_eq!(
+        [1, 2].map(|sequence| holds(&outbox, sequence)),
+        [Some(ms(10)), Some(ms(520))]
+    );
     assert_eq!(outbox.sent_at(2), Some(ms(20)), "sent when it was");
     assert_eq!(outbox.holds(1, ms(300)), Some(ms(310)), "by what its hearer promised");
     assert_eq!(outbox.holds(3, ms(300)), None);
@@ -55,7 +58,10 @@ fn a_beat_that_promises_less_ends_what_was_promised_before() {
     outbox.send(1, 0, ms(10), ms(500));
     outbox.send(2, 0, ms(20), ms(500));
     assert!(outbox.send(3, 0, ms(100), ms(0)));
-    assert_eq!([1, 2, 3].map(|sequence| outbox.holds(sequence, ms(0))), [Some(ms(100)); 3]);
+    assert_eq!(
+        [1, 2, 3].map(|sequence| outbox.holds(sequence, ms(0))),
+        [Some(ms(100)); 3]
+    );
     assert!(!outbox.send(4, 0, ms(120), ms(0)));
     assert_eq!(outbox.holds(2, ms(0)), Some(ms(100)));
 }

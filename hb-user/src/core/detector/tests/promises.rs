@@ -31,7 +31,11 @@ fn a_peer_is_waited_for_as_long_as_it_promised_and_no_longer() {
         assert_eq!(bench.detector.stretch(), ms(patience - 500), "{promise} ms");
         bench.look_at(Nanos(ms(deadline).0 - 1), ms(deadline));
         assert!(bench.detector.is_up(), "{promise} ms");
-        assert_eq!(bench.look(deadline).change, Some(dead(Some(200), deadline, deadline)), "{promise} ms");
+        assert_eq!(
+            bench.look(deadline).change,
+            Some(dead(Some(200), deadline, deadline)),
+            "{promise} ms"
+        );
     }
 }
 
@@ -70,7 +74,10 @@ fn an_older_promise_on_another_link_does_not_count() {
 #[test]
 fn other_times_move_no_deadline_that_was_promised() {
     let mut bench = promised(2000);
-    let deadtime = |millis| Timing { deadtime: ms(millis), ..TIMING };
+    let deadtime = |millis| Timing {
+        deadtime: ms(millis),
+        ..TIMING
+    };
     bench.detector.set_timing(deadtime(1000));
     assert_eq!(bench.detector.deadline(), ms(2200));
     bench.detector.set_timing(deadtime(3000));
