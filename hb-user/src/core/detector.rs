@@ -196,8 +196,7 @@ impl Detector {
     pub fn deadline(&self) -> Nanos {
         let until = self.away.map_or(Nanos(0), |away| away.until);
         match self.phase {
-            Phase::Unmet => self.deadline,
-            Phase::Up => self.deadline.max(until),
+            Phase::Unmet | Phase::Up => self.deadline.max(until),
             Phase::Dead => Nanos::MAX,
         }
     }
@@ -209,9 +208,11 @@ impl Detector {
         self.away = Some(Away { until, sequence });
     }
 
-    /// Goes on in another process: what came while that began was not looked at.
-    pub fn go_on(&mut self) {
+    /// Goes on in another process: what came while that began was not looked at, and perhaps not heard. As after any lateness of
+    /// ours, the peer gets a whole deadtime from now.
+    pub fn go_on(&mut self, now: Nanos) {
         self.has_missed = true;
+        self.put_off(now);
     }
 
     /// By how much longer than a deadtime the peer's newest beat makes us patient: it is about to restart.

@@ -246,7 +246,8 @@ impl Pulse {
     }
 
     /// What the controller would have it say.
-    pub(super) fn advertise(&mut self, advert: Advert) {
+    pub(super) fn advertise(&mut self, digest: u32, advert: Advert) {
+        self.digest = digest;
         self.advert = advert;
     }
 
@@ -293,7 +294,7 @@ impl Pulse {
     /// In that process. True if it is later than was promised: then it keeps still, as if it had been frozen.
     pub(super) fn go_on(&mut self, now: Nanos) -> bool {
         for peer in &mut self.peers {
-            peer.detector.go_on();
+            peer.detector.go_on(now);
             peer.told.confirmed = u32::MAX;
         }
         self.promise = None;

@@ -53,10 +53,11 @@ impl World {
         let Some(life) = &mut self.hosts[index].life else {
             return Ok(());
         };
-        // Orders that the thread has not seen are in the advert that the next process begins with.
+        // What the thread was ordered and has not seen is in what the next process begins with.
         life.orders.clear();
         let mut out = Vec::new();
-        life.pulse.advertise(life.control.node.advert());
+        let digest = self.plan.configs[life.control.config].digest;
+        life.pulse.advertise(digest, life.control.node.advert());
         life.pulse.suspend(clock, &mut out);
         life.ticket += 1;
         let number = life.number;

@@ -210,7 +210,7 @@ impl Beating {
             };
             peer.detector = known.detector;
             peer.detector.set_timing(self.settings.timing);
-            peer.detector.go_on();
+            peer.detector.go_on(now);
             // No edition: what was told and not read is told again.
             peer.told = Echoed {
                 confirmed: u32::MAX,

@@ -32,10 +32,15 @@ impl World {
         let host = &mut self.hosts[index];
         host.life = None;
         host.boots_when_off = false;
-        host.is_away = false;
+        let was_away = std::mem::take(&mut host.is_away);
         host.jobs = Default::default();
         host.deferred
             .retain(|what| matches!(what, Happening::Boot { .. } | Happening::Reload { .. }));
+        if was_away && !host.is_frozen() {
+            for what in std::mem::take(&mut host.deferred) {
+                self.schedule(self.now, what);
+            }
+        }
         self.last_fault = self.last_fault.max(self.now);
         self.witness.is_off(self.now, index);
     }

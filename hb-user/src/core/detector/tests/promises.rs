@@ -84,6 +84,18 @@ fn other_times_move_no_deadline_that_was_promised() {
     assert_eq!(bench.detector.deadline(), ms(3200));
 }
 
+/// It may have been there while nobody listened.
+#[test]
+fn a_peer_that_was_not_met_yet_has_a_deadtime_after_our_return() {
+    let mut bench = Bench::new();
+    bench.detector.promise(ms(2500), 9);
+    assert_eq!(bench.detector.deadline(), ms(2500));
+    bench.look(2100);
+    bench.detector.go_on(ms(2300));
+    assert_eq!(bench.detector.deadline(), ms(2800));
+    assert_eq!(bench.look(2800).change, Some(dead(None, 2800, 2800)));
+}
+
 /// We promised to be away until 1000 ms, in beat 20.
 fn away() -> Bench {
     let mut bench = Bench::met();
@@ -133,7 +145,7 @@ fn the_kernel_does_not_know_what_we_promised() {
 #[test]
 fn beats_that_came_while_another_process_began_are_no_gap() {
     let mut bench = Bench::met();
-    bench.detector.go_on();
+    bench.detector.go_on(ms(440));
     bench.hears(450, 1, 9);
     assert_eq!(bench.look(450).late_beat, None);
     bench.hears(750, 1, 10);
