@@ -86,15 +86,15 @@ impl Daemon {
             reach.remember(former.pulse.answered());
         }
 
-        let (pins, pins_refused) = pins(&cluster, &places.run, former.is_some());
-        let mut program = Program::load_pinned(&settings::tables(&cluster, &peers), pins.as_ref())?;
+        let (kept_pins, pins_refused) = pins(&cluster, &places.run, former.is_some());
+        let mut program = Program::load_pinned(&settings::tables(&cluster, &peers), kept_pins.as_ref())?;
         if settings::logs_verdicts(&cluster) {
             tokio::spawn(program.take_log()?.copy());
         }
         let mut interfaces: Vec<&str> = cluster.links.iter().map(|link| link.interface.as_str()).collect();
         interfaces.sort_unstable();
         interfaces.dedup();
-        let attached = attach(&mut program, &interfaces, pins.as_ref(), former.as_ref())?;
+        let attached = attach(&mut program, &interfaces, kept_pins.as_ref(), former.as_ref())?;
         let incarnation = match &former {
             Some(former) => former.incarnation,
             None => incarnation::next(&places.state, clock::unix_seconds())?,
@@ -162,7 +162,7 @@ impl Daemon {
             node: kept.node,
             cluster,
             program,
-            pins,
+            pins: kept_pins,
             restart: Restart::new(Past {
                 pins_refused,
                 ..kept.past
