@@ -12,7 +12,7 @@ use crate::{Incarnation, KeyId, Liveness, Nanos, NodeId, Sequence, Verdict};
 
 /// What the decision needs from where it runs: maps and helpers in the kernel, plain memory on the host.
 pub trait World {
-    /// Our own name and port.
+    /// Our own name, life and port.
     fn own(&self) -> Own;
     /// The key of this number; [`Midstates::valid`] says whether there is one.
     fn key(&self, id: KeyId) -> Option<&Midstates>;
@@ -26,6 +26,8 @@ pub trait World {
     fn liveness(&self, slot: u32) -> Option<&mut Liveness>;
     /// The time.
     fn now(&self) -> Nanos;
+    /// The time of the last tick, which costs a tenth of the other: up to ten milliseconds ago.
+    fn tick(&self) -> Nanos;
     /// [`crate::sha1::compress`].
     fn compress(&self, work: &mut Work);
     /// [`authenticate`] with this world.
@@ -190,8 +192,11 @@ fn check_fields<M: Message>(message: &M) -> Result<(), Verdict> {
     if in_range { Ok(()) } else { Err(Verdict::Field) }
 }
 
-/// Newer than what the link heard last? A claim of a new incarnation costs a hash, so it has a budget; the incarnation
-/// that is known never touches it.
+/// Newer than what the link heard last? A stranger's claim of a new incarnation costs a hash, so such claims have a budget.
+///
+/// Nobody else touches it: neither the incarnation that is known, nor a new one that echoes our own. A peer that has
+/// restarted does so as soon as it has heard us, and no flood of strangers, who would have to guess it, keeps it out.
+/// Whoever can read either number on the wire can make us hash anyway.
 #[inline(always)]
 fn check_freshness<W: World, M: Message>(world: &W, liveness: &mut Liveness, message: &M) -> Result<(), Verdict> {
     let newest = liveness.newest();
@@ -206,7 +211,7 @@ fn check_freshness<W: World, M: Message>(world: &W, liveness: &mut Liveness, mes
             liveness.duplicates += 1;
             return Err(Verdict::Duplicate);
         }
-    } else if !liveness.may_hash(world.now()) {
+    } else if message.echo().incarnation != world.own().incarnation && !liveness.may_hash(world.tick()) {
         return Err(Verdict::Budget);
     }
     Ok(())

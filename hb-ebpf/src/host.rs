@@ -111,6 +111,10 @@ impl World for Memory {
         self.now.get()
     }
 
+    fn tick(&self) -> Nanos {
+        self.now.get()
+    }
+
     fn compress(&self, work: &mut Work) {
         sha1::compress(work);
     }

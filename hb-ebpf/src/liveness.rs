@@ -118,15 +118,19 @@ pub struct Liveness {
     pub duplicates: u64,
     /// The longest time between two beats of one incarnation.
     pub longest_gap: Nanos,
-    /// When the next hash for a claim of a new incarnation would be due at an even pace; see [`Liveness::may_hash`].
+    /// When the next hash for a stranger's claim would be due at an even pace; see [`Liveness::may_hash`].
     budget: Nanos,
     /// Times between two beats of one incarnation.
     pub gaps: [u64; BUCKETS],
 }
 
-/// A claim of a new incarnation may be hashed this often in the long run, per link: a hundred times a second.
-pub const HASH_EVERY: Nanos = Nanos::from_millis(10);
-/// And this many at once.
+/// A stranger's claim of a new incarnation may be hashed this often in the long run, per link: a thousand times a second,
+/// which costs half a millisecond.
+///
+/// It must not be much less: where two nodes have not heard each other yet and both are flooded, their beats win a hash by
+/// chance only. docs/PROTOCOL.md says how long that takes.
+pub const HASH_EVERY: Nanos = Nanos::from_millis(1);
+/// And this many at once. Time goes by ticks of up to ten milliseconds, so it must be about so many.
 pub const HASH_BURST: u64 = 8;
 
 /// What changed with a beat: the bits of [`Event::changes`].
@@ -168,7 +172,7 @@ impl Liveness {
         &self.heard[(self.accepted & 1) as usize]
     }
 
-    /// Whether the budget of the link allows one more hash for the claim of a new incarnation; if so it is spent.
+    /// Whether the budget of the link allows one more hash for a stranger's claim of a new incarnation; if so it is spent.
     ///
     /// A generic cell rate algorithm (ITU-T I.371): one number, no timer.
     #[inline(always)]

@@ -17,7 +17,9 @@ use core::ptr;
 use aya_ebpf::bindings::bpf_timer;
 use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_PASS};
 use aya_ebpf::btf_maps::{Array, HashMap, PerCpuArray, RingBuf};
-use aya_ebpf::helpers::{bpf_ktime_get_ns, bpf_timer_init, bpf_timer_set_callback, bpf_timer_start};
+use aya_ebpf::helpers::{
+    bpf_ktime_get_coarse_ns, bpf_ktime_get_ns, bpf_timer_init, bpf_timer_set_callback, bpf_timer_start,
+};
 use aya_ebpf::macros::{btf_map, xdp};
 use aya_ebpf::programs::XdpContext;
 use aya_log_ebpf::debug;
@@ -76,6 +78,10 @@ static UDP_PORT: u16 = 0;
 /// Our own [`NodeId`]; set before loading.
 #[unsafe(no_mangle)]
 static OWN_NODE: u32 = 0;
+
+/// The low half of our own incarnation; set before loading.
+#[unsafe(no_mangle)]
+static OWN_INCARNATION: u32 = 0;
 
 /// The program's name in the kernel, and the entry for every frame of an interface.
 #[xdp]
@@ -220,10 +226,11 @@ struct Kernel;
 impl World for Kernel {
     #[inline(always)]
     fn own(&self) -> Own {
-        // SAFETY: both are valid for reads; volatile, because the loader writes them after compilation.
+        // SAFETY: all are valid for reads; volatile, because the loader writes them after compilation.
         unsafe {
             Own {
                 node: NodeId(ptr::read_volatile(&raw const OWN_NODE)),
+                incarnation: ptr::read_volatile(&raw const OWN_INCARNATION),
                 port: ptr::read_volatile(&raw const UDP_PORT),
             }
         }
@@ -251,6 +258,12 @@ impl World for Kernel {
     fn now(&self) -> Nanos {
         // SAFETY: the helper has no preconditions.
         Nanos(unsafe { bpf_ktime_get_ns() })
+    }
+
+    #[inline(always)]
+    fn tick(&self) -> Nanos {
+        // SAFETY: as above.
+        Nanos(unsafe { bpf_ktime_get_coarse_ns() })
     }
 
     #[inline(always)]

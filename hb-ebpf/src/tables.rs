@@ -80,6 +80,8 @@ impl Peer {
 pub struct Own {
     /// Our name, as beats to us carry it.
     pub node: crate::NodeId,
+    /// [`crate::Incarnation::low`] of this life of ours, as beats to us echo it.
+    pub incarnation: u32,
     /// The UDP port of beats.
     pub port: u16,
 }

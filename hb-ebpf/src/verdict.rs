@@ -31,7 +31,7 @@ pub enum Verdict {
     Duplicate = 11,
     /// A sequence before the one that this link heard last.
     OldSequence = 12,
-    /// A new incarnation, but the link's budget of hashes for such claims is used up.
+    /// A new incarnation that does not echo ours, and the link's budget of hashes for such claims is used up.
     Budget = 13,
     /// The tag is not ours.
     Tag = 14,

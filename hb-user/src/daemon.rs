@@ -38,6 +38,7 @@ use crate::core::{Action, Cause, Contact, Differs, Event, GroupState, Node};
 use crate::datapath::{Attached, Counters, LivenessMap, Pins, Program, Witness};
 use crate::pings::{Prober, Reach};
 use crate::pulse::{Peer, Pulse, Sockets};
+use crate::realtime::Granted;
 use crate::recorder::Recorder;
 use orders::Orders;
 use outside::{Ended, Outside};
@@ -118,6 +119,9 @@ struct Daemon {
     prober: Probing,
     node: Node,
     pulse: Pulse,
+    /// What the kernel granted to the controller, and why memory is not locked.
+    granted: Granted,
+    locking_refused: Option<String>,
     works: Works,
     outside: Outside,
     server: Server,

@@ -13,6 +13,7 @@ pub mod logging;
 pub mod pings;
 pub mod process;
 pub mod pulse;
+pub mod realtime;
 pub mod reboot;
 pub mod recorder;
 pub mod resources;

@@ -1,5 +1,7 @@
 //! A program under supervision: what it prints is read, its time is limited, and its whole process group ends with it.
 
+mod spawner;
+
 use std::future::Future;
 use std::io;
 use std::os::unix::process::ExitStatusExt;
@@ -14,6 +16,8 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 use tokio::sync::watch;
 use tokio::time::timeout;
+
+pub use spawner::{change, start};
 
 use crate::clock::sleep;
 
@@ -136,9 +140,10 @@ pub(crate) fn last_lines(text: &str, count: usize) -> String {
 }
 
 /// Runs a program in `/` under a time limit.
-pub(crate) async fn run(command: &mut Command, limit: Duration) -> (io::Result<End>, Tail) {
+pub(crate) async fn run(mut command: Command, limit: Duration) -> (io::Result<End>, Tail) {
     let mut tail = Tail::default();
-    let end = match spawn(command.current_dir("/")) {
+    command.current_dir("/");
+    let end = match spawn(command).await {
         Ok(child) => Ok(attend(child, limit, std::future::pending(), &mut tail).await),
         Err(error) => Err(error),
     };
@@ -146,13 +151,13 @@ pub(crate) async fn run(command: &mut Command, limit: Duration) -> (io::Result<E
 }
 
 /// Starts a program in a process group of its own, its outputs in pipes.
-pub(crate) fn spawn(command: &mut Command) -> io::Result<Child> {
+pub(crate) async fn spawn(mut command: Command) -> io::Result<Child> {
     command
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .process_group(0)
-        .kill_on_drop(true)
-        .spawn()
+        .kill_on_drop(true);
+    spawner::spawn(command).await
 }
 
 /// Reads what a child of [`spawn`] prints until it ends, by itself or by us.

@@ -53,7 +53,7 @@ async fn reboot_within(command: &[String], limit: Duration) -> Result<(), Reboot
     }
     let mut call = Command::new(&program);
     call.args(arguments).stdin(Stdio::null());
-    let (end, tail) = process::run(&mut call, limit).await;
+    let (end, tail) = process::run(call, limit).await;
     let output = last_lines(&tail.text(), LINES);
     let what = match end {
         Ok(End::Exited(0)) => return Ok(()),

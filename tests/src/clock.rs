@@ -49,6 +49,12 @@ impl Moment {
         self.0
     }
 
+    /// The moment that lies this long before this one.
+    #[must_use]
+    pub fn earlier(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(duration))
+    }
+
     /// How long ago this was.
     #[must_use]
     pub fn elapsed(self) -> Duration {
@@ -89,6 +95,9 @@ impl fmt::Display for Moment {
 /// Longest that the time of day may have gone astray while a [`DayClock`] was in use. More than slewing does in minutes.
 const STEADY: Duration = Duration::from_millis(20);
 
+/// How often the two clocks are compared.
+const READINGS: usize = 32;
+
 /// How the time of day lay to `CLOCK_MONOTONIC` at some moment. Scripts can only write down the time of day.
 #[derive(Clone, Copy, Debug)]
 pub struct DayClock {
@@ -100,9 +109,23 @@ impl DayClock {
     /// As it lies now.
     #[must_use]
     pub fn start() -> Self {
+        // The two clocks are not read at once, and between the two the thread may be put aside: the quickest of some
+        // readings is the one to believe.
+        let reading = || {
+            let (before, today, after) = (Moment::now(), time_of_day(), Moment::now());
+            let took = after - before;
+            (took, today.saturating_sub(before.0 + took / 2))
+        };
+        let quickest = (0..READINGS).map(|_| reading()).min_by_key(|(took, _)| *took);
         Self {
-            ahead: time_of_day().saturating_sub(Moment::now().0),
+            ahead: quickest.map_or(Duration::ZERO, |(_, ahead)| ahead),
         }
+    }
+
+    /// How far the time of day has moved since then, to this clock.
+    #[must_use]
+    pub fn astray(&self) -> Duration {
+        Self::start().ahead.abs_diff(self.ahead)
     }
 
     /// The moment at which the time of day was this long after 1970.
@@ -113,7 +136,7 @@ impl DayClock {
 
     /// Insists that the time of day was not set meanwhile: what was read off it would be worthless.
     pub fn ensure_steady(&self) -> Result<()> {
-        let moved = Self::start().ahead.abs_diff(self.ahead);
+        let moved = self.astray();
         ensure!(moved <= STEADY, "the time of day was set meanwhile, by {moved:?}");
         Ok(())
     }
@@ -177,6 +200,16 @@ fn time_of_day() -> Duration {
     now.duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
+/// How many days after 1970-01-01 a date is, as [`civil_from_days`] counts them.
+#[must_use]
+pub fn days_from_civil(year: u64, month: u64, day: u64) -> u64 {
+    let year = year - u64::from(month <= 2);
+    let shifted_month = (month + 9) % 12;
+    let day_of_year = (153 * shifted_month + 2) / 5 + day - 1;
+    let (era, year_of_era) = (year / 400, year % 400);
+    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
+}
+
 /// The date that lies `days` after 1970-01-01, by counting years of 365.2425 days that begin in March.
 fn civil_from_days(days: u64) -> (u64, u64, u64) {
     let days = days + 719_468;
@@ -209,6 +242,10 @@ mod tests {
         assert_eq!(civil_from_days(11_016), (2000, 2, 29));
         assert_eq!(civil_from_days(19_723), (2024, 1, 1));
         assert_eq!(civil_from_days(20_088), (2024, 12, 31));
+        for days in [0, 58, 59, 11_016, 19_723, 20_088, 20_782] {
+            let (year, month, day) = civil_from_days(days);
+            assert_eq!(days_from_civil(year, month, day), days);
+        }
     }
 
     #[test]

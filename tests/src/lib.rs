@@ -13,6 +13,7 @@ pub mod cloud;
 pub mod cluster;
 pub mod expect;
 mod filesystem;
+pub mod flood;
 pub mod frames;
 pub mod host;
 pub mod linux_ha;

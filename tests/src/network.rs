@@ -37,7 +37,7 @@ pub const ATTACKER_MAC: [u8; 6] = [2, 0, 0, 0, 0, 0x42];
 pub const INTERFACE: &str = "eth0";
 
 /// Longest that a link may take to come up.
-const LINK_UP: Duration = Duration::from_secs(5);
+pub(crate) const LINK_UP: Duration = Duration::from_secs(5);
 
 /// One of the two servers.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

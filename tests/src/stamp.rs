@@ -16,7 +16,7 @@ use crate::{
 pub const NAME: &str = "stamp";
 
 /// Where the script is: both hb and Heartbeat look there first.
-const PATH: &str = "/etc/ha.d/resource.d/stamp";
+pub(crate) const PATH: &str = "/etc/ha.d/resource.d/stamp";
 
 /// What each host remembers: `running/ID`, `held/ID` (from the first start on, until a stop succeeded), and what is
 /// asked of its calls, `faults/ID.OPERATION.{fails,hangs,takes}`.

@@ -171,7 +171,7 @@ fn direction(from: Option<&LinkAddr>) -> Direction {
 }
 
 /// A packet socket, and the address of an interface of the network that the calling thread is in.
-fn packet_socket(interface: &str) -> Result<(OwnedFd, LinkAddr)> {
+pub(crate) fn packet_socket(interface: &str) -> Result<(OwnedFd, LinkAddr)> {
     let address = getifaddrs()?
         .filter(|entry| entry.interface_name == interface)
         .find_map(|entry| entry.address?.as_link_addr().copied())

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use hb_ebpf::{Incarnation, NodeId, Sequence};
+use hb_ebpf::{Incarnation, NodeId, Sequence, beat::Beat};
 use hb_tests::{
     clock::Moment,
     cluster::Cluster,
     expect::{FLOATIP, LIMIT},
+    flood::Flood,
     frames::{self, Datagram, between, is_beat_of},
     linux_ha,
     network::{ATTACKER_IP, ATTACKER_MAC, INTERFACE, Server},
@@ -22,6 +23,9 @@ use hb_user::config::node_id;
 use Server::{Primary, Secondary};
 
 const PORT: u16 = 694;
+
+/// Longest that a flood goes on should a test not end it.
+const FLOOD: Duration = Duration::from_secs(30);
 
 fn quick() -> Files {
     Files::recording().timers("800ms", "3")
@@ -284,4 +288,61 @@ fn beats_get_through_a_flood() -> Result<()> {
     cluster.ensure_agreed(Primary)?;
     ensure!(cluster.called(Secondary)?.is_empty());
     Ok(())
+}
+
+/// A flood at secondary from the attacker's host.
+fn flood(cluster: &Cluster, frames: Vec<Vec<u8>>) -> Result<Flood> {
+    let frames = frames.into_iter();
+    let frames = frames.map(|frame| between(ATTACKER_MAC, Secondary.mac(), frame));
+    Flood::start(&cluster.network.attacker, INTERFACE, frames.collect(), None, FLOOD)
+}
+
+/// Waits until so many frames more than before have got a verdict.
+fn wait_for_verdicts(cluster: &Cluster, verdict: &str, before: &Status, count: u64) -> Result<Status> {
+    cluster.wait_for_status(Secondary, "the flood has come", |status| {
+        Ok(status.verdict(verdict) >= before.verdict(verdict) + count)
+    })
+}
+
+#[test]
+fn a_flood_of_recorded_beats_buys_no_hash() -> Result<()> {
+    let cluster = Cluster::settled(quick())?;
+    let recorded = record(&cluster, 30)?;
+    let before = cluster.status(Secondary)?;
+    let flood = flood(&cluster, recorded)?;
+    let during = wait_for_verdicts(&cluster, "old_sequence", &before, 100_000)?;
+    ensure!(during.verdict("tag") == before.verdict("tag") && during.verdict("budget") == before.verdict("budget"));
+    let sent = flood.stop()?;
+    println!("{:.0} frames a second", sent.rate());
+    cluster.ensure_agreed(Primary)?;
+    ensure!(cluster.called(Secondary)?.is_empty());
+    Ok(())
+}
+
+/// Strangers claim new lives of primary's, more than secondary would hash in minutes. Primary really has a new one.
+#[test]
+fn who_has_restarted_is_heard_through_a_flood_of_strangers() -> Result<()> {
+    let mut cluster = Cluster::settled(slow())?;
+    cluster.stop_hb(Primary)?;
+    cluster.wait_for_owner(Secondary)?;
+    let claims = (1..=4096).map(|ahead| {
+        let beat = Beat {
+            incarnation: Incarnation((0xf000_0000 + ahead) << 16 | 1),
+            ..frames::beat(NodeId(node_id("primary")), NodeId(node_id("secondary")))
+        };
+        let payload = frames::signed(&beat, b"a guess");
+        Datagram::new(Primary.address().into(), Secondary.address().into(), PORT, payload).frame()
+    });
+    let before = cluster.status(Secondary)?;
+    let flood = flood(&cluster, claims.collect())?;
+    wait_for_verdicts(&cluster, "budget", &before, 20_000)?;
+    cluster.start_hb(Primary)?;
+    let up = cluster.wait_for_peer(Secondary, "up")?;
+    // It still goes on, and it was one: few of its frames were hashed.
+    let after = wait_for_verdicts(&cluster, "budget", &up, 20_000)?;
+    let more = |verdict| after.verdict(verdict) - before.verdict(verdict);
+    ensure!(more("tag") < more("budget") / 4, "{}", after.json);
+    flood.stop()?;
+    // It is the preferred node, and gets its group back.
+    cluster.ensure_agreed(Primary)
 }

@@ -1,5 +1,13 @@
 //! What operators order: that it happens, is waited for, and that exit codes tell.
 
+use std::{
+    io::{Read as _, Write as _},
+    os::unix::net::UnixStream,
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    thread,
+    time::Duration,
+};
+
 use anyhow::{Context, Result, ensure};
 use hb_tests::{
     cluster::Cluster,
@@ -257,4 +265,61 @@ fn what_was_recorded_is_decided_again() -> Result<()> {
     cluster.stop_hb(Secondary)?;
     let replayed = cluster.run_hb(Secondary, &["replay", recording])?;
     replayed.ensure(0, &["acquire floatip: peer_declined", "release floatip: leave"])
+}
+
+/// Longest that one of a flood of askers waits for anything.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Asks again and again, one way or another, until it is over; counts the reports.
+fn ask_without_end(path: &str, asker: usize, over: &AtomicBool, reports: &AtomicU64) {
+    let questions: [&[u8]; 4] = [
+        b"\"status\"\n",
+        b"nonsense\n",
+        b"\"status\"\n",
+        b"{\"order\":{\"order\":{\"takeover\":{\"which\":\"local\"}},\"wait\":false,\"timeout_ms\":0}}\n",
+    ];
+    while !over.load(Ordering::Relaxed) {
+        // That it cannot get in, or is thrown out, is a flood's own affair.
+        let Ok(mut stream) = UnixStream::connect(path) else {
+            continue;
+        };
+        let _ = stream.set_read_timeout(Some(PATIENCE));
+        let _ = stream.write_all(questions[asker % questions.len()]);
+        let mut answer = String::new();
+        if stream.read_to_string(&mut answer).is_ok() && answer.contains("\"version\"") {
+            reports.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+#[test]
+fn a_flood_of_questions_delays_no_takeover_and_loses_no_order() -> Result<()> {
+    let mut cluster = Cluster::settled(Files::recording().timers("800ms", "3"))?;
+    let path = format!("/proc/{}/root/run/hb/hb.sock", cluster.network.secondary.pid());
+    let (over, reports) = (AtomicBool::new(false), AtomicU64::new(0));
+    thread::scope(|scope| {
+        let (path, over, reports) = (&path, &over, &reports);
+        for asker in 0..8 {
+            scope.spawn(move || ask_without_end(path, asker, over, reports));
+        }
+        let outcome = (|| {
+            cluster.wait_until("the flood is answered", LIMIT, || {
+                Ok(reports.load(Ordering::Relaxed) >= 100)
+            })?;
+            cluster.power_off(Primary)?;
+            resource::lose(&cluster.network.primary, FLOATIP)?;
+            cluster.wait_for_owner(Secondary)?;
+            // An operator is heard, too.
+            let order = cluster.run_hb(Secondary, &["standby"])?;
+            order.ensure(1, &["floatip: no other node is there to have it"])?;
+            let takeover = cluster.status(Secondary)?.last_takeover.context("no takeover")?;
+            let detected = takeover.detected_us.context("nothing was detected")?;
+            let decided = takeover.decided_us.context("nothing was decided")?;
+            // Far more than a decision takes on a busy machine, and far less than to answer all who ask.
+            ensure!(decided - detected < 500_000, "{takeover:?}");
+            Ok(())
+        })();
+        over.store(true, Ordering::Relaxed);
+        outcome
+    })
 }

@@ -68,6 +68,7 @@ fn every_field_is_there_and_plausible() -> Result<()> {
             "pings_named",
             "realtime",
             "pulse",
+            "detection",
             "datapath",
             "verdicts",
             "peers",
@@ -81,13 +82,32 @@ fn every_field_is_there_and_plausible() -> Result<()> {
     ensure!((1000..60_000).contains(&status.number("/uptime_ms")?));
     ensure!(json["maintenance"] == false && json["maintenance_by"] == serde_json::json!([]));
     ensure!(status.text("/quorum")? == "none" && json["lease_held"] == true && json["lease_needed"] == 0);
-    ensure_keys(json, "/realtime", &["scheduling_refused", "locking_refused"])?;
+    let realtime = [
+        "pulse",
+        "controller",
+        "second_best",
+        "scheduling_refused",
+        "affinity_refused",
+        "locking_refused",
+    ];
+    ensure_keys(json, "/realtime", &realtime)?;
     ensure_keys(json, "/datapath/0", &["interface", "mode", "reason"])?;
     ensure!(status.text("/datapath/0/interface")? == "eth0" && status.text("/datapath/0/mode")? == "native");
     ensure!(json["datapath"][0]["reason"].is_null() && json["datapath"][1].is_null());
 
-    let pulse = ["sent", "send_errors", "last_send_error", "wakes", "worst_lateness_us"];
+    let pulse = [
+        "sent",
+        "send_errors",
+        "last_send_error",
+        "wakes",
+        "worst_lateness_us",
+        "lateness",
+    ];
     ensure_keys(json, "/pulse", &pulse)?;
+    let lateness = ["counted", "since_ms", "p50_us", "p99_us", "max_us", "max_ago_ms"];
+    ensure_keys(json, "/pulse/lateness", &lateness)?;
+    let detection = ["by", "reason", "graces", "machine_gaps", "machine_latest_us"];
+    ensure_keys(json, "/detection", &detection)?;
     let uptime = status.number("/uptime_ms")?;
     let sent = status.number("/pulse/sent")?;
     // Every 50 ms, and at each change.
@@ -192,6 +212,9 @@ fn groups_and_takeovers_are_described() -> Result<()> {
         "deadline_us",
         "detected_us",
         "decided_us",
+        "detected_by",
+        "graced",
+        "own_lateness_us",
         "steps",
         "result",
     ];

@@ -1,44 +1,41 @@
 //! `cargo xtask bench`: the figures of docs/BENCHMARKS.md.
 
 use anyhow::Result;
-use clap::ValueEnum;
 
 use crate::demo;
 use crate::workspace::Workspace;
 
+/// The parts and their options are known to the benchmark itself; this is what can be told before it is built.
+const HELP: &str = "\
+Parts:
+  packet     what a frame costs in the XDP program
+  detect     from the deadline of a killed peer to the action, beside the rivals, under every kind of stress
+  quiet      no fault, under every kind of stress: false deaths, gaps between beats, CPU, memory
+  failover   crash, cut, orderly stop and heal, beside the rivals
+  flood      a flood at the standby's port, and detection meanwhile, beside the rivals
+  scale      2 to 16 nodes at a thousand beats a second, and tables of up to 4,096 peers
+  all        all of these; what is measured when no part is named
+  plot FILE, table FILE
+             plots and tables of what `--json FILE` wrote
+
+Options, among others:
+  --quick          a first impression: of failover, within five minutes
+  --contender A,B  only these: hb, heartbeat, keepalived, bfdd
+  --only A,B       only these events and steps of a part, such as crash, idle
+  --json FILE      write all figures, with each run's value
+  --plots DIR      draw them
+
+`cargo xtask bench PART --help` builds the benchmark and lists all options. The rivals (heartbeat, keepalived, frr) are
+measured where they are installed: `cargo xtask setup --rivals`.";
+
 #[derive(clap::Args)]
+#[command(after_help = HELP)]
 pub struct Args {
-    #[arg(value_enum, default_value_t = What::All)]
-    what: What,
-    /// Passed on to the benchmark
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
+    /// The part, and options: `failover --quick`
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "PART")]
     args: Vec<String>,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-enum What {
-    /// The cost of a packet in XDP
-    Packet,
-    /// From the deadline to the decision
-    Detect,
-    /// What a quiet cluster costs
-    Idle,
-    /// A daemon that restarts in place
-    Restart,
-    /// What a healed partition costs, beside Heartbeat (`cargo xtask setup --rivals`)
-    Heal,
-    All,
-}
-
 pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
-    let what = match args.what {
-        What::Packet => "packet",
-        What::Detect => "detect",
-        What::Idle => "idle",
-        What::Restart => "restart",
-        What::Heal => "heal",
-        What::All => "all",
-    };
-    let args: Vec<String> = [what.to_owned()].into_iter().chain(args.args.iter().cloned()).collect();
-    demo::with_hb(workspace, "hb-bench", &args)
+    demo::with_hb(workspace, "hb-bench", &args.args)
 }

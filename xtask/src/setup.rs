@@ -20,7 +20,8 @@ pub struct Args {
     /// Only report; exit with 1 when something is missing
     #[arg(long)]
     check: bool,
-    /// Also what `cargo xtask bench heal` measures hb beside: Heartbeat, from the distribution, left disabled
+    /// Also what `cargo xtask bench` measures hb beside and under: heartbeat, keepalived, frr and stress-ng, from the
+    /// distribution, left disabled
     #[arg(long)]
     rivals: bool,
 }
@@ -76,7 +77,8 @@ fn check(rivals: bool) -> Result<()> {
         }
     }
     if missing > 0 {
-        bail!("something is missing; `cargo xtask setup` installs it");
+        let command = if rivals { "setup --rivals" } else { "setup" };
+        bail!("something is missing; `cargo xtask {command}` installs it");
     }
     Ok(())
 }

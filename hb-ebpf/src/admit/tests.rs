@@ -8,12 +8,14 @@ use std::vec::Vec;
 use super::*;
 use crate::beat::{Beat, Echo, Groups, LEN};
 use crate::host::Memory;
-use crate::liveness::change;
+use crate::liveness::{HASH_BURST, HASH_EVERY, change};
 use crate::sha1;
 use crate::tables::Link;
 
 const US: NodeId = NodeId(2);
 const THEM: NodeId = NodeId(1);
+/// The low half of our own incarnation.
+const OURS: u32 = 0xf000_1234;
 const KEY: [u8; 64] = [0x5a; 64];
 
 fn world() -> Memory {
@@ -25,7 +27,11 @@ fn world() -> Memory {
         address: Address::v4(0xc000_0201),
         slot: 0,
     };
-    let own = Own { node: US, port: 694 };
+    let own = Own {
+        node: US,
+        incarnation: OURS,
+        port: 694,
+    };
     Memory::new(own, 1)
         .with_key(KeyId(1), Midstates::of_block(&KEY))
         .with_peer(THEM, peer)
@@ -205,9 +211,120 @@ fn claims_of_a_new_incarnation_have_a_budget() {
         Verdict::Accepted,
         "the known incarnation needs none"
     );
-    world.now.set(Nanos::from_millis(10));
+    world.now.set(HASH_EVERY);
     assert_eq!(world.admit(&claim), Verdict::Tag);
     assert_eq!(world.admit(&claim), Verdict::Budget);
+}
+
+/// A frame with a tag that is wrong in its last bit.
+fn forged(beat: &Beat) -> Vec<u8> {
+    let mut frame = good(beat);
+    frame[42 + LEN - 1] ^= 1;
+    frame
+}
+
+fn of_life(incarnation: u64, sequence: u64) -> Beat {
+    Beat {
+        incarnation: Incarnation(incarnation),
+        ..beat(sequence)
+    }
+}
+
+/// Both sides of the attacker's dilemma: what he can send without knowing either life buys next to nothing.
+#[test]
+fn a_flood_of_strangers_does_not_keep_out_who_has_restarted() {
+    let world = world();
+    assert_eq!(world.admit(&good(&beat(1))), Verdict::Accepted);
+    let mut guess = 0_u32;
+    let mut flood = |frames: u32| {
+        for _ in 0..frames {
+            guess = guess.wrapping_add(0x9e37_79b9);
+            let claim = Beat {
+                echo: Echo {
+                    incarnation: guess,
+                    sequence: 1,
+                },
+                ..of_life(u64::from(guess) << 8, 1)
+            };
+            world.admit(&forged(&claim));
+        }
+    };
+    // Its first beat has heard nobody, and has to win a hash by chance.
+    flood(1_000);
+    assert_eq!(world.admit(&good(&of_life(78, 1))), Verdict::Budget);
+    flood(1_000);
+    // Its second has heard us.
+    let restarted = Beat {
+        echo: Echo {
+            incarnation: OURS,
+            sequence: 9,
+        },
+        ..of_life(78, 2)
+    };
+    assert_eq!(world.admit(&good(&restarted)), Verdict::Accepted);
+    flood(1_000);
+    assert_eq!(world.admit(&good(&of_life(78, 3))), Verdict::Accepted);
+    // All that the flood has bought, at one moment, is the burst.
+    assert_eq!(world.counted(Some(0), Verdict::Tag), HASH_BURST - 1);
+}
+
+/// Whoever reads the wire knows our incarnation: he pays no budget, and is still refused.
+#[test]
+fn an_echo_of_ours_needs_a_right_tag_all_the_same() {
+    let mut world = world();
+    let claim = Beat {
+        echo: Echo {
+            incarnation: OURS,
+            sequence: 1,
+        },
+        ..of_life(99, 1)
+    };
+    for _ in 0..100 {
+        assert_eq!(world.admit(&forged(&claim)), Verdict::Tag);
+    }
+    assert_eq!(world.link(0).accepted(), 0);
+    // Nor does it buy an older life a hash.
+    assert_eq!(world.admit(&good(&of_life(77, 1))), Verdict::Accepted);
+    let older = Beat {
+        incarnation: Incarnation(76),
+        ..claim
+    };
+    assert_eq!(world.admit(&good(&older)), Verdict::OldIncarnation);
+}
+
+#[test]
+fn a_stolen_older_life_comes_to_nothing_once_a_newer_is_known() {
+    let mut world = world();
+    let stolen: Vec<_> = (1..=500).map(|sequence| good(&of_life(77, sequence))).collect();
+    assert_eq!(world.admit(&good(&of_life(78, 1))), Verdict::Accepted);
+    for frame in &stolen {
+        assert_eq!(world.admit(frame), Verdict::OldIncarnation);
+    }
+    assert_eq!(world.link(0).accepted(), 1);
+    assert_eq!(world.counted(Some(0), Verdict::OldIncarnation), 500);
+}
+
+/// We have restarted and know of no life: what was recorded is taken once, at most, and ends with the first true beat.
+#[test]
+fn a_stolen_older_life_is_worth_each_beat_once() {
+    let mut world = world();
+    let stolen: Vec<_> = (1..=500).map(|sequence| good(&of_life(77, sequence))).collect();
+    for _ in 0..3 {
+        for frame in &stolen {
+            world.admit(frame);
+        }
+    }
+    assert_eq!(world.link(0).accepted(), 500);
+    let present = Beat {
+        echo: Echo {
+            incarnation: OURS,
+            sequence: 1,
+        },
+        ..of_life(78, 9_000)
+    };
+    assert_eq!(world.admit(&good(&present)), Verdict::Accepted);
+    assert_eq!(world.admit(&stolen[499]), Verdict::OldIncarnation);
+    assert_eq!(world.link(0).accepted(), 501);
 }
 
 #[test]

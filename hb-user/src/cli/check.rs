@@ -1,15 +1,16 @@
 //! Validates the configuration and prints what is in effect.
 
 use std::fmt::{self, Display};
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
+use self::places::Place;
 use super::Failure;
 use crate::config::differences::DIFFERENCES;
-use crate::config::{Cluster, Group, Host, Loaded, Stonith, StonithParameters, StuckPolicy, Warning};
+use crate::config::{Cluster, Group, Host, Loaded, Stonith, StonithParameters, StuckPolicy, Warning, is_executable};
 
+mod places;
 #[cfg(test)]
 mod tests;
 
@@ -30,7 +31,13 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         interfaces: Path::new("/sys/class/net"),
     };
     surroundings.warn(&mut loaded);
-    super::print(&Report(&loaded).to_string())
+    let places = places::all(&loaded.cluster);
+    loaded.warnings.extend(places.iter().filter_map(Place::warning));
+    let report = Report {
+        loaded: &loaded,
+        places: &places,
+    };
+    super::print(&report.to_string())
 }
 
 /// What the configuration names on this host, and Heartbeat looks for only when it is needed.
@@ -84,7 +91,7 @@ impl Surroundings<'_> {
         }
         let resource_d = dir.join("resource.d");
         for group in groups {
-            for resource in &group.resources {
+            for resource in group.resources.iter().filter(|resource| resource.address.is_none()) {
                 let places = [resource_d.join(&resource.name), self.init_d.join(&resource.name)];
                 if places.iter().any(|path| is_executable(path)) {
                     continue;
@@ -103,13 +110,11 @@ impl Surroundings<'_> {
     }
 }
 
-fn is_executable(path: &Path) -> bool {
-    path.metadata()
-        .is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
-}
-
 /// Everything that `hb check` prints.
-struct Report<'a>(&'a Loaded);
+struct Report<'a> {
+    loaded: &'a Loaded,
+    places: &'a [Place],
+}
 
 impl Display for Report<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -117,7 +122,7 @@ impl Display for Report<'_> {
             cluster,
             warnings,
             settings,
-        } = self.0;
+        } = self.loaded;
 
         writeln!(
             f,
@@ -169,6 +174,8 @@ impl Display for Report<'_> {
         });
         table(f, "groups", groups)?;
 
+        optional_table(f, "addresses", self.places.iter().map(Place::row))?;
+
         let pings = cluster.pings.targets.iter().map(|target| {
             let members: Vec<String> = target.members.iter().map(ToString::to_string).collect();
             [target.name.clone(), members.join(" "), format!("ha.cf:{}", target.line)]
@@ -191,7 +198,7 @@ impl Display for Report<'_> {
         cluster.facts().iter().try_for_each(|fact| writeln!(f, "  {fact}"))?;
 
         writeln!(f, "\ndifferent from Heartbeat")?;
-        for difference in DIFFERENCES.iter().filter(|difference| difference.applies(self.0)) {
+        for difference in DIFFERENCES.iter().filter(|difference| difference.applies(self.loaded)) {
             writeln!(f, "  {}", difference.topic)?;
             writeln!(f, "    Heartbeat: {}", difference.heartbeat)?;
             writeln!(f, "    here:      {}", difference.here)?;

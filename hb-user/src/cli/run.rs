@@ -99,6 +99,7 @@ fn exit(error: &StartError) -> Exit {
         | StartError::Pings(_)
         | StartError::Recorder(_)
         | StartError::Watchdog(_)
+        | StartError::Hands(_)
         | StartError::Control(_)
         | StartError::Handover(_)
         | StartError::Io(_)

@@ -66,7 +66,7 @@ fn render(status: &Status) -> String {
     }));
     lines.push(render_detection(&status.detection));
     lines.push(format!(
-        "  beats sent {}, refused {}{}; woken late by at most {}",
+        "  beats sent {}, refused {}{}",
         status.pulse.sent,
         status.pulse.send_errors,
         status
@@ -75,8 +75,8 @@ fn render(status: &Status) -> String {
             .as_ref()
             .map(|error| format!(" ({error})"))
             .unwrap_or_default(),
-        time(status.pulse.worst_lateness_us),
     ));
+    lines.push(render_lateness(status));
     lines.extend(
         status
             .peers
@@ -86,6 +86,29 @@ fn render(status: &Status) -> String {
     lines.extend(status.groups.iter().map(render_group));
     lines.extend(status.last_takeover.iter().flat_map(render_takeover));
     lines.join("\n") + "\n"
+}
+
+fn render_lateness(status: &Status) -> String {
+    let (realtime, lateness) = (&status.realtime, &status.pulse.lateness);
+    let late = match (lateness.p50_us, lateness.p99_us, lateness.max_us, lateness.max_ago_ms) {
+        (Some(median), Some(most), Some(longest), Some(ago)) => format!(
+            "woken late by p50 {} p99 {} max {}, that {} ago, of {} in {}",
+            time(median),
+            time(most),
+            time(longest),
+            time(ago.saturating_mul(1_000)),
+            lateness.counted,
+            time(lateness.since_ms.saturating_mul(1_000)),
+        ),
+        _ => "never woken late".to_owned(),
+    };
+    let why = realtime.second_best.as_ref().map(|why| format!(" ({why})"));
+    format!(
+        "  scheduling: beats {}{}, decisions {}; {late}",
+        realtime.pulse,
+        why.unwrap_or_default(),
+        realtime.controller
+    )
 }
 
 /// What an alarm is about is in capitals.

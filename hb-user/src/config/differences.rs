@@ -26,7 +26,7 @@ impl Difference {
 }
 
 /// All of them, but for directives that are refused: whoever meets one is told.
-pub const DIFFERENCES: [Difference; 20] = [
+pub const DIFFERENCES: [Difference; 22] = [
     Difference {
         topic: "keepalive, deadtime",
         heartbeat: "1 s and 30 s where ha.cf does not set them",
@@ -91,6 +91,13 @@ pub const DIFFERENCES: [Difference; 20] = [
         applies: |loaded| loaded.cluster.watchdog.is_some(),
     },
     Difference {
+        topic: "realtime, rtprio",
+        heartbeat: "every process is SCHED_FIFO at rtprio, and what it starts of the normal class",
+        here: "the thread that beats and the one that decides are SCHED_DEADLINE, or where that is refused SCHED_FIFO, at rtprio \
+               and below; hb.toml can change the class, and that of scripts",
+        applies: |loaded| loaded.cluster.realtime.enabled,
+    },
+    Difference {
         topic: "three nodes or more",
         heartbeat: "are not supported with haresources",
         here: "are, up to 16: a group goes to its preferred node, else to the next in ha.cf's order, and only a majority owns \
@@ -149,12 +156,25 @@ pub const DIFFERENCES: [Difference; 20] = [
         applies: |loaded| !loaded.cluster.groups.is_empty(),
     },
     Difference {
+        topic: "addresses",
+        heartbeat: "are moved by the scripts IPaddr, IPaddr2 and IPv6addr, which set up an interface that is down, wait a \
+                    second for duplicates of an IPv6 address, and announce within the second after",
+        here: "are moved without a script unless resource.d has it, announced at once, on an interface that is up, and asked \
+               for no status before; bare IPv6 addresses are known, too",
+        applies: has_addresses,
+    },
+    Difference {
         topic: "healed partition",
         heartbeat: "both nodes give up everything and restart",
         here: "nothing restarts: the nodes agree on one owner for each group",
         applies: always,
     },
 ];
+
+fn has_addresses(loaded: &Loaded) -> bool {
+    let mut resources = loaded.cluster.groups.iter().flat_map(|group| &group.resources);
+    resources.any(|resource| resource.address.is_some())
+}
 
 fn always(_: &Loaded) -> bool {
     true

@@ -20,6 +20,7 @@ pub use stonith::{Stonith, StonithParameters};
 use super::error::{Fault, Quoted};
 use super::timers::{self, Timers};
 use super::{AutoFailback, Host, Logging, Setting, Warning, node_id, text, time};
+use crate::realtime::Priority;
 
 use values::Family;
 
@@ -44,6 +45,8 @@ pub(super) struct HaCf {
     pub(super) pings: Pings,
     pub(super) stonith: Vec<Stonith>,
     pub(super) watchdog: Option<PathBuf>,
+    pub(super) realtime: bool,
+    pub(super) rtprio: Priority,
     pub(super) logging: Logging,
     pub(super) directives: Vec<(String, String)>,
     pub(super) settings: Vec<Setting>,
@@ -146,6 +149,8 @@ struct Draft {
     pings: pings::Draft,
     stonith: Vec<stonith::Draft>,
     watchdog: Option<Given<PathBuf>>,
+    realtime: Option<Given<bool>>,
+    rtprio: Option<Given<Priority>>,
     udp_port: Option<Given<u16>>,
     auto_failback: Option<Given<AutoFailback>>,
     logfile: Option<Given<PathBuf>>,
@@ -178,6 +183,8 @@ impl Draft {
                 return Ok(());
             }
             "watchdog" => self.watchdog = line.given(values::absolute_path)?,
+            "realtime" => self.realtime = line.given(values::boolean)?,
+            "rtprio" => self.rtprio = line.given(values::rtprio)?,
             "deadping" => self.pings.deadping = line.given(values::time)?,
             "keepalive" => self.timers.keepalive = line.given(values::time)?,
             "deadtime" => self.timers.deadtime = line.given(values::time)?,
@@ -248,6 +255,14 @@ impl Draft {
         self.udp_port.as_ref().map_or(DEFAULT_UDP_PORT, |given| given.value)
     }
 
+    fn realtime(&self) -> bool {
+        self.realtime.as_ref().is_none_or(|given| given.value)
+    }
+
+    fn rtprio(&self) -> Priority {
+        self.rtprio.as_ref().map_or(Priority::MIDDLE, |given| given.value)
+    }
+
     fn auto_failback(&self) -> AutoFailback {
         self.auto_failback
             .as_ref()
@@ -286,6 +301,8 @@ impl Draft {
             me,
             timers,
             udp_port: self.udp_port(),
+            realtime: self.realtime(),
+            rtprio: self.rtprio(),
             auto_failback: self.auto_failback(),
             settings,
             watchdog: self.watchdog.map(|given| given.value),

@@ -1,8 +1,8 @@
 //! haresources: which resources move together, and where they like to be.
 
 use std::fmt::{self, Display};
-use std::net::Ipv4Addr;
 
+use super::address::{Address, Script};
 use super::error::Fault;
 use super::{Monitor, Warning, text};
 
@@ -33,13 +33,33 @@ impl Group {
     }
 }
 
-/// One resource: a script and its arguments.
+/// One resource: a script and its arguments, or an address.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Resource {
     /// The script, a file name.
     pub name: String,
     /// Its arguments, before the action.
     pub args: Vec<String>,
+    /// The address that hb moves itself instead of calling the script.
+    pub address: Option<Address>,
+}
+
+impl Resource {
+    /// A script and its arguments.
+    #[must_use]
+    pub fn script(name: &str, args: &[&str]) -> Self {
+        Self {
+            name: name.to_owned(),
+            args: args.iter().map(ToString::to_string).collect(),
+            address: None,
+        }
+    }
+
+    /// Whether its name is that of a script of Heartbeat's that moves addresses.
+    #[must_use]
+    pub fn is_called_as_address(&self) -> bool {
+        Script::of(&self.name).is_some()
+    }
 }
 
 impl Display for Resource {
@@ -49,8 +69,16 @@ impl Display for Resource {
     }
 }
 
+/// Whether resource.d has an executable script of this name. It wins over what hb can do itself, since in Heartbeat the
+/// scripts there are what moves addresses. One in /etc/init.d does not: there Heartbeat looks last.
+pub(super) type HasScript<'a> = &'a dyn Fn(&str) -> bool;
+
 /// Reads haresources; `nodes` are ha.cf's, lower-cased.
-pub(super) fn parse(bytes: &[u8], nodes: &[String]) -> Result<(Vec<Group>, Vec<Warning>), Fault> {
+pub(super) fn parse(
+    bytes: &[u8],
+    nodes: &[String],
+    has_script: HasScript<'_>,
+) -> Result<(Vec<Group>, Vec<Warning>), Fault> {
     let mut groups: Vec<Group> = Vec::new();
     let mut warnings = Vec::new();
     for Joined { line, text } in join(text::checked(bytes)?) {
@@ -58,7 +86,7 @@ pub(super) fn parse(bytes: &[u8], nodes: &[String]) -> Result<(Vec<Group>, Vec<W
         let Some(node) = words.next() else { continue };
         let preferred = find_node(line, node, nodes)?;
         let resources = words
-            .map(|word| parse_resource(line, word))
+            .map(|word| parse_resource(line, word, has_script))
             .collect::<Result<Vec<_>, _>>()?;
         if resources.is_empty() {
             warnings.push(Warning {
@@ -76,6 +104,7 @@ pub(super) fn parse(bytes: &[u8], nodes: &[String]) -> Result<(Vec<Group>, Vec<W
         check_group(&group, &groups)?;
         groups.push(group);
     }
+    warnings.extend(repeated_addresses(&groups));
     Ok((groups, warnings))
 }
 
@@ -120,35 +149,57 @@ fn find_node(line: u32, node: &str, nodes: &[String]) -> Result<usize, Fault> {
     })
 }
 
-fn parse_resource(line: u32, word: &str) -> Result<Resource, Fault> {
-    if let Some(address) = dotted_quad(word) {
-        if address.parse::<Ipv4Addr>().is_err() {
-            return Err(Fault::value(line, "resource", word, "expected an IPv4 address"));
-        }
-        return Ok(Resource {
-            name: "IPaddr".to_owned(),
-            args: vec![word.to_owned()],
-        });
+fn parse_resource(line: u32, word: &str, has_script: HasScript<'_>) -> Result<Resource, Fault> {
+    let (script, argument) = match Script::of_bare(word) {
+        Some(script) => (Some(script), word),
+        None => match word.split_once("::") {
+            Some((name, argument)) => (Script::of(name), argument),
+            None => (Script::of(word), ""),
+        },
+    };
+    let Some(script) = script else {
+        return parse_script(line, word);
+    };
+    let has_script = has_script(script.name());
+    match script.parse(argument) {
+        Ok(address) => Ok(Resource {
+            name: script.name().to_owned(),
+            args: vec![argument.to_owned()],
+            address: Some(address).filter(|_| !has_script),
+        }),
+        // A script of one's own takes what it likes.
+        Err(_) if has_script && word.starts_with(script.name()) => parse_script(line, word),
+        Err(expected) => Err(Fault::value(line, "resource", word, expected)),
     }
+}
+
+fn parse_script(line: u32, word: &str) -> Result<Resource, Fault> {
     let mut parts = word.split("::");
     let name = parts.next().unwrap_or_default();
     if name.is_empty() || name.contains(['/', '\\']) || matches!(name, "." | "..") {
         let expected = "expected NAME or NAME::ARG::ARG, the name of a script in resource.d or /etc/init.d";
         return Err(Fault::value(line, "resource", word, expected));
     }
-    Ok(Resource {
-        name: name.to_owned(),
-        // Heartbeat leaves the splitting to the shell, where an empty argument vanishes.
-        args: parts.filter(|arg| !arg.is_empty()).map(str::to_owned).collect(),
-    })
+    // Heartbeat leaves the splitting to the shell, where an empty argument vanishes.
+    let args: Vec<&str> = parts.filter(|arg| !arg.is_empty()).collect();
+    Ok(Resource::script(name, &args))
 }
 
-/// The address of `1.2.3.4` or `1.2.3.4/...`, were its numbers in range.
-fn dotted_quad(word: &str) -> Option<&str> {
-    let address = word.split('/').next()?;
-    let numbers = address.split('.');
-    let all_digits = |number: &str| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
-    (numbers.clone().count() == 4 && numbers.clone().all(all_digits)).then_some(address)
+/// Two nodes that each have one of the groups would both have the address.
+fn repeated_addresses(groups: &[Group]) -> Vec<Warning> {
+    let addresses = groups.iter().flat_map(|group| {
+        let addresses = group.resources.iter().filter_map(|resource| resource.address.as_ref());
+        addresses.map(|address| (address.ip, group.line))
+    });
+    let addresses: Vec<_> = addresses.collect();
+    let repeated = addresses.iter().enumerate().filter_map(|(index, (ip, line))| {
+        let (_, first) = addresses[..index].iter().find(|(other, _)| other == ip)?;
+        Some(Warning {
+            origin: format!("haresources:{line}"),
+            message: format!("{ip} is in the group of line {first}, too: two nodes may have it at once"),
+        })
+    });
+    repeated.collect()
 }
 
 fn check_group(group: &Group, others: &[Group]) -> Result<(), Fault> {

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::error::{Fault, Quoted};
-use super::{Fencing, Group, Host, Monitor, Policy, Recorder, Restart, Scripts, Setting, text, time};
+use super::{Fencing, Group, Host, Monitor, Policy, Realtime, Recorder, Restart, Scripts, Setting, text, time};
 use file::File;
 use reader::Reader;
 
@@ -18,6 +18,9 @@ mod tests;
 #[derive(Debug, PartialEq)]
 pub(super) struct HbToml {
     pub(super) scripts: Scripts,
+    /// What of it hb.toml says.
+    pub(super) realtime: Realtime,
+    pub(super) cpus_line: Option<u32>,
     pub(super) policy: Policy,
     pub(super) fencing: Fencing,
     pub(super) recorder: Option<Recorder>,

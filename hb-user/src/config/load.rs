@@ -10,7 +10,9 @@ use zeroize::Zeroizing;
 
 use super::ha_cf::{self, Owners, Resolve, Stonith, StonithParameters};
 use super::hb_toml::{self, Claim};
-use super::{Cluster, ConfigError, Host, Keys, Link, Setting, Warning, authkeys, haresources, text};
+use super::{
+    Cluster, ConfigError, Host, Keys, Link, Realtime, Scheduling, Setting, Warning, authkeys, haresources, text,
+};
 
 #[cfg(test)]
 mod tests;
@@ -71,8 +73,11 @@ fn load(dir: &Path, host: &Host, resolve: Resolve<'_>) -> Result<Loaded, ConfigE
         &haresources_path,
         "not found, create it, with a line `NODE RESOURCE` for each resource group",
     )?;
-    let (mut groups, group_warnings) = haresources::parse(&read(&haresources_path, &mut file)?, &ha_cf.nodes)
-        .map_err(|fault| fault.in_file(&haresources_path))?;
+    let resource_d = dir.join("resource.d");
+    let has_script = |name: &str| is_executable(&resource_d.join(name));
+    let (mut groups, group_warnings) =
+        haresources::parse(&read(&haresources_path, &mut file)?, &ha_cf.nodes, &has_script)
+            .map_err(|fault| fault.in_file(&haresources_path))?;
     let monitored = hb_toml.set_monitors(&mut groups);
     monitored.map_err(|fault| fault.in_file(&hb_toml_path))?;
 
@@ -81,6 +86,7 @@ fn load(dir: &Path, host: &Host, resolve: Resolve<'_>) -> Result<Loaded, ConfigE
     let mut warnings = ha_cf.warnings;
     warnings.extend(exposed_parameters(&ha_cf.stonith, ha_cf_mode));
     warnings.extend(unused_claims(&claims, &links, &ha_cf.nodes, ha_cf.me));
+    warnings.extend(pinned(&hb_toml.realtime, hb_toml.cpus_line));
     warnings.extend(key_warnings);
     warnings.extend(group_warnings);
     let cluster = Cluster {
@@ -99,6 +105,11 @@ fn load(dir: &Path, host: &Host, resolve: Resolve<'_>) -> Result<Loaded, ConfigE
         fencing: hb_toml.fencing,
         watchdog: ha_cf.watchdog,
         scripts: hb_toml.scripts,
+        realtime: Realtime {
+            enabled: ha_cf.realtime,
+            priority: ha_cf.rtprio,
+            ..hb_toml.realtime
+        },
         policy: hb_toml.policy,
         recorder: hb_toml.recorder,
         restart: hb_toml.restart,
@@ -150,6 +161,18 @@ fn unused_claims(claims: &[Claim], links: &[Link], nodes: &[String], me: usize) 
         message: format!("no ucast line has {} of {}", claim.address, nodes[claim.node]),
     });
     warnings.collect()
+}
+
+/// The kernel admits `SCHED_DEADLINE` by all processors of a cpuset (sched(7)).
+fn pinned(realtime: &Realtime, line: Option<u32>) -> Option<Warning> {
+    let is_lost = !realtime.cpus.is_empty() && realtime.preferred == Scheduling::Deadline;
+    is_lost.then(|| Warning {
+        origin: line.map_or("hb.toml".to_owned(), |line| format!("hb.toml:{line}")),
+        message:
+            "realtime.cpus: a thread that is pinned to processors cannot be SCHED_DEADLINE, so the one that beats will \
+                  be SCHED_FIFO"
+                .to_owned(),
+    })
 }
 
 fn load_hb_toml(path: &Path) -> Result<hb_toml::HbToml, ConfigError> {
@@ -208,6 +231,12 @@ fn read(path: &Path, file: &mut File) -> Result<Zeroizing<Vec<u8>>, ConfigError>
         return Err(too_large(path, size));
     }
     Ok(bytes)
+}
+
+/// Whether this is a file that may be run.
+pub(crate) fn is_executable(path: &Path) -> bool {
+    path.metadata()
+        .is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
 }
 
 fn too_large(path: &Path, size: u64) -> ConfigError {

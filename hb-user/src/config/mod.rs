@@ -3,6 +3,7 @@
 //! Each format has its file, a pure function from bytes to a value. [`Cluster::load`] reads the files, and is the only
 //! place here that does.
 
+mod address;
 mod authkeys;
 pub mod differences;
 mod digest;
@@ -24,6 +25,7 @@ use std::fmt::{self, Display};
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+pub use address::{Address, Broadcast};
 pub use authkeys::{Key, Keys};
 pub use digest::node_id;
 pub use error::ConfigError;
@@ -31,7 +33,8 @@ pub use ha_cf::{Facility, PingTarget, Pings, Stonith, StonithParameters};
 pub use haresources::{Group, MAX_GROUPS, Resource};
 pub use host::Host;
 pub use load::Loaded;
-pub use options::{Fencing, Monitor, Policy, Recorder, Restart, Scripts, StuckPolicy};
+pub(crate) use load::is_executable;
+pub use options::{Deadlines, Fencing, Monitor, Policy, Realtime, Recorder, Restart, Scheduling, Scripts, StuckPolicy};
 pub use time::{TimeError, parse_toml as parse_time};
 pub use timers::Timers;
 
@@ -68,6 +71,8 @@ pub struct Cluster {
     pub watchdog: Option<PathBuf>,
     /// How resource scripts are called.
     pub scripts: Scripts,
+    /// How the daemon's own threads are scheduled.
+    pub realtime: Realtime,
     /// What is done where Heartbeat leaves no choice.
     pub policy: Policy,
     /// Where the inputs of the core are recorded, if anywhere.

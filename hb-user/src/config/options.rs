@@ -4,6 +4,8 @@ use std::fmt::{self, Display};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::realtime::{Priority, Programs};
+
 /// How resource scripts are called.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Scripts {
@@ -13,6 +15,8 @@ pub struct Scripts {
     pub stop_retries: u32,
     /// The pause before each repetition.
     pub stop_pause: Duration,
+    /// In which class they run, and whatever else the daemon starts.
+    pub programs: Programs,
 }
 
 impl Default for Scripts {
@@ -22,7 +26,82 @@ impl Default for Scripts {
             // Heartbeat's numbers.
             stop_retries: 10,
             stop_pause: Duration::from_secs(1),
+            programs: Programs::default(),
         }
+    }
+}
+
+/// How the daemon's own threads are scheduled: ha.cf's `realtime` and `rtprio`, and `[realtime]` of hb.toml.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Realtime {
+    /// Whether there is to be any real time, and locked memory.
+    pub enabled: bool,
+    /// The priority of the thread that beats, where it is `SCHED_FIFO`.
+    pub priority: Priority,
+    /// The class that is asked for first, if any is.
+    pub preferred: Scheduling,
+    /// The processors that the thread that beats stays on; none means all.
+    pub cpus: Vec<u16>,
+    /// Who watches the deadlines.
+    pub deadlines: Deadlines,
+}
+
+impl Default for Realtime {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            priority: Priority::MIDDLE,
+            preferred: Scheduling::Deadline,
+            cpus: Vec::new(),
+            deadlines: Deadlines::Kernel,
+        }
+    }
+}
+
+impl Realtime {
+    /// What is asked for first, all in all.
+    #[must_use]
+    pub fn scheduling(&self) -> Scheduling {
+        if self.enabled { self.preferred } else { Scheduling::None }
+    }
+}
+
+/// A scheduling class that can be preferred.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Scheduling {
+    /// `SCHED_DEADLINE`, and where that is refused `SCHED_FIFO`.
+    Deadline,
+    /// `SCHED_FIFO` only.
+    Fifo,
+    /// The normal class.
+    None,
+}
+
+impl Display for Scheduling {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Deadline => "deadline",
+            Self::Fifo => "fifo",
+            Self::None => "none",
+        })
+    }
+}
+
+/// Who watches the deadlines.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Deadlines {
+    /// The kernel's timers, where it has any, and the thread that beats beside them.
+    Kernel,
+    /// The thread alone.
+    Thread,
+}
+
+impl Display for Deadlines {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Kernel => "kernel",
+            Self::Thread => "thread",
+        })
     }
 }
 

@@ -4,16 +4,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{
-    AutoFailback, Cluster, Fencing, Group, Key, Keys, Logging, Pings, Policy, Resource, Restart, Scripts, Timers,
+    AutoFailback, Cluster, Fencing, Group, Key, Keys, Logging, Pings, Policy, Realtime, Resource, Restart, Scripts,
+    Timers,
 };
 use crate::secret::Secret;
 
 /// Two nodes with two groups, and defaults otherwise.
 pub(crate) fn cluster() -> Cluster {
-    let resource = |name: &str, args: &[&str]| Resource {
-        name: name.to_owned(),
-        args: args.iter().map(ToString::to_string).collect(),
-    };
+    let resource = Resource::script;
     Cluster {
         dir: PathBuf::from("/etc/ha.d"),
         nodes: vec!["secondary".to_owned(), "primary".to_owned()],
@@ -57,6 +55,7 @@ pub(crate) fn cluster() -> Cluster {
         fencing: Fencing::default(),
         watchdog: None,
         scripts: Scripts::default(),
+        realtime: Realtime::default(),
         policy: Policy::default(),
         recorder: None,
         restart: Restart::default(),

@@ -1,11 +1,13 @@
 //! The Unix socket that `hb status` and the operator's commands talk to.
 //!
-//! One line of JSON asks, one line of JSON answers. Whoever floods it takes nobody else's time: connections are few, short,
-//! and end by themselves. Only an order that is waited for may stay, with a limit of its own; who hangs up, or closes
-//! the sending side, no longer waits.
+//! One line of JSON asks, one line of JSON answers. Whoever floods it takes nobody else's time: it is served by a thread of
+//! its own, which asks the controller only so often; connections are few, short, and end by themselves. Only an order
+//! that is waited for may stay, with a limit of its own; who hangs up, or closes the sending side, no longer waits.
 
 mod client;
 mod order;
+mod pace;
+mod reports;
 mod server;
 mod status;
 
@@ -17,8 +19,8 @@ pub use client::{ClientError, ask};
 pub use order::{MAX_TIMEOUT, Order, OrderRequest};
 pub use server::{Asked, Server, ServerError};
 pub use status::{
-    DatapathStatus, DetectionStatus, DiffersStatus, GroupStatus, LinkStatus, PeerStatus, PulseStatus, RealtimeStatus,
-    RestartStatus, Status, StepStatus, Takeover,
+    DatapathStatus, DetectionStatus, DiffersStatus, GroupStatus, LatenessStatus, LinkStatus, PeerStatus, PulseStatus,
+    RealtimeStatus, RestartStatus, Status, StepStatus, Takeover,
 };
 
 /// Where sockets and locks live by default.
@@ -68,4 +70,11 @@ pub enum Reply {
     },
     /// The question is none, or nobody is there to answer it.
     Error(String),
+}
+
+impl Reply {
+    /// What is answered when the controller is no more.
+    fn stopping() -> Self {
+        Self::Error("the daemon is stopping".into())
+    }
 }

@@ -65,8 +65,18 @@ pub struct Status {
 /// What the kernel granted: `null` where it refused nothing.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct RealtimeStatus {
-    /// Why the pulse thread is not `SCHED_FIFO`.
+    /// The pulse thread's class: `deadline 1ms/5ms` (so much of each period), `fifo 50` or `normal`.
+    pub pulse: String,
+    /// The controller's.
+    pub controller: String,
+    /// That of the thread that moves addresses, if there are any to be moved without a script.
+    pub hands: Option<String>,
+    /// Why the pulse thread has not got the best class that it asked for, but another of real time.
+    pub second_best: Option<String>,
+    /// Why the pulse thread has no real-time class.
     pub scheduling_refused: Option<String>,
+    /// Why it does not stay on the processors that hb.toml names.
+    pub affinity_refused: Option<String>,
     /// Why memory is not locked.
     pub locking_refused: Option<String>,
 }
@@ -84,6 +94,25 @@ pub struct PulseStatus {
     pub wakes: u64,
     /// How late it woke at the worst.
     pub worst_lateness_us: u64,
+    /// How late it woke.
+    pub lateness: LatenessStatus,
+}
+
+/// How late the pulse thread woke, whenever it had slept to the time that it meant to wake at.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct LatenessStatus {
+    /// How often that was.
+    pub counted: u64,
+    /// How long that has been counted.
+    pub since_ms: u64,
+    /// The median, from a histogram in powers of two.
+    pub p50_us: Option<u64>,
+    /// 99 of 100 were less, from the same histogram.
+    pub p99_us: Option<u64>,
+    /// The worst.
+    pub max_us: Option<u64>,
+    /// How long ago that was.
+    pub max_ago_ms: Option<u64>,
 }
 
 /// Who watches the deadlines, and what stood in the way.

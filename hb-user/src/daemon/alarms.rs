@@ -6,7 +6,7 @@ use hb_ebpf::beat::Status;
 
 impl Words<'_> {
     /// All alarms, the gravest first. Each says what it is about before its first colon.
-    pub(super) fn alarms(&self, refused_realtime: &[&str]) -> Vec<String> {
+    pub(super) fn alarms(&self, refused_realtime: &[String]) -> Vec<String> {
         let mut alarms = self.two_owners();
         alarms.extend(self.may_both_own());
         alarms.extend(self.lease_lost());

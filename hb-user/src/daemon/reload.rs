@@ -9,13 +9,13 @@ use std::path::{Path, PathBuf};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
-use super::settings;
-use super::{Daemon, start};
+use super::{Daemon, settings, start, work};
 use crate::clock;
 use crate::config::{Cluster, Host, Loaded};
 use crate::control::Reply;
 use crate::core::{Action, Carry, Command, Event, Reconfiguration};
 use crate::datapath::SLOTS;
+use crate::process;
 use crate::pulse;
 
 /// What of a configuration lives on in the next.
@@ -188,10 +188,11 @@ impl Daemon {
             clock::now(),
         )
         .map_err(start::StartError::Io)?;
+        let hands = work::hands(&new, self.works.hands()).map_err(start::StartError::from)?;
         let added = self.attach_new(&new)?;
         let (old_tables, tables) = (
-            settings::tables(&self.cluster, &self.peers),
-            settings::tables(&new, &peers),
+            settings::tables(&self.cluster, self.incarnation, &self.peers),
+            settings::tables(&new, self.incarnation, &peers),
         );
         if let Err(error) = self.program.update(&old_tables, &tables) {
             // Back to what was valid before; should that fail, too, the error is the same.
@@ -234,8 +235,9 @@ impl Daemon {
 
         let dropped = dropped(&actions);
         let alone = self.is_alone();
-        self.works.reconfigure(&self.cluster, &change, &dropped, alone);
+        self.works.reconfigure(&self.cluster, &change, &dropped, alone, hands);
         self.outside.reconfigure(&self.cluster);
+        process::change(self.cluster.scripts.programs);
         self.remap(&change);
         if self.orders.break_off() {
             self.feed(&Event::Command(Command::Withdraw));
@@ -254,6 +256,7 @@ impl Daemon {
             ("this node's name", new.nodes[new.me] != old.nodes[old.me]),
             ("logfile, logfacility or debug", new.logging != old.logging),
             ("watchdog", new.watchdog != old.watchdog),
+            ("realtime, rtprio or [realtime]", new.realtime != old.realtime),
             ("[recorder]", new.recorder != old.recorder),
         ];
         match fixed.into_iter().find(|(_, differs)| *differs) {

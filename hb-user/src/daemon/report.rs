@@ -8,20 +8,18 @@ use hb_ebpf::{Heard, Nanos, Verdict};
 
 use super::Daemon;
 use crate::control::{
-    DatapathStatus, DetectionStatus, DiffersStatus, GroupStatus, LinkStatus, PeerStatus, PulseStatus, RealtimeStatus,
-    RestartStatus, Status, Takeover,
+    DatapathStatus, DetectionStatus, DiffersStatus, GroupStatus, LatenessStatus, LinkStatus, PeerStatus, PulseStatus,
+    RealtimeStatus, RestartStatus, Status, Takeover,
 };
 use crate::core::{Contact, Differs, PeerView};
 use crate::datapath::{Mode, Witness};
-use crate::pulse::Link;
+use crate::pulse::{Lateness, Link};
 
 impl Daemon {
     pub(super) fn report(&self, now: Nanos) -> Status {
         let cluster = &self.cluster;
         let words = self.words();
-        let realtime = self.pulse.realtime();
-        let refused = [&realtime.scheduling_refused, &realtime.locking_refused];
-        let refused: Vec<_> = refused.into_iter().flatten().map(String::as_str).collect();
+        let refused = self.refused_realtime();
         let troubles = self
             .troubles
             .iter()
@@ -43,11 +41,8 @@ impl Daemon {
             uptime_ms: millis(now.since(self.started)),
             interval_us: u64::try_from(cluster.timers.keepalive.as_micros()).unwrap_or(u64::MAX),
             deadtime_us: u64::try_from(cluster.timers.deadtime.as_micros()).unwrap_or(u64::MAX),
-            realtime: RealtimeStatus {
-                scheduling_refused: self.pulse.realtime().scheduling_refused.clone(),
-                locking_refused: self.pulse.realtime().locking_refused.clone(),
-            },
-            pulse: self.report_pulse(),
+            realtime: self.report_realtime(),
+            pulse: self.report_pulse(now),
             detection: self.report_detection(),
             datapath: self.attached.iter().map(report_datapath).collect(),
             verdicts: self.rejected(None),
@@ -74,14 +69,29 @@ impl Daemon {
         ours.or_else(|| self.former_takeover.clone())
     }
 
-    fn report_pulse(&self) -> PulseStatus {
+    fn report_realtime(&self) -> RealtimeStatus {
+        let pulse = self.pulse.granted();
+        RealtimeStatus {
+            pulse: pulse.policy.to_string(),
+            controller: self.granted.policy.to_string(),
+            hands: self.works.hands().map(|hands| hands.granted().policy.to_string()),
+            second_best: pulse.second_best(),
+            scheduling_refused: pulse.refused(),
+            affinity_refused: pulse.affinity_refused.clone(),
+            locking_refused: self.locking_refused.clone(),
+        }
+    }
+
+    fn report_pulse(&self, now: Nanos) -> PulseStatus {
         let stats = self.pulse.stats();
+        let lateness = stats.lateness();
         PulseStatus {
             sent: stats.sent(),
             send_errors: stats.send_errors(),
             last_send_error: stats.last_send_error().map(|error| error.to_string()),
             wakes: stats.wakes(),
-            worst_lateness_us: stats.worst_lateness().as_micros(),
+            worst_lateness_us: lateness.worst.as_micros(),
+            lateness: report_lateness(&lateness, now),
         }
     }
 
@@ -171,6 +181,18 @@ impl Daemon {
             waiting_for: group.waiting.and_then(|waiting| nodes.get(waiting.peer()?).cloned()),
             retry_ms: group.retry.map(|retry| millis(retry.since(now))),
         })
+    }
+}
+
+fn report_lateness(lateness: &Lateness, now: Nanos) -> LatenessStatus {
+    let is_any = lateness.worst > Nanos(0);
+    LatenessStatus {
+        counted: lateness.histogram.iter().sum(),
+        since_ms: millis(now.since(lateness.since)),
+        p50_us: percentile(&lateness.histogram, lateness.worst, 50),
+        p99_us: percentile(&lateness.histogram, lateness.worst, 99),
+        max_us: is_any.then(|| lateness.worst.as_micros()),
+        max_ago_ms: is_any.then(|| millis(now.since(lateness.worst_at))),
     }
 }
 

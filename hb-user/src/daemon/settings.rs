@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hb_ebpf::tables::{self, Address, Own};
 use hb_ebpf::watch::Watch;
-use hb_ebpf::{KeyId, Nanos, NodeId};
+use hb_ebpf::{Incarnation, KeyId, Nanos, NodeId};
 
 use crate::config::{self, AutoFailback, Cluster, StonithParameters, node_id};
 use crate::core::{self, Failback, GroupSettings, Quorum, StuckPolicy, Timing};
@@ -104,7 +104,7 @@ pub(super) fn signer(cluster: &Cluster) -> Signer {
 }
 
 /// The kernel's.
-pub(super) fn tables(cluster: &Cluster, peers: &[Peer]) -> Tables {
+pub(super) fn tables(cluster: &Cluster, incarnation: Incarnation, peers: &[Peer]) -> Tables {
     let keys = cluster
         .keys
         .all
@@ -113,6 +113,7 @@ pub(super) fn tables(cluster: &Cluster, peers: &[Peer]) -> Tables {
     Tables {
         own: Own {
             node: own_id(cluster),
+            incarnation: incarnation.low(),
             port: cluster.udp_port,
         },
         keys: keys.collect(),

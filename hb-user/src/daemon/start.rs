@@ -13,17 +13,20 @@ use nix::fcntl::{Flock, FlockArg};
 use super::handover::{Handover, HandoverError};
 use super::outside::Outside;
 use super::restart::{Past, Restart};
-use super::work::Works;
+use super::work::{self, Works};
 use super::{Daemon, Places, settings};
 use crate::clock;
-use crate::config::Cluster;
+use crate::config::{Cluster, Deadlines};
 use crate::control::{Server, ServerError};
 use crate::core::{self, Event, Lease, Node};
 use crate::datapath::{DatapathError, Mode, Pins, Program, Witness};
 use crate::incarnation::{self, IncarnationError};
 use crate::pings::{PingError, Prober};
-use crate::pulse::{self, Means, Pulse, PulseError, Realtime, SocketError, Sockets, Watchdog, WatchdogError};
+use crate::process;
+use crate::pulse::{self, Means, Pulse, PulseError, SocketError, Sockets, Watchdog, WatchdogError};
+use crate::realtime::{self, Granted};
 use crate::recorder::{Header, Names, Recorder, RecorderError};
+use crate::resources::address::HandsError;
 
 /// The least time after which a watchdog bites. Devices count in seconds, and a busy host is not a dead one.
 const WATCHDOG: Duration = Duration::from_secs(10);
@@ -50,6 +53,8 @@ pub enum StartError {
     Recorder(#[from] RecorderError),
     #[error(transparent)]
     Watchdog(#[from] WatchdogError),
+    #[error(transparent)]
+    Hands(#[from] HandsError),
     #[error(transparent)]
     Control(#[from] ServerError),
     #[error(transparent)]
@@ -86,8 +91,13 @@ impl Daemon {
             reach.remember(former.pulse.answered());
         }
 
+        let incarnation = match &former {
+            Some(former) => former.incarnation,
+            None => incarnation::next(&places.state, clock::unix_seconds())?,
+        };
         let (kept_pins, pins_refused) = pins(&cluster, &places.run, former.is_some());
-        let mut program = Program::load_pinned(&settings::tables(&cluster, &peers), kept_pins.as_ref())?;
+        let tables = settings::tables(&cluster, incarnation, &peers);
+        let mut program = Program::load_pinned(&tables, kept_pins.as_ref())?;
         if settings::logs_verdicts(&cluster) {
             tokio::spawn(program.take_log()?.copy());
         }
@@ -95,21 +105,24 @@ impl Daemon {
         interfaces.sort_unstable();
         interfaces.dedup();
         let attached = attach(&mut program, &interfaces, kept_pins.as_ref(), former.as_ref())?;
-        let incarnation = match &former {
-            Some(former) => former.incarnation,
-            None => incarnation::next(&places.state, clock::unix_seconds())?,
-        };
 
         let now = clock::now();
-        let witness = watch(&mut program, &settings::watches(&cluster, &peers, now));
+        let witness = match cluster.realtime.deadlines {
+            Deadlines::Kernel => watch(&mut program, &settings::watches(&cluster, &peers, now)),
+            Deadlines::Thread => Err("hb.toml: realtime.deadlines".to_owned()),
+        };
         let ownership = settings::ownership(&cluster);
         let pings = pings(&cluster, prober.as_ref());
+        // All that is allocated from here on is locked, too.
+        let locking_refused = lock_memory(&cluster);
+        process::start(cluster.scripts.programs, cluster.realtime.clone()).map_err(StartError::Io)?;
         let means = Means {
             liveness: program.liveness()?,
             witness: witness.is_ok().then(|| program.witness()).transpose()?,
             events: program.take_events()?,
             sockets: sockets.clone(),
             watchdog: watchdog(&cluster, former.as_ref())?,
+            scheduling: realtime::pulse(&cluster.realtime, cluster.timers.keepalive),
         };
         let mut pulse_settings = pulse_settings(&cluster, incarnation, peers.clone(), &ownership, pings);
         let is_new = former.is_none();
@@ -124,7 +137,7 @@ impl Daemon {
                 (pulse, kept)
             }
         };
-        warn_of_refusals(pulse.realtime());
+        let hands = work::hands(&cluster, None)?;
         let server = Server::start(&places.run)?;
         tracing::info!(
             node = %cluster.nodes[cluster.me],
@@ -141,7 +154,9 @@ impl Daemon {
             sockets,
             prober,
             pulse,
-            works: Works::new(&cluster),
+            granted: Granted::default(),
+            locking_refused,
+            works: Works::new(&cluster, hands),
             outside: Outside::new(&cluster),
             server,
             orders: super::orders::Orders::default(),
@@ -172,6 +187,9 @@ impl Daemon {
             boot,
             lock,
         };
+        // The long work is done; what comes now must not wait.
+        daemon.granted = realtime::ask(&realtime::controller(&daemon.cluster.realtime));
+        daemon.tell_what_was_granted();
         daemon.feed(if is_new { &Event::Begin } else { &Event::Tick });
         Ok(daemon)
     }
@@ -195,7 +213,7 @@ pub fn check(cluster: &Cluster, former: &Handover) -> Result<(), StartError> {
     former.fits(cluster)?;
     let peers = settings::peers(cluster, |link| former.slot(link.node, link.peer).unwrap_or(0));
     // The kernel may refuse what it took from another version.
-    Program::load(&settings::tables(cluster, &peers))?;
+    Program::load(&settings::tables(cluster, former.incarnation, &peers))?;
     Ok(())
 }
 
@@ -441,11 +459,39 @@ pub(super) fn no_interface(error: SocketError, cluster: &Cluster) -> StartError 
     error.into()
 }
 
-fn warn_of_refusals(realtime: &Realtime) {
-    for refusal in [&realtime.scheduling_refused, &realtime.locking_refused]
-        .into_iter()
-        .flatten()
-    {
-        tracing::warn!(%refusal, "not in real time: a busy host may make this node look dead, or others to it");
+/// Heartbeat's `realtime off` leaves memory where it is, too.
+fn lock_memory(cluster: &Cluster) -> Option<String> {
+    if cluster.realtime.enabled {
+        realtime::lock().err()
+    } else {
+        None
+    }
+}
+
+impl Daemon {
+    fn tell_what_was_granted(&self) {
+        let pulse = self.pulse.granted();
+        let hands = self.works.hands().map(|hands| hands.granted().policy.to_string());
+        tracing::info!(pulse = %pulse.policy, controller = %self.granted.policy, hands, "scheduling");
+        if let Some(refusal) = pulse.second_best() {
+            tracing::warn!(%refusal, "the thread that beats has a lesser class: what holds the processors may hold it up");
+        }
+        for refusal in self.refused_realtime() {
+            tracing::warn!(%refusal, "not in real time: a busy host may make this node look dead, or others to it");
+        }
+    }
+
+    /// What of real time was asked for in vain.
+    pub(super) fn refused_realtime(&self) -> Vec<String> {
+        let pulse = self.pulse.granted();
+        let all = [
+            pulse.refused(),
+            self.works.hands().and_then(|hands| hands.granted().refused()),
+            pulse.affinity_refused.clone(),
+            self.locking_refused.clone(),
+        ];
+        let mut all: Vec<String> = all.into_iter().flatten().collect();
+        all.dedup();
+        all
     }
 }

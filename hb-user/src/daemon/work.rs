@@ -9,6 +9,8 @@ use super::reload::Change;
 use crate::config::{AutoFailback, Cluster, Facility};
 use crate::core::{Carry, Outcome};
 use crate::process::{Abort, Aborter, abortable};
+use crate::realtime;
+use crate::resources::address::{self, Hands, HandsError};
 use crate::resources::environment::{self, Facts};
 use crate::resources::group::{self, Context, GroupReport, GroupResult, GroupScripts};
 use crate::resources::scripts::ScriptDirs;
@@ -83,10 +85,12 @@ pub(super) struct Works {
     tasks: JoinSet<Finished>,
     /// How many groups are being dropped. They may share resources with one that is new.
     dropping: watch::Sender<usize>,
+    /// What moves addresses, since there were any.
+    hands: Option<Hands>,
 }
 
 impl Works {
-    pub(super) fn new(cluster: &Cluster) -> Self {
+    pub(super) fn new(cluster: &Cluster, hands: Option<Hands>) -> Self {
         let slots = cluster.groups.iter().map(|group| Slot {
             scripts: scripts(group),
             former: None,
@@ -94,11 +98,17 @@ impl Works {
         });
         Self {
             slots: slots.collect(),
-            alone: Arc::new(context(cluster, true)),
-            together: Arc::new(context(cluster, false)),
+            alone: Arc::new(context(cluster, true, hands.clone())),
+            together: Arc::new(context(cluster, false, hands.clone())),
             tasks: JoinSet::new(),
             dropping: watch::Sender::new(0),
+            hands,
         }
+    }
+
+    /// What moves addresses, if a configuration had any.
+    pub(super) fn hands(&self) -> Option<&Hands> {
+        self.hands.as_ref()
     }
 
     /// The scripts of a group.
@@ -183,7 +193,14 @@ impl Works {
     }
 
     /// Drops these groups, and goes on with the configuration as it is now. Tasks under way go on.
-    pub(super) fn reconfigure(&mut self, cluster: &Cluster, change: &Change, dropped: &[usize], alone: bool) {
+    pub(super) fn reconfigure(
+        &mut self,
+        cluster: &Cluster,
+        change: &Change,
+        dropped: &[usize],
+        alone: bool,
+        hands: Option<Hands>,
+    ) {
         for group in dropped {
             self.begin(*group, None, Task::Drop, alone);
         }
@@ -205,9 +222,23 @@ impl Works {
                 under_way,
             });
         }
-        self.alone = Arc::new(context(cluster, true));
-        self.together = Arc::new(context(cluster, false));
+        self.alone = Arc::new(context(cluster, true, hands.clone()));
+        self.together = Arc::new(context(cluster, false, hands.clone()));
+        self.hands = hands;
     }
+}
+
+/// What moves the addresses of a configuration, if it has any, with everything made ready: the thread that there is, or a
+/// new one.
+pub(super) fn hands(cluster: &Cluster, running: Option<&Hands>) -> Result<Option<Hands>, HandsError> {
+    let addresses = address::of(cluster);
+    let hands = match running {
+        Some(hands) => hands.clone(),
+        None if addresses.is_empty() => return Ok(None),
+        None => Hands::start(realtime::hands(&cluster.realtime))?,
+    };
+    hands.make_ready(addresses);
+    Ok(Some(hands))
 }
 
 async fn run(task: Task, scripts: &GroupScripts, context: &Context, abort: &Abort) -> GroupReport {
@@ -223,7 +254,7 @@ fn scripts(group: &crate::config::Group) -> Arc<GroupScripts> {
     })
 }
 
-fn context(cluster: &Cluster, alone: bool) -> Context {
+fn context(cluster: &Cluster, alone: bool, hands: Option<Hands>) -> Context {
     let logfile = cluster.logging.logfile.as_ref().map(|path| path.display().to_string());
     let env = environment::variables(&Facts {
         me: &cluster.nodes[cluster.me],
@@ -242,6 +273,7 @@ fn context(cluster: &Cluster, alone: bool) -> Context {
     Context {
         stop_retries: cluster.scripts.stop_retries,
         stop_pause: cluster.scripts.stop_pause,
+        hands,
         ..Context::new(dirs, env, cluster.scripts.timeout)
     }
 }

@@ -19,13 +19,16 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/hb
 /// How many links can have a place in the liveness map, those of former configurations included.
 pub const SLOTS: u32 = 256;
 
+/// How many peers a configuration can have.
+const PEERS: u32 = 16;
+
 /// The program's name in the object.
 const PROGRAM: &str = "hb_xdp";
 
 /// What the kernel is told.
 #[derive(Clone, Debug)]
 pub struct Tables {
-    /// Our own name and port.
+    /// Our own name, life and port.
     pub own: Own,
     /// The keys that are valid for receiving.
     pub keys: Vec<(KeyId, Midstates)>,
@@ -35,10 +38,23 @@ pub struct Tables {
     pub log: bool,
 }
 
+/// There is room for every configuration, and for more where these tables are larger than any: a benchmark's.
+impl Tables {
+    fn room_for_peers(&self) -> u32 {
+        u32::try_from(self.peers.len()).map_or(u32::MAX, |peers| peers.max(PEERS))
+    }
+
+    fn slots(&self) -> u32 {
+        let links = self.peers.iter().flat_map(|(_, peer)| &peer.links);
+        links.map(|link| link.slot + 1).fold(SLOTS, u32::max)
+    }
+}
+
 /// The loaded program. When it is dropped, and all that came from it, nothing stays in the kernel.
 #[derive(Debug)]
 pub struct Program {
     ebpf: Ebpf,
+    slots: u32,
 }
 
 impl Program {
@@ -49,6 +65,7 @@ impl Program {
 
     /// The same. With what is pinned already it goes on; the rest is pinned.
     pub fn load_pinned(tables: &Tables, pins: Option<&Pins>) -> Result<Self, DatapathError> {
+        let slots = tables.slots();
         let log_level: u8 = if tables.log { u8::MAX } else { 0 };
         let mut loader = EbpfLoader::new();
         for (name, path) in pins.into_iter().flat_map(Pins::maps) {
@@ -57,20 +74,22 @@ impl Program {
         let mut ebpf = loader
             .override_global("UDP_PORT", &tables.own.port, true)
             .override_global("OWN_NODE", &tables.own.node.0, true)
+            .override_global("OWN_INCARNATION", &tables.own.incarnation, true)
             .override_global(aya_log::LEVEL, &log_level, true)
-            .map_max_entries("LIVENESS", SLOTS)
-            .map_max_entries("COUNTERS", (SLOTS + 1) * verdict::COUNT)
+            .map_max_entries("PEERS", tables.room_for_peers())
+            .map_max_entries("LIVENESS", slots)
+            .map_max_entries("COUNTERS", (slots + 1) * verdict::COUNT)
             .load(OBJECT)
             .map_err(load_error)?;
         fill(&mut ebpf, None, tables)?;
         xdp_mut(&mut ebpf)?
             .load()
             .map_err(|error| load_error(EbpfError::ProgramError(error)))?;
-        Ok(Self { ebpf })
+        Ok(Self { ebpf, slots })
     }
 
-    /// Changes the tables while beats are being admitted: what is valid in both is valid all the time. The port and our
-    /// own name are fixed.
+    /// Changes the tables while beats are being admitted: what is valid in both is valid all the time. Our own
+    /// name, life and port are fixed.
     pub fn update(&mut self, old: &Tables, new: &Tables) -> Result<(), DatapathError> {
         fill(&mut self.ebpf, Some(old), new)
     }
@@ -78,7 +97,7 @@ impl Program {
     /// The liveness of every slot, through memory.
     pub fn liveness(&self) -> Result<LivenessMap, DatapathError> {
         let map = map_data(self.ebpf.map("LIVENESS"), "LIVENESS")?;
-        LivenessMap::new(map.fd().as_fd(), SLOTS)
+        LivenessMap::new(map.fd().as_fd(), self.slots)
     }
 
     /// The frames by verdict. Can be taken once.

@@ -21,13 +21,9 @@ async fn ends_are_told_apart() {
         } else {
             LONG
         };
-        assert_eq!(
-            run(&mut shell(text), limit).await.0.expect("a start"),
-            expected,
-            "{text}"
-        );
+        assert_eq!(run(shell(text), limit).await.0.expect("a start"), expected, "{text}");
     }
-    assert!(run(&mut Command::new("/nowhere/at/all"), LONG).await.0.is_err());
+    assert!(run(Command::new("/nowhere/at/all"), LONG).await.0.is_err());
 }
 
 /// Aborts when "begun" was printed.
@@ -49,7 +45,7 @@ async fn an_abort_waits_for_the_death_of_the_whole_group() {
     let text = "trap '' TERM
         dd if=/dev/zero bs=256M count=1 2>&1 | { trap '' TERM; head -c 1; echo begun; exec sleep 1000; } &
         exec sleep 1000";
-    let child = spawn(&mut shell(text)).expect("a start");
+    let child = spawn(shell(text)).await.expect("a start");
     let group = Pid::from_raw(child.id().expect("it runs").try_into().expect("a number"));
     let (aborter, abort) = abortable();
     assert!(has_living(group));

@@ -195,7 +195,9 @@ impl Beating {
     /// Sleeps until `planned`, an event or an order.
     pub(super) fn sleep(&self, planned: Nanos, orders: &Bell) -> Wake {
         // Neither can fail with what we pass; should it, we look and try again, which is busy but not wrong.
-        let _ = self.alarm.set(planned);
+        if planned != self.stats.planned() {
+            let _ = self.alarm.set(planned);
+        }
         let mut fds = [
             PollFd::new(self.alarm.as_fd(), PollFlags::POLLIN),
             PollFd::new(self.means.events.as_fd(), PollFlags::POLLIN),
@@ -204,13 +206,17 @@ impl Beating {
         self.stats.plan(planned);
         let _ = poll(&mut fds, PollTimeout::NONE);
         let now = clock::now();
+        // Before the orders are read: what it rings for from here on wakes us again.
+        if fds[2].any() == Some(true) {
+            orders.silence();
+        }
         let wake = Wake {
             now,
             planned,
             sent: self.sequence.low(),
             alone: self.is_alone(now),
         };
-        self.stats.count_wake(wake.lateness());
+        self.stats.count_wake(wake.now, planned);
         wake
     }
 

@@ -6,13 +6,12 @@
 mod beating;
 mod inherited;
 mod order;
-mod realtime;
 mod signer;
 mod socket;
 mod stats;
 mod tenure;
 mod thread;
-mod wake;
+pub(crate) mod wake;
 mod watchdog;
 
 use std::net::IpAddr;
@@ -24,16 +23,17 @@ use hb_ebpf::{Incarnation, KeyId, Nanos, NodeId, Sequence};
 pub use beating::{Reconfiguration, Snapshot};
 pub use inherited::{adopt, keep};
 pub use order::{News, Order, OrderSender};
-pub use realtime::Realtime;
 pub use signer::{Signer, midstates};
 pub use socket::{SocketError, Sockets};
-pub use stats::Stats;
+pub use stats::{Lateness, Stats};
+pub(crate) use thread::touched;
 pub use wake::Doorbell;
 pub use watchdog::{Watchdog, WatchdogError};
 
 use crate::core::{Advert, Lease, Timing};
 use crate::datapath::{LivenessMap, Witness};
 use crate::pings::Reach;
+use crate::realtime::{Granted, Wanted};
 
 /// A thread of the real-time class that is later than this was stopped.
 const OVERDUE: Nanos = Nanos::from_millis(5);
@@ -115,6 +115,8 @@ pub struct Means {
     pub sockets: Sockets,
     /// Fed while the controller makes progress.
     pub watchdog: Option<Watchdog>,
+    /// The scheduling class that it asks for.
+    pub scheduling: Wanted,
 }
 
 /// The running thread, as the controller sees it.
@@ -124,7 +126,7 @@ pub struct Pulse {
     bell: wake::Bell,
     orders: OrderSender,
     stats: std::sync::Arc<Stats>,
-    realtime: Realtime,
+    granted: Granted,
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
@@ -218,10 +220,10 @@ impl Pulse {
         &self.stats
     }
 
-    /// What the kernel granted.
+    /// The scheduling class that the kernel granted.
     #[must_use]
-    pub fn realtime(&self) -> &Realtime {
-        &self.realtime
+    pub fn granted(&self) -> &Granted {
+        &self.granted
     }
 }
 

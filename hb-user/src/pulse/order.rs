@@ -5,7 +5,7 @@ use std::sync::mpsc::SyncSender;
 use hb_ebpf::{Heard, Nanos, NodeId, Sequence};
 
 use super::beating::{Reconfiguration, Snapshot};
-use super::wake::Bell;
+use super::wake::Post;
 use crate::core::{Advert, Echoed, Graced, Silence};
 
 /// From the thread to the controller.
@@ -112,24 +112,18 @@ pub enum Order {
 }
 
 /// The controller's end of the queue of orders.
-#[derive(Debug)]
-pub struct OrderSender {
-    pub(super) queue: rtrb::Producer<Order>,
-    pub(super) bell: Bell,
-}
+pub type OrderSender = Post<Order>;
 
-impl OrderSender {
+impl Post<Order> {
     /// Sends an order. Should the queue be full, the thread, which is of a higher class, empties it at once; should the
     /// thread be gone, nobody listens.
     pub(super) fn send(&mut self, mut order: Order) {
-        while let Err(rtrb::PushError::Full(refused)) = self.queue.push(order) {
+        while let Err(refused) = self.try_send(order) {
             if self.queue.is_abandoned() {
                 return;
             }
             order = refused;
-            self.bell.ring();
             std::thread::yield_now();
         }
-        self.bell.ring();
     }
 }

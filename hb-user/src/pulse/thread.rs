@@ -6,8 +6,8 @@ use std::sync::mpsc;
 
 use super::beating::{Beating, Snapshot};
 use super::wake::Bell;
-use super::{Means, News, Order, OrderSender, Pulse, PulseError, Realtime, Settings, Stats};
-use crate::clock;
+use super::{Means, News, Order, OrderSender, Pulse, PulseError, Settings, Stats};
+use crate::{clock, realtime};
 
 /// News for the controller that fit before it reads. It is told levels, so what does not fit is told later.
 const NEWS: usize = 256;
@@ -15,13 +15,14 @@ const NEWS: usize = 256;
 const ORDERS: usize = 64;
 
 pub(super) fn start(settings: Settings, means: Means, former: Option<Snapshot>) -> Result<Pulse, PulseError> {
-    let (news_in, news_out) = rtrb::RingBuffer::new(NEWS);
-    let (orders_in, orders_out) = rtrb::RingBuffer::new(ORDERS);
+    let (news_in, news_out) = touched(NEWS, || News::Gone);
+    let (orders_in, orders_out) = touched(ORDERS, || Order::Stop);
     let news_bell = Bell::new()?;
     let order_bell = Bell::new()?;
-    let stats = Arc::new(Stats::default());
+    let stats = Arc::new(Stats::new(clock::now()));
     let (granted_in, granted) = mpsc::channel();
 
+    let wanted = means.scheduling.clone();
     let is_new = former.is_none();
     let mut beating = Beating::new(settings, means, stats.clone(), clock::now())?;
     if let Some(former) = former {
@@ -34,13 +35,14 @@ pub(super) fn start(settings: Settings, means: Means, former: Option<Snapshot>) 
         order_bell: order_bell.clone(),
     };
     let thread = std::thread::Builder::new().name("hb-pulse".into()).spawn(move || {
+        realtime::touch_stack();
         // The one who waits for it cannot be gone.
-        let _ = granted_in.send(Realtime::ask());
+        let _ = granted_in.send(realtime::ask(&wanted));
         // Rings when the thread ends, also by a panic: the controller must not go on without it.
         let _last = LastRing(mailbox.news_bell.clone());
         run(beating, mailbox, is_new);
     })?;
-    let realtime = granted
+    let granted = granted
         .recv()
         .map_err(|_| io::Error::other("the thread ended at once"))?;
     let orders = OrderSender {
@@ -52,9 +54,17 @@ pub(super) fn start(settings: Settings, means: Means, former: Option<Snapshot>) 
         bell: news_bell,
         orders,
         stats,
-        realtime,
+        granted,
         thread: Some(thread),
     })
+}
+
+/// A queue whose memory has been written to once, so that no page of it is missing later.
+pub(crate) fn touched<T>(capacity: usize, filler: impl Fn() -> T) -> (rtrb::Producer<T>, rtrb::Consumer<T>) {
+    let (mut producer, mut consumer) = rtrb::RingBuffer::new(capacity);
+    while producer.push(filler()).is_ok() {}
+    while consumer.pop().is_ok() {}
+    (producer, consumer)
 }
 
 struct LastRing(Bell);
@@ -83,7 +93,6 @@ fn run(mut beating: Beating, mut mailbox: Mailbox, is_new: bool) {
         let wake = beating.sleep(planned, &mailbox.order_bell);
         beating.drain_events();
         beating.notice_freeze(wake);
-        mailbox.order_bell.silence();
         while let Ok(order) = mailbox.orders.pop() {
             match order {
                 Order::Advertise(advert) => beating.advertise(advert, wake.now),

@@ -1,4 +1,4 @@
-//! What wakes a sleeping thread: a bell (eventfd) and an alarm (timerfd).
+//! What wakes a sleeping thread: a bell (eventfd) and an alarm (timerfd); and a queue with a bell.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -14,20 +14,20 @@ use tokio::io::unix::AsyncFd;
 
 /// Wakes whoever polls its descriptor.
 #[derive(Clone, Debug)]
-pub(super) struct Bell(Arc<EventFd>);
+pub(crate) struct Bell(Arc<EventFd>);
 
 impl Bell {
-    pub(super) fn new() -> io::Result<Self> {
+    pub(crate) fn new() -> io::Result<Self> {
         let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
         Ok(Self(Arc::new(EventFd::from_value_and_flags(0, flags)?)))
     }
 
-    pub(super) fn ring(&self) {
+    pub(crate) fn ring(&self) {
         // It fails only when the count is about to overflow, and then the bell is ringing.
         let _ = self.0.write(1);
     }
 
-    pub(super) fn silence(&self) {
+    pub(crate) fn silence(&self) {
         // It fails when the bell is silent.
         let _ = self.0.read();
     }
@@ -47,7 +47,7 @@ pub struct Doorbell {
 }
 
 impl Doorbell {
-    pub(super) fn new(bell: Bell) -> io::Result<Self> {
+    pub(crate) fn new(bell: Bell) -> io::Result<Self> {
         let own = bell.as_fd().try_clone_to_owned()?;
         // SAFETY: the descriptor is this object's own, open and the same until the drop.
         let ready = unsafe { AsyncFd::register_with_interest(own, Interest::READABLE) }?;
@@ -66,16 +66,16 @@ impl Doorbell {
 /// Wakes at a time of `CLOCK_MONOTONIC`. Absolute, so that being interrupted between reading the clock and going to
 /// sleep costs nothing.
 #[derive(Debug)]
-pub(super) struct Alarm(TimerFd);
+pub(crate) struct Alarm(TimerFd);
 
 impl Alarm {
-    pub(super) fn new() -> io::Result<Self> {
+    pub(crate) fn new() -> io::Result<Self> {
         let flags = TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK;
         Ok(Self(TimerFd::new(ClockId::CLOCK_MONOTONIC, flags)?))
     }
 
     /// Goes off at `time`, and not at any time set before.
-    pub(super) fn set(&self, time: Nanos) -> io::Result<()> {
+    pub(crate) fn set(&self, time: Nanos) -> io::Result<()> {
         // Zero would disarm it.
         let time = TimeSpec::from_duration(Duration::from_nanos(time.0.clamp(1, i64::MAX as u64)));
         self.0
@@ -87,5 +87,21 @@ impl Alarm {
 impl AsFd for Alarm {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
+    }
+}
+
+/// The writing end of a wait-free queue whose reader sleeps.
+#[derive(Debug)]
+pub struct Post<T> {
+    pub(crate) queue: rtrb::Producer<T>,
+    pub(crate) bell: Bell,
+}
+
+impl<T> Post<T> {
+    /// Rings whether or not it fits: a reader who is behind has to wake, too. What does not fit comes back.
+    pub(crate) fn try_send(&mut self, item: T) -> Result<(), T> {
+        let sent = self.queue.push(item);
+        self.bell.ring();
+        sent.map_err(|rtrb::PushError::Full(item)| item)
     }
 }

@@ -1,13 +1,15 @@
-//! A resource group: the scripts of one haresources line, started from left to right and stopped from right to left.
+//! A resource group: the scripts and addresses of one haresources line, started from left to right and stopped from right
+//! to left.
 
 use std::time::Duration;
 
 use crate::clock::sleep;
 use hb_ebpf::Nanos;
 
+use super::address::Hands;
 use super::scripts::{self, Call, Finished, Operation, Outcome, Script, ScriptDirs};
 use crate::clock;
-use crate::config::Resource;
+use crate::config::{Address, Resource};
 use crate::process::{Abort, last_lines};
 
 /// The resources of one haresources line, from left to right.
@@ -30,6 +32,8 @@ pub struct Context {
     pub stop_retries: u32,
     /// The pause before each repetition: 1 s, as in Heartbeat.
     pub stop_pause: Duration,
+    /// What moves addresses, where there are any to be moved without a script.
+    pub hands: Option<Hands>,
 }
 
 impl Context {
@@ -42,6 +46,7 @@ impl Context {
             limit,
             stop_retries: 10,
             stop_pause: Duration::from_secs(1),
+            hands: None,
         }
     }
 }
@@ -78,16 +83,16 @@ pub enum GroupResult {
     Aborted,
 }
 
-/// One call of one script.
+/// One call of one script, or one order about an address.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Step {
     /// The resource, as haresources writes it.
     pub resource: String,
     /// What was asked of it.
     pub operation: Operation,
-    /// When the script was about to be started.
+    /// When the script was about to be started, or the address to be moved.
     pub started: Nanos,
-    /// When its end was seen.
+    /// When the script's end was seen, or the address was there and announced, or gone.
     pub ended: Nanos,
     /// How it ended.
     pub outcome: Outcome,
@@ -97,7 +102,8 @@ pub struct Step {
 ///
 /// From left to right each resource is asked for its `status`, and started unless it runs. With `reassert` nothing is
 /// asked and everything is started, for resources that somebody may have taken meanwhile while they still look fine
-/// from here. When a start fails the whole group is stopped, the resources that were never started included.
+/// from here. When a start fails the whole group is stopped, the resources that were never started included. An address is
+/// not asked for: one that is here already is announced again, and that is all.
 ///
 /// On an order to abort the script that runs is killed with its whole process group, and no other is called. When this
 /// returns all of them are dead, so that a [`release`] after it never overlaps a start. A group that is being stopped
@@ -112,7 +118,8 @@ pub async fn acquire(group: &GroupScripts, context: &Context, reassert: bool, ab
         if abort.is_given() {
             return work.report(GroupResult::Aborted);
         }
-        if !reassert && work.is_running(resource, abort).await == Some(true) {
+        let is_asked = !reassert && resource.address.is_none();
+        if is_asked && work.is_running(resource, abort).await == Some(true) {
             tracing::info!(%resource, "runs here already");
             continue;
         }
@@ -244,40 +251,17 @@ impl<'a> Work<'a> {
     async fn is_running(&mut self, resource: &Resource, abort: &Abort) -> Option<bool> {
         let status = self.call(resource, Operation::Status, abort).await;
         match status.outcome {
-            Outcome::Exited(_) => Some(status.says_running),
+            Outcome::Exited(_) | Outcome::Done => Some(status.says_running),
             Outcome::NotStarted(_) => Some(false),
-            Outcome::Signalled(_) | Outcome::TimedOut | Outcome::Aborted => None,
+            Outcome::Signalled(_) | Outcome::TimedOut | Outcome::Aborted | Outcome::Failed(_) => None,
         }
     }
 
     pub(super) async fn call(&mut self, resource: &Resource, operation: Operation, abort: &Abort) -> Finished {
         let name = resource.to_string();
-        // Looked up each time: a script may have come or gone since.
-        let finished = match scripts::find(&self.context.dirs, &resource.name) {
-            Ok(path) => {
-                let script = Script {
-                    path,
-                    args: resource.args.clone(),
-                };
-                let call = Call {
-                    resource: &name,
-                    script: &script,
-                    operation,
-                    env: &self.context.env,
-                    limit: self.context.limit,
-                };
-                scripts::call(&call, abort).await
-            }
-            Err(error) => {
-                let now = clock::now();
-                Finished {
-                    outcome: Outcome::NotStarted(error.to_string()),
-                    started: now,
-                    ended: now,
-                    says_running: false,
-                    output_tail: String::new(),
-                }
-            }
+        let finished = match &resource.address {
+            Some(address) => self.move_address(address, operation).await,
+            None => self.run_script(resource, &name, operation, abort).await,
         };
         self.steps.push(Step {
             resource: name,
@@ -287,6 +271,45 @@ impl<'a> Work<'a> {
             outcome: finished.outcome.clone(),
         });
         finished
+    }
+
+    /// It takes microseconds, and is not aborted.
+    async fn move_address(&self, address: &Address, operation: Operation) -> Finished {
+        match &self.context.hands {
+            Some(hands) => hands.call(address, operation, self.context.limit).await,
+            None => not_called(Outcome::Failed("nothing here moves addresses".to_owned())),
+        }
+    }
+
+    async fn run_script(&self, resource: &Resource, name: &str, operation: Operation, abort: &Abort) -> Finished {
+        // Looked up each time: a script may have come or gone since.
+        let path = match scripts::find(&self.context.dirs, &resource.name) {
+            Ok(path) => path,
+            Err(error) => return not_called(Outcome::NotStarted(error.to_string())),
+        };
+        let script = Script {
+            path,
+            args: resource.args.clone(),
+        };
+        let call = Call {
+            resource: name,
+            script: &script,
+            operation,
+            env: &self.context.env,
+            limit: self.context.limit,
+        };
+        scripts::call(&call, abort).await
+    }
+}
+
+fn not_called(outcome: Outcome) -> Finished {
+    let now = clock::now();
+    Finished {
+        outcome,
+        started: now,
+        ended: now,
+        says_running: false,
+        output_tail: String::new(),
     }
 }
 

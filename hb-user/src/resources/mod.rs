@@ -1,5 +1,6 @@
-//! What a takeover does: scripts and cloud floating IPs.
+//! What a takeover does: scripts, local addresses and cloud floating IPs.
 
+pub mod address;
 pub mod digitalocean;
 pub mod environment;
 pub mod group;

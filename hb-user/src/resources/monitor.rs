@@ -30,9 +30,14 @@ pub async fn check(group: &GroupScripts, context: &Context) -> Health {
     for resource in &group.resources {
         let status = work.call(resource, Operation::Status, &Abort::never()).await;
         let problem = match &status.outcome {
-            Outcome::Exited(_) if status.says_running => continue,
+            Outcome::Exited(_) | Outcome::Done if status.says_running => continue,
             Outcome::Exited(_) => "does not say that it runs: ",
-            Outcome::Signalled(_) | Outcome::TimedOut | Outcome::Aborted | Outcome::NotStarted(_) => "",
+            Outcome::Signalled(_)
+            | Outcome::TimedOut
+            | Outcome::Aborted
+            | Outcome::NotStarted(_)
+            | Outcome::Done
+            | Outcome::Failed(_) => "",
         };
         return Health::Sick {
             resource: resource.to_string(),

@@ -147,13 +147,17 @@ pub enum Outcome {
     Aborted,
     /// Not at all, and why.
     NotStarted(String),
+    /// Without a script, as it was asked for.
+    Done,
+    /// Without a script, and why not as it was asked for.
+    Failed(String),
 }
 
 impl Outcome {
-    /// Whether the script did what it was asked to.
+    /// Whether what was asked for was done.
     #[must_use]
     pub fn is_success(&self) -> bool {
-        *self == Self::Exited(0)
+        matches!(self, Self::Exited(0) | Self::Done)
     }
 }
 
@@ -168,6 +172,8 @@ impl fmt::Display for Outcome {
             Self::TimedOut => f.write_str("killed at its time limit ([scripts] timeout in hb.toml)"),
             Self::Aborted => f.write_str("killed, because the work on the group was aborted"),
             Self::NotStarted(reason) => write!(f, "not started: {reason}"),
+            Self::Done => f.write_str("done"),
+            Self::Failed(reason) => f.write_str(reason),
         }
     }
 }
@@ -201,7 +207,7 @@ pub async fn call(call: &Call<'_>, abort: &Abort) -> Finished {
     let started = clock::now();
     let mut output = Output::new(call.resource, call.operation);
     tracing::debug!(resource = call.resource, operation = %call.operation, script = %call.script.path.display(), "call");
-    let outcome = match spawn(call) {
+    let outcome = match spawn(call).await {
         Ok(child) => match process::attend(child, call.limit, abort.given(), &mut output).await {
             End::Exited(code) => Outcome::Exited(code),
             End::Signalled(signal) => Outcome::Signalled(signal),
@@ -228,22 +234,22 @@ pub async fn call(call: &Call<'_>, abort: &Abort) -> Finished {
     }
 }
 
-fn spawn(call: &Call<'_>) -> io::Result<Child> {
-    let start = |mut command: Command| {
+async fn spawn(call: &Call<'_>) -> io::Result<Child> {
+    let start = async |mut command: Command| {
         command
             .args(&call.script.args)
             .arg(call.operation.as_str())
             .envs(call.env.iter().map(|(name, value)| (name, value)))
             .current_dir("/")
             .stdin(Stdio::null());
-        process::spawn(&mut command)
+        process::spawn(command).await
     };
-    match start(Command::new(&call.script.path)) {
+    match start(Command::new(&call.script.path)).await {
         // A script without `#!` is a shell's business: Heartbeat's shell runs it, so we do (execvp(3)).
         Err(error) if error.raw_os_error() == Some(Errno::ENOEXEC as i32) => {
             let mut shell = Command::new("/bin/sh");
             shell.arg(&call.script.path);
-            start(shell)
+            start(shell).await
         }
         result => result,
     }

@@ -1,106 +1,241 @@
-//! From the deadline of a peer that was killed to the script that takes over.
+//! From the last beat of a daemon that was killed to the verdict, and to what is done about it: hb beside its rivals, on
+//! each step of the ladder.
 
-use std::{path::Path, time::Duration};
+pub mod kill;
 
-use anyhow::{Context, Result};
+use std::{sync::Arc, time::Duration};
+
+use anyhow::Result;
 
 use super::{
+    arena::Arena,
+    contender::{Contender, Field, Hb, Heartbeat, Timers},
+    ladder::Step,
     machine::Watch,
-    pair::Pair,
-    report::{Figure, Goal, Report, Unit},
+    plan::Plan,
+    report::{Figure, Goal, Report, Subject, Unit},
 };
-use crate::{
-    clock::{Moment, pause},
-    network::Server,
-};
+use crate::clock::Moment;
+use kill::{Noticed, Outcome, kill};
 
-/// How often the peer is killed unless asked otherwise.
-pub const RUNS: usize = 50;
+/// The verdict, as its owner knows it, after the deadline: microseconds.
+pub const VERDICT: &str = "verdict after the deadline";
+/// The verdict, as its owner's packets tell it.
+pub const TOLD: &str = "packet that tells it after the deadline";
+/// The first call of a script, with whatever.
+pub const FIRST_SCRIPT: &str = "first script call after the deadline";
+/// The call of the script with `start`.
+pub const START: &str = "start script after the deadline";
+/// The announcement of the address that moves.
+pub const ANNOUNCED: &str = "address announced after the deadline";
+/// The start of the script or the announcement, whichever came first.
+pub const ACTION: &str = "action after the deadline";
+/// The same, from the last beat.
+pub const FROM_LAST_BEAT: &str = "last beat to action";
+/// The same, from the kill.
+pub const FROM_CRASH: &str = "crash to action";
 
-/// The timers of this measurement.
-pub(super) const TIMERS: &str = "keepalive 20ms\ndeadtime 100ms";
-const INTERVAL: Duration = Duration::from_millis(20);
-const DEADTIME: Duration = Duration::from_millis(100);
+/// The timers with which hb is measured on an idle machine.
+pub const TIMERS: [Timers; 7] = [
+    Timers::millis(100, 500),
+    Timers::millis(50, 200),
+    Timers::millis(20, 100),
+    Timers::millis(10, 50),
+    Timers::millis(10, 30),
+    Timers::millis(5, 15),
+    Timers::millis(1, 5),
+];
+/// Those with which it is measured under stress.
+const UNDER_STRESS: [Timers; 3] = [Timers::millis(50, 200), Timers::millis(10, 30), Timers::millis(1, 5)];
+/// Those with which it stands beside the rivals, and of which the goals are.
+pub const BESIDE: Timers = Timers::millis(10, 30);
 
-/// Calm before a kill.
-const CALM: Duration = Duration::from_millis(150);
-/// How long nobody asks anything after it: the deadtime, and as long as a takeover takes.
-const TAKEOVER: Duration = Duration::from_millis(150);
-
-/// What one kill led to, in microseconds.
-struct Kill {
-    overshoot: i64,
-    decision: i64,
-    spawn: i64,
-    run: i64,
-    /// The silence was longer than the deadtime because secondary took itself for late.
-    graced: bool,
+/// How often somebody is killed.
+struct Effort {
+    idle: usize,
+    stressed: usize,
 }
 
-/// Kills primary's daemon again and again.
-pub fn measure(hb: &Path, runs: usize) -> Result<Report> {
-    let mut pair = Pair::start(hb, TIMERS)?;
-    let watch = Watch::start()?;
-    let kills = (0..runs).map(|run| kill(&mut pair, run).with_context(|| format!("kill {}", run + 1)));
-    let kills = kills.collect::<Result<Vec<_>>>()?;
-    let load = watch.stop()?;
+/// Measures everybody that is wanted on every step that is wanted, and shows each report.
+pub fn measure(plan: &Plan, show: &mut dyn FnMut(Report)) -> Result<()> {
+    let field = Field::rivals(plan)?;
+    for (name, reason) in &field.skipped {
+        println!("DETECTION: {name} left out: {reason:#}\n");
+    }
+    let steps = Step::wanted(plan, &QUICK_STEPS);
+    let mut turns: Vec<(Arc<dyn Contender>, Effort, Vec<Step>)> = Vec::new();
+    if plan.wants_contender(Hb::NAME) {
+        for timers in TIMERS.into_iter().filter(|timers| !plan.quick || *timers == BESIDE) {
+            let stands = |step: &&Step| **step == Step::Idle || UNDER_STRESS.contains(&timers);
+            let effort = Effort {
+                idle: plan.runs(50, 10),
+                stressed: plan.runs(3, 2),
+            };
+            let own = steps.iter().filter(stands).copied().collect();
+            turns.push((Arc::new(Hb::new(&plan.hb, timers).with_address()), effort, own));
+        }
+    }
+    for rival in field.contenders {
+        // After a kill it takes 6 s until it can be killed again.
+        let effort = if rival.name() == Heartbeat::NAME {
+            Effort {
+                idle: plan.runs(10, 2),
+                stressed: plan.runs(2, 1),
+            }
+        } else {
+            Effort {
+                idle: plan.runs(50, 5),
+                stressed: plan.runs(3, 1),
+            }
+        };
+        turns.push((rival, effort, steps.clone()));
+    }
+    for (contender, effort, steps) in turns {
+        if steps.is_empty() {
+            continue;
+        }
+        let mut arena = Arena::start(contender)?;
+        if let Some(reason) = arena.trigger().refused() {
+            println!("DETECTION: the killer has no reserved time, its moments may be late under hogs: {reason}\n");
+        }
+        for step in steps {
+            let runs = if step == Step::Idle {
+                effort.idle
+            } else {
+                effort.stressed
+            };
+            show(measure_step(&mut arena, step, runs)?);
+        }
+    }
+    Ok(())
+}
 
-    let figure = |name, value: fn(&Kill) -> i64| {
-        let values = kills.iter().map(value).map(micros).collect();
-        Figure::new(name, Unit::Micros, values)
-    };
-    let counted = |what| pair.logged(Server::Primary, what) + pair.logged(Server::Secondary, what);
+/// The steps of a first impression.
+const QUICK_STEPS: [Step; 4] = [Step::Idle, Step::Churn, Step::Fifo99, Step::Frozen];
+
+/// One contender on one step.
+fn measure_step(arena: &mut Arena, step: Step, runs: usize) -> Result<Report> {
+    let Timers { interval, deadtime } = arena.contender().timers();
+    let watch = Watch::start()?;
+    let (mut noticed, mut false_deaths, mut missed, mut restarts) = (Vec::new(), 0, 0, 0);
+    for run in 0..runs {
+        // Kills spread over the interval, whatever the cycle's own rhythm.
+        let phase = interval * u32::try_from(run % 7)? / 7;
+        match kill(arena, step, phase) {
+            Ok(Outcome::Noticed(one)) => noticed.push(one),
+            Ok(Outcome::False) => false_deaths += 1,
+            Ok(Outcome::Missed) => missed += 1,
+            // Who was starved may be at odds with its peer for good: that is what it came to, and not the end.
+            Err(error) => {
+                println!("DETECTION: {step}, run {}: {error:#}\n", run + 1);
+                restarts += 1;
+                arena.settle_somehow()?;
+            }
+        }
+    }
+    arena.ensure_steady()?;
+    let load = watch.stop()?;
+    let contender = arena.contender();
     Ok(Report {
-        title: "DETECTION: keepalive 20 ms, deadtime 100 ms, the owner's daemon ends by kill -9, idle hosts".into(),
-        figures: vec![
-            figure("overshoot beyond the deadline", |kill| kill.overshoot)?.goal(Goal::Median(150.0)),
-            figure("decision after the detection", |kill| kill.decision)?,
-            figure("script started after the decision", |kill| kill.spawn)?.goal(Goal::Max(5000.0)),
-            figure("script's first command after the decision", |kill| kill.run)?.goal(Goal::Max(5000.0)),
-        ],
+        title: title(
+            "DETECTION",
+            contender,
+            &format!("{step}, killed {runs} times by kill -9"),
+        ),
+        subject: Some(subject(contender, "crash", step)),
+        figures: figures(contender, step, deadtime, &noticed)?,
         counts: [
-            ("false deaths", counted("peer is silent").saturating_sub(runs as u64)),
+            ("runs spoilt by a death declared before there was one", false_deaths),
+            ("deaths that nobody noticed while it was waited", missed),
             (
-                "graces (late wake-ups of a daemon itself)",
-                counted("this node was late itself"),
+                "deaths noticed, or acted on, only when the step had ended",
+                count(&noticed, |one| !one.under_stress),
             ),
             (
-                "kills detected only after a grace",
-                kills.iter().filter(|kill| kill.graced).count() as u64,
+                "kills of a daemon that had been silent for longer than the deadtime",
+                count(&noticed, |one| one.was_silent(deadtime)),
             ),
-            ("late beats (beyond half a deadtime)", counted("late beat")),
+            ("runs that failed, after which both daemons began again", restarts),
+            ("packets that the observer lost", arena.observer().dropped()),
         ]
         .into(),
         load,
     })
 }
 
-fn kill(pair: &mut Pair, run: usize) -> Result<Kill> {
-    // Kills spread over the interval, whatever the cycle's own rhythm.
-    let phase = INTERVAL * u32::try_from(run % 7)? / 7;
-    pause(CALM + phase);
-    let killed = Moment::now();
-    pair.hb(Server::Primary)?.kill9()?;
-    pause(TAKEOVER);
+fn count(noticed: &[Noticed], wanted: impl Fn(&Noticed) -> bool) -> u64 {
+    noticed.iter().filter(|one| wanted(one)).count() as u64
+}
 
-    let takeover = pair.takeover(killed)?;
-    let detected = takeover.detected_us.context("nothing was detected")?;
-    let decided = takeover.decided_us.context("nothing was decided")?;
-    let script = takeover.steps.first().context("no script was started")?;
-    let decision = takeover.moment(decided).context("the decision has no time")?;
-    // A grace moves the deadline: beyond the one that was promised is what counts.
-    let deadline = i64::try_from(DEADTIME.as_micros())?;
-    let kill = Kill {
-        overshoot: detected - deadline,
-        decision: decided - detected,
-        spawn: script.started_us - decided,
-        run: pair.script_ran(decision)?.micros_since(decision),
-        graced: takeover.deadline_us.is_some_and(|shown| shown > deadline + 1),
+/// `DETECTION: keepalived 10/30 ms (VRRPv3, ...): idle, ...`.
+pub(super) fn title(part: &str, contender: &dyn Contender, what: &str) -> String {
+    let setup = match contender.setup() {
+        "" => String::new(),
+        setup => format!(" ({setup})"),
     };
+    format!("{part}: {} {}{setup}: {what}", contender.name(), contender.timers())
+}
 
-    pair.start_hb(Server::Primary)?;
-    pair.settle()?;
-    Ok(kill)
+/// Whose figures these are.
+pub(super) fn subject(contender: &dyn Contender, event: &str, step: Step) -> Subject {
+    Subject {
+        contender: contender.name().to_owned(),
+        timers: contender.timers().to_string(),
+        event: event.to_owned(),
+        step: step.name().to_owned(),
+    }
+}
+
+fn figures(contender: &dyn Contender, step: Step, deadtime: Duration, noticed: &[Noticed]) -> Result<Vec<Figure>> {
+    type Value = fn(&Noticed) -> Option<Moment>;
+    let after_deadline: [(&str, Value); 6] = [
+        (VERDICT, |one| Some(one.verdict)),
+        (TOLD, |one| one.told),
+        (FIRST_SCRIPT, |one| one.first_script),
+        (START, |one| one.start),
+        (ANNOUNCED, |one| one.announced),
+        (ACTION, Noticed::action),
+    ];
+    let mut figures = Vec::new();
+    let mut add = |name: &'static str, unit, values: Vec<f64>| -> Result<()> {
+        if !values.is_empty() {
+            let figure = Figure::new(name, unit, values)?;
+            let goals = goals(contender, step, name);
+            figures.push(goals.into_iter().fold(figure, Figure::goal));
+        }
+        Ok(())
+    };
+    for (name, moment) in after_deadline {
+        let values = noticed.iter().filter_map(|one| Some((one, moment(one)?)));
+        let values = values.map(|(one, at)| micros(at.micros_since(one.last_beat + deadtime)));
+        add(name, Unit::Micros, values.collect())?;
+    }
+    let from: [(&str, Value); 2] = [
+        (FROM_LAST_BEAT, |one| Some(one.last_beat)),
+        (FROM_CRASH, |one| Some(one.killed)),
+    ];
+    for (name, origin) in from {
+        let values = noticed.iter().filter_map(|one| Some((origin(one)?, one.action()?)));
+        let values = values.map(|(origin, at)| micros(at.micros_since(origin)) / 1000.0);
+        add(name, Unit::Millis, values.collect())?;
+    }
+    Ok(figures)
+}
+
+/// What hb should reach, beside the rivals: with the timers at which they were measured.
+fn goals(contender: &dyn Contender, step: Step, figure: &str) -> Vec<Goal> {
+    if contender.name() != Hb::NAME || contender.timers() != BESIDE {
+        return Vec::new();
+    }
+    match (step, figure) {
+        (Step::Idle, VERDICT) => vec![Goal::Median(100.0), Goal::Max(1000.0)],
+        (Step::Idle, ACTION) => vec![Goal::Median(500.0), Goal::Max(3000.0)],
+        (Step::Idle | Step::Hogs, FROM_CRASH) => vec![Goal::Median(31.0)],
+        (Step::Churn, FROM_CRASH) => vec![Goal::Median(33.0)],
+        (Step::Fifo40 | Step::Fifo99, ACTION) => vec![Goal::Max(5000.0)],
+        (Step::Fifo40 | Step::Fifo99 | Step::FrozenBriefly | Step::Frozen, VERDICT) => vec![Goal::Max(1000.0)],
+        (_, _) => Vec::new(),
+    }
 }
 
 /// For the report. Benchmarks do not last for the 285 years that a double cannot count in microseconds.

@@ -46,11 +46,16 @@ impl Heartbeat {
         Ok(text.split_whitespace().next().unwrap_or("of no version").to_owned())
     }
 
-    /// Starts it on a host that has its ha.cf, authkeys and haresources, as a fresh member of a cluster. It goes on in the
-    /// background until the host ends.
-    pub fn start(&self, host: &Host) -> Result<()> {
+    /// Gives a host, which has its ha.cf, authkeys and haresources, what else it needs.
+    pub fn prepare(&self, host: &Host) -> Result<()> {
         copy(Path::new(COPIED), host)?;
-        host.run_ok("sh", &["-c", DIRECTORIES])?;
+        host.run_ok("sh", &["-c", DIRECTORIES]).map(|_| ())
+    }
+
+    /// Starts it on a host that is prepared, in a session of its own. Whoever was killed there before has left a note of
+    /// its process id.
+    pub fn launch(&self, host: &Host) -> Result<()> {
+        host.run_ok("rm", &["-f", "/run/heartbeat.pid"])?;
         host.run_ok(self.path()?, &[]).map(|_| ())
     }
 

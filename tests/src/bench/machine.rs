@@ -4,12 +4,12 @@ use std::{fmt, fs, thread};
 
 use anyhow::{Context, Result};
 use nix::sys::utsname::uname;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::clock::Moment;
 
 /// The machine.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Deserialize, Serialize)]
 pub struct Machine {
     kernel: String,
     cpus: usize,
@@ -39,7 +39,7 @@ impl fmt::Display for Machine {
 }
 
 /// What all CPUs together did for some time.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
 pub struct Load {
     seconds: f64,
     /// The part that the hypervisor gave to others while somebody here wanted to run.
@@ -55,6 +55,29 @@ impl fmt::Display for Load {
             "the machine in these {:.0} s: {:.1} % busy, {:.1} % stolen by the hypervisor",
             self.seconds, self.busy_percent, self.steal_percent
         )
+    }
+}
+
+impl Load {
+    /// How busy all CPUs were, and how much of them was stolen, in percent.
+    #[must_use]
+    pub fn percentages(&self) -> (f64, f64) {
+        (self.busy_percent, self.steal_percent)
+    }
+
+    /// Of several times together.
+    #[must_use]
+    pub fn of_all(loads: &[Self]) -> Self {
+        let seconds: f64 = loads.iter().map(|load| load.seconds).sum();
+        let percent = |part: fn(&Self) -> f64| {
+            let sum: f64 = loads.iter().map(|load| part(load) * load.seconds).sum();
+            sum / seconds.max(f64::MIN_POSITIVE)
+        };
+        Self {
+            seconds,
+            steal_percent: percent(|load| load.steal_percent),
+            busy_percent: percent(|load| load.busy_percent),
+        }
     }
 }
 

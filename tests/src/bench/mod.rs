@@ -1,13 +1,27 @@
-//! The measurements of docs/BENCHMARKS.md, a file each. All but `packet`, which needs no host, run on two hosts with
-//! nothing on them but `hb`, or, for `heal`, Heartbeat.
+//! The measurements of docs/BENCHMARKS.md, a file each, and what they share: the arena with its contenders, its observer and
+//! its ladder of stress; reports, and the tables and plots that are made of them.
 
+pub mod arena;
+pub mod contender;
 pub mod detect;
-pub mod handover;
-pub mod heal;
-mod heartbeat;
-pub mod idle;
+pub mod drawings;
+pub mod failover;
+pub mod flood;
+pub mod heartbeat;
+pub mod ladder;
 pub mod machine;
+pub mod observer;
 pub mod packet;
-mod pair;
+pub mod parts;
+pub mod plan;
+pub mod plot;
+pub mod processes;
+pub mod quiet;
+pub mod reach;
 pub mod report;
 pub mod restart;
+pub mod results;
+pub mod rivals;
+pub mod scale;
+pub mod table;
+pub mod trigger;

@@ -1,59 +1,86 @@
-//! Measures what docs/BENCHMARKS.md states.
+//! Measures what docs/BENCHMARKS.md states; `cargo xtask bench` is the way to it.
 
-use std::{fs::File, io::Write, path::PathBuf, process::ExitCode};
+use std::{
+    io::{Write as _, stdout},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
-use anyhow::{Context, Result};
-use clap::{Parser, ValueEnum};
+use anyhow::{Context as _, Result};
+use clap::{Args, Parser, Subcommand};
 use hb_tests::{
-    bench::{detect, handover, heal, idle, machine::Machine, packet, report::Report, restart},
+    bench::{drawings, parts::Name, plan::Plan, reach, results::Results, table},
     cluster::hb_binary,
 };
-use serde::Serialize;
 
-/// Measures what docs/BENCHMARKS.md states, on hosts made of namespaces.
+/// Measures what docs/BENCHMARKS.md states, on hosts made of namespaces
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(
+    name = "cargo xtask bench",
+    version,
+    subcommand_value_name = "PART",
+    subcommand_help_heading = "Parts"
+)]
 struct Arguments {
-    /// What to measure
-    #[arg(value_enum, default_value_t = What::All)]
-    what: What,
-    /// The hb to measure, which should be a release build [default: the one beside this program]
-    #[arg(long, value_name = "PATH", env = "HB_BIN")]
-    hb: Option<PathBuf>,
-    /// Write all figures, with each run's value, to a file
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
-    /// How often to repeat [default: as docs/BENCHMARKS.md does]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
-    runs: Option<u16>,
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    options: Options,
 }
 
-/// The measurements.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
-enum What {
-    /// What a frame costs in the XDP program
-    Packet,
-    /// From the deadline of a killed peer to the script, and from the SIGTERM of an owner to its peer's
-    Detect,
-    /// What a quiet cluster costs
-    Idle,
-    /// For how long a peer hears nothing of a daemon that restarts in place
-    Restart,
-    /// What a healed partition costs, beside Heartbeat
-    Heal,
+/// What to measure, or to do with what was measured.
+#[derive(Clone, Debug, Subcommand)]
+enum Command {
+    #[command(flatten)]
+    Part(Name),
+    /// All of the above [default]
     All,
+    /// Draw what `--json` has written, to the directory of `--plots`
+    Plot {
+        /// What `--json` has written
+        file: PathBuf,
+    },
+    /// Print what `--json` has written as tables in Markdown, the goals first
+    Table {
+        /// What `--json` has written
+        file: PathBuf,
+    },
 }
 
-/// What `--json` writes.
-#[derive(Serialize)]
-struct Results {
-    machine: Machine,
-    packets: Option<packet::PacketReport>,
-    reports: Vec<Report>,
+#[derive(Args, Clone, Debug)]
+struct Options {
+    /// A first impression, within minutes
+    #[arg(long, global = true)]
+    quick: bool,
+    /// How often to repeat [default: as docs/BENCHMARKS.md does]
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    runs: Option<u16>,
+    /// Only these: hb, heartbeat, keepalived, bfdd [default: all that are installed]
+    #[arg(long, global = true, value_name = "NAMES", value_delimiter = ',')]
+    contender: Vec<String>,
+    /// Only these events or steps of the ladder, such as crash, stop, idle [default: all]
+    #[arg(long, global = true, value_name = "NAMES", value_delimiter = ',')]
+    only: Vec<String>,
+    /// Write all figures, with each run's value, to a file
+    #[arg(long, global = true, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Draw the distributions, as SVG, in a directory
+    #[arg(long, global = true, value_name = "DIR")]
+    plots: Option<PathBuf>,
+    /// The hb to measure, which should be a release build [default: the one beside this program]
+    #[arg(long, global = true, value_name = "PATH", env = "HB_BIN")]
+    hb: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
-    match measure(&Arguments::parse()) {
+    let Arguments { command, options } = Arguments::parse();
+    let done = match command {
+        None | Some(Command::All) => measure(Name::ALL, options),
+        Some(Command::Part(part)) => measure(&[part], options),
+        Some(Command::Plot { file }) => plot(&file, options.plots),
+        Some(Command::Table { file }) => table(&file),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("hb-bench: {error:#}");
@@ -62,54 +89,45 @@ fn main() -> ExitCode {
     }
 }
 
-fn measure(arguments: &Arguments) -> Result<()> {
-    let hb = arguments.hb.clone().map_or_else(hb_binary, Ok)?;
-    let runs = |default| arguments.runs.map_or(default, usize::from);
-    let wanted = |what| arguments.what == what || arguments.what == What::All;
-    let mut results = Results {
-        machine: Machine::this()?,
-        packets: None,
-        reports: Vec::new(),
+fn measure(parts: &[Name], options: Options) -> Result<()> {
+    let plan = Plan {
+        hb: options.hb.map_or_else(hb_binary, Ok)?,
+        runs: options.runs.map(usize::from),
+        quick: options.quick,
+        contenders: options.contender,
+        only: options.only,
     };
-    println!("{}\n", results.machine);
-
-    if wanted(What::Packet) {
-        let standard = packet::Effort::default();
-        let report = packet::run(packet::Effort {
-            runs: runs(standard.runs),
-            ..standard
-        })?;
-        println!("{report}");
-        results.packets = Some(report);
+    let mut results = Results::begin(&plan.hb)?;
+    println!("{}\n{}\n", results.machine, results.programs);
+    for part in parts {
+        results.parts.push(part.measure(&plan)?);
+        // After each part, so that a failure later on does not lose what is there.
+        if let Some(path) = &options.json {
+            results.write(path)?;
+        }
     }
-    let mut add = |report: Report| {
-        println!("{report}");
-        results.reports.push(report);
-    };
-    if wanted(What::Detect) {
-        add(detect::measure(&hb, runs(detect::RUNS))?);
-        add(handover::measure(&hb, runs(handover::RUNS))?);
-    }
-    if wanted(What::Idle) {
-        add(idle::measure(&hb, runs(idle::RUNS))?);
-    }
-    if wanted(What::Restart) {
-        add(restart::measure(&hb, runs(restart::RUNS))?);
-    }
-    match heal::obstacle() {
-        // Heartbeat is not for everybody's machine: only who asks for it must have it.
-        Some(reason) if arguments.what == What::All => println!("HEAL: left out: {reason:#}\n"),
-        Some(_) | None if wanted(What::Heal) => heal::measure(&hb, runs(heal::RUNS))?.into_iter().for_each(add),
-        Some(_) | None => {}
-    }
-    match &arguments.json {
-        Some(path) => write_json(path, &results).with_context(|| format!("cannot write {}", path.display())),
+    match options.plots {
+        Some(directory) => draw(&results, &directory),
         None => Ok(()),
     }
 }
 
-fn write_json(path: &PathBuf, results: &Results) -> Result<()> {
-    let mut file = File::create(path)?;
-    serde_json::to_writer_pretty(&mut file, results)?;
-    Ok(writeln!(file)?)
+fn plot(file: &Path, directory: Option<PathBuf>) -> Result<()> {
+    let directory = directory.context("plot: --plots DIR says where to draw")?;
+    draw(&Results::read(file)?, &directory)
+}
+
+fn draw(results: &Results, directory: &Path) -> Result<()> {
+    for name in drawings::write(results, directory)? {
+        println!("{}", directory.join(name).display());
+    }
+    Ok(())
+}
+
+fn table(file: &Path) -> Result<()> {
+    let results = Results::read(file)?;
+    let (reach, tables) = (reach::markdown(&results), table::markdown(&results));
+    // Whoever reads it may have had enough.
+    let _ = write!(stdout(), "{reach}\n{tables}");
+    Ok(())
 }

@@ -13,11 +13,12 @@ use std::{
     net::{Ipv4Addr, Ipv6Addr},
 };
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 
 use crate::{
+    clock::poll,
     host::Host,
-    network::{INTERFACE, configure, ip, lay, quieten, wait_until_forwarding},
+    network::{INTERFACE, LINK_UP, configure, ip, lay, quieten, wait_until_forwarding},
 };
 
 /// The gateway's address, which answers pings.
@@ -26,8 +27,9 @@ pub const GATEWAY_IP: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
 /// The gateway's other address, which answers pings, too.
 pub const GATEWAY_IP6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
 
-/// How many nodes a network may have. The tests that need more are the simulator's.
-pub const MAX_NODES: usize = 5;
+/// How many nodes a network may have: as many as a configuration. The tests use few; those that need more are the
+/// simulator's.
+pub const MAX_NODES: usize = 16;
 
 /// A node's second interface.
 const SECOND: &str = "eth1";
@@ -78,7 +80,8 @@ pub enum Station {
 
 impl Station {
     /// The port of the switch behind which it is.
-    fn port(self) -> String {
+    #[must_use]
+    pub fn port(self) -> String {
         match self {
             Self::Node(node) => format!("to-{}", name(node)),
             Self::Gateway => "to-gateway".to_owned(),
@@ -164,6 +167,25 @@ impl Lan {
             Station::Node(node) => &self.nodes[node],
             Station::Gateway => &self.gateway,
         }
+    }
+
+    /// The switch, whose ports are [`Station::port`].
+    #[must_use]
+    pub fn switch(&self) -> &Host {
+        &self.switch
+    }
+
+    /// Waits until the switch forwards what comes from a station, and to it, and the station knows that it may send.
+    pub fn wait_until_connected(&self, station: Station) -> Result<()> {
+        wait_until_forwarding(&self.switch, &station.port())?;
+        let state = format!("/sys/class/net/{INTERFACE}/operstate");
+        let host = self.host(station);
+        let up = host.enter(|| {
+            poll(LINK_UP, || {
+                Ok((std::fs::read_to_string(&state)? == "up\n").then_some(()))
+            })
+        })??;
+        up.with_context(|| format!("{}: {INTERFACE} is not up after {LINK_UP:?}", host.name()))
     }
 
     fn connect(&self) -> Result<()> {

@@ -1,12 +1,15 @@
 //! What a frame's fate owes to the frames before it: replay, order, incarnations, the budget.
 
-use hb_ebpf::beat::Beat;
+use hb_ebpf::beat::{Beat, Echo};
 use hb_ebpf::liveness::{HASH_BURST, HASH_EVERY};
-use hb_ebpf::{Incarnation, Verdict};
+use hb_ebpf::{Incarnation, Nanos, Verdict};
 use hb_tests::frames::{KEY, signed};
 use hb_user::clock;
 
-use crate::rig::{Rig, THEIR_LINKS, datagram_from, forged, frame, numbered};
+use crate::rig::{OUR_LIFE, Rig, THEIR_LINKS, datagram_from, forged, frame, numbered};
+
+/// The budget's clock goes by ticks of at most ten milliseconds, and two of them may lie between two moments.
+const TICK: Nanos = Nanos::from_millis(20);
 
 const FIRST_LIFE: u64 = 0x6920_f000_cdef;
 
@@ -87,14 +90,14 @@ fn claims_of_a_new_incarnation_are_hashed_within_a_budget() {
     const CLAIMS: u32 = 2_000;
     let mut rig = Rig::new();
     rig.run(&frame(&numbered(1)), 1);
-    // The first beat of all is such a claim, too. Its share comes back after ten milliseconds.
-    let rested = rig.link(0).heard().unwrap().seen.saturating_add(HASH_EVERY);
+    // The first beat of all is such a claim, too. Its share comes back after a while.
+    let rested = rig.link(0).heard().unwrap().seen.saturating_add(TICK);
     while clock::now() < rested {
         std::thread::yield_now();
     }
     let start = clock::now();
     rig.run(&forged(&of_life(FIRST_LIFE + 1, 1)), CLAIMS);
-    let grown = clock::now().since(start).0 / HASH_EVERY.0;
+    let grown = clock::now().saturating_add(TICK).since(start).0 / HASH_EVERY.0;
     let hashed = rig.count(Some(0), Verdict::Tag);
     assert!((HASH_BURST..=HASH_BURST + grown).contains(&hashed), "{hashed} hashed");
     assert_eq!(rig.count(Some(0), Verdict::Budget), u64::from(CLAIMS) - hashed);
@@ -125,4 +128,77 @@ fn the_budget_grows_again() {
         );
     }
     assert_eq!(rig.link(0).heard().unwrap().incarnation, Incarnation(FIRST_LIFE + 2));
+}
+
+/// A beat that echoes our life.
+fn echoing(beat: Beat) -> Beat {
+    let echo = Echo {
+        incarnation: OUR_LIFE.low(),
+        sequence: 1,
+    };
+    Beat { echo, ..beat }
+}
+
+#[test]
+fn who_has_heard_us_gets_in_through_any_flood_of_strangers() {
+    let mut rig = Rig::new();
+    rig.run(&frame(&numbered(1)), 1);
+    let claim = forged(&of_life(FIRST_LIFE + (1 << 40), 1));
+    // More lives than the budget has hashes at once.
+    for life in 1..=3 * HASH_BURST {
+        rig.run(&claim, 500);
+        rig.run(&frame(&echoing(of_life(FIRST_LIFE + life, 1))), 1);
+        assert_eq!(rig.link(0).accepted(), 1 + life);
+    }
+    assert!(rig.count(Some(0), Verdict::Budget) > 0, "the flood was none");
+}
+
+#[test]
+fn an_echo_of_ours_is_no_tag() {
+    let mut rig = Rig::new();
+    rig.expect(&frame(&numbered(1)), Verdict::Accepted, 0);
+    for _ in 0..3 * HASH_BURST {
+        let claim = echoing(of_life(FIRST_LIFE + 1, 1));
+        rig.expect(&forged(&claim), Verdict::Tag, 0);
+    }
+    rig.expect(
+        &forged(&echoing(of_life(FIRST_LIFE - 1, 1))),
+        Verdict::OldIncarnation,
+        0,
+    );
+    assert_eq!(rig.link(0).accepted(), 1);
+}
+
+/// Whoever reads the wire can make every frame cost a hash. More he does not get.
+#[test]
+fn forgeries_of_the_known_life_end_nothing() {
+    let mut rig = Rig::new();
+    rig.run(&frame(&numbered(1)), 1);
+    for sequence in 2..=20 {
+        rig.run(&forged(&numbered(1_000_000)), 500);
+        rig.run(&frame(&numbered(sequence)), 1);
+        assert_eq!(rig.link(0).accepted(), sequence);
+    }
+    assert_eq!(rig.count(Some(0), Verdict::Tag), 19 * 500);
+}
+
+#[test]
+fn a_flood_of_recorded_beats_costs_no_hash_and_wakes_nobody() {
+    let mut rig = Rig::new();
+    let recorded: Vec<_> = (1..=40)
+        .flat_map(|sequence| [of_life(FIRST_LIFE, sequence), of_life(FIRST_LIFE + 1, sequence)])
+        .collect();
+    rig.run(&frame(&echoing(of_life(FIRST_LIFE + 1, 50))), 1);
+    rig.take_events();
+    let before = rig.link(0).heard();
+    for beat in &recorded {
+        rig.run(&frame(beat), 100);
+    }
+    assert_eq!(rig.count(Some(0), Verdict::OldSequence), 4_000);
+    assert_eq!(rig.count(Some(0), Verdict::OldIncarnation), 4_000);
+    for bought in [Verdict::Tag, Verdict::Budget] {
+        assert_eq!(rig.count(Some(0), bought), 0);
+    }
+    assert_eq!(rig.link(0).heard(), before);
+    assert_eq!(rig.take_events(), []);
 }

@@ -9,7 +9,7 @@ use hb_ebpf::beat::Beat;
 use hb_ebpf::host::Memory;
 use hb_ebpf::liveness::Event;
 use hb_ebpf::tables::{Address, Link, Own, Peer};
-use hb_ebpf::{Heard, KeyId, Liveness, Nanos, NodeId, Sequence, Verdict};
+use hb_ebpf::{Heard, Incarnation, KeyId, Liveness, Nanos, NodeId, Sequence, Verdict};
 use hb_tests::frames::{Datagram, KEY, beat, signed};
 use hb_user::clock;
 use hb_user::datapath::{Counters, LivenessMap, Program, Tables};
@@ -17,6 +17,7 @@ use hb_user::pulse::midstates;
 
 pub const PORT: u16 = 694;
 pub const US: NodeId = NodeId(0x2222_0002);
+pub const OUR_LIFE: Incarnation = Incarnation(0x6920_f000_4321);
 /// A peer with three links.
 pub const THEM: NodeId = NodeId(0x1111_0001);
 pub const THEIR_LINKS: [(&str, u32); 3] = [("192.0.2.1", 0), ("2001:db8::1", 1), ("198.51.100.1", 3)];
@@ -216,7 +217,11 @@ pub fn snapshot(link: &Liveness) -> Snapshot {
 
 fn tables(log: bool) -> Tables {
     Tables {
-        own: Own { node: US, port: PORT },
+        own: Own {
+            node: US,
+            incarnation: OUR_LIFE.low(),
+            port: PORT,
+        },
         keys: vec![(KeyId(1), midstates(KEY)), (OTHER_KEY.0, midstates(OTHER_KEY.1))],
         peers: vec![(THEM, peer(&THEIR_LINKS)), (OTHERS, peer(&[OTHERS_LINK]))],
         log,

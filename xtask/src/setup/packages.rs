@@ -45,13 +45,32 @@ const PACKAGES: [Package; 10] = [
     },
 ];
 
-/// What hb is measured beside. Only who asks for it gets it.
-const RIVALS: [Package; 1] = [Package {
-    proof: "/usr/share/heartbeat/ResourceManager",
-    name: "heartbeat",
-    why: "is measured beside hb (`cargo xtask bench heal`)",
-    services: &["heartbeat", "logd"],
-}];
+/// What hb is measured beside, and what it is measured under. Only who asks for it gets it.
+const RIVALS: [Package; 4] = [
+    Package {
+        proof: "/usr/share/heartbeat/ResourceManager",
+        name: "heartbeat",
+        why: "Linux-HA Heartbeat, measured beside hb",
+        services: &["heartbeat", "logd"],
+    },
+    Package {
+        proof: "keepalived",
+        name: "keepalived",
+        why: "VRRP, measured beside hb",
+        services: &["keepalived"],
+    },
+    Package {
+        proof: "/usr/lib/frr/bfdd",
+        name: "frr",
+        why: "its bfdd is measured beside hb",
+        services: &["frr"],
+    },
+    package(
+        "stress-ng",
+        "stress-ng",
+        "keeps the machine busy in every way, while it is measured",
+    ),
+];
 
 const fn package(proof: &'static str, name: &'static str, why: &'static str) -> Package {
     Package {
@@ -112,8 +131,10 @@ mod tests {
     #[test]
     fn a_rival_is_only_for_who_asks_for_it() {
         let names = |rivals: bool| wanted(rivals).map(|package| package.name).collect::<Vec<_>>();
-        assert!(!names(false).contains(&"heartbeat"));
-        assert!(names(true).contains(&"heartbeat"));
+        for rival in ["heartbeat", "keepalived", "frr", "stress-ng"] {
+            assert!(!names(false).contains(&rival), "{rival}");
+            assert!(names(true).contains(&rival), "{rival}");
+        }
         assert_eq!(names(true)[..PACKAGES.len()], names(false)[..]);
     }
 }

@@ -5,16 +5,16 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
+use super::places::{self, By, Place};
 use super::{Args, Report, Surroundings, run};
 use crate::cli::Exit;
 use crate::config::{Cluster, Host, Loaded};
+use crate::resources::address::Plan;
 
 #[test]
 fn prints_what_is_in_force() {
     let dir = configured("primary floatip\n");
-    let text = Report(&load(&dir))
-        .to_string()
-        .replace(&dir.path().display().to_string(), "DIR");
+    let text = report(&load(&dir), &[]).replace(&dir.path().display().to_string(), "DIR");
     let (digest, rest) = text.split_once('\n').expect("a first line");
     assert!(digest.starts_with("configuration in DIR is valid, digest "), "{digest}");
     let (tables, rest) = rest.split_once("\ndifferent from Heartbeat\n").expect("differences");
@@ -31,12 +31,18 @@ settings
   auto_failback           legacy             default
   logfile                 none               default
   watchdog                none               default
+  realtime                on                 default
+  rtprio                  50                 default
   logfacility             none               default
   debug                   0                  default
   deadping                500ms              default
   scripts.timeout         60s                default
   scripts.stop_retries    10                 default
   scripts.stop_pause      1s                 default
+  scripts.rtprio          none               default
+  scripts.nice            0                  default
+  realtime.scheduling     deadline           default
+  realtime.cpus           all                default
   cluster.takeover_delay  0ms                default
   cluster.start_retry     60s                default
   cluster.stuck           reboot             default
@@ -98,7 +104,7 @@ fn prints_pings_fencing_and_monitors_without_passwords() {
         interfaces: &dir.path().join("no-interfaces"),
     };
     surroundings.warn(&mut loaded);
-    let text = Report(&loaded).to_string();
+    let text = report(&loaded, &[]);
     let expected = "
 groups
   primary  floatip  monitored every 10s  haresources:1
@@ -133,9 +139,7 @@ fn warns_of_what_is_missing_on_this_host() {
         interfaces: &dir.path().join("no-interfaces"),
     };
     surroundings.warn(&mut loaded);
-    let text = Report(&loaded)
-        .to_string()
-        .replace(&dir.path().display().to_string(), "DIR");
+    let text = report(&loaded, &[]).replace(&dir.path().display().to_string(), "DIR");
     let (_, warnings) = text.split_once("\nwarnings\n").expect("warnings");
     let expected = "
   ha.cf:3: this host has no interface eth0
@@ -146,6 +150,45 @@ fn warns_of_what_is_missing_on_this_host() {
 }
 
 #[test]
+fn says_where_each_address_goes_or_why_it_cannot() {
+    let text = "primary IPaddr2::127.0.0.77/8/lo 192.0.2.10/24/no-such-if:x IPv6addr::2001:db8::10/64\n";
+    let dir = configured(text);
+    script(&dir.path().join("resource.d/IPv6addr"), 0o755);
+    let loaded = load(&dir);
+    let mut places = places::all(&loaded.cluster);
+    let warnings: Vec<_> = places
+        .iter()
+        .filter_map(Place::warning)
+        .map(|it| it.to_string())
+        .collect();
+    // Somebody's loopback may be down.
+    assert_eq!(
+        warnings.last().map(String::as_str),
+        Some(
+            "haresources:1: IPaddr::192.0.2.10/24/no-such-if:x: this host has no interface no-such-if: create it, or name \
+             another one in haresources"
+        )
+    );
+    let plan = Plan {
+        ip: IpAddr::from([127, 0, 0, 77]),
+        bits: 8,
+        interface: "lo".to_owned(),
+        label: Some("lo:x".to_owned()),
+        broadcast: Some(Ipv4Addr::new(127, 255, 255, 255)),
+    };
+    places[0].by = By::Us(Ok(plan));
+    let text = report(&loaded, &places).replace(&dir.path().display().to_string(), "DIR");
+    let expected = "
+addresses
+  IPaddr2::127.0.0.77/8/lo             127.0.0.77/8 on lo               label lo:x  broadcast 127.255.255.255  haresources:1
+  IPaddr::192.0.2.10/24/no-such-if:x   nowhere, as it is now                                                   haresources:1
+  IPv6addr::2001:db8::10/64            moved by DIR/resource.d/IPv6addr                                        haresources:1
+";
+    let squeezed = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(squeezed(&text).contains(&squeezed(expected)), "{text}");
+}
+
+#[test]
 fn a_refused_configuration_is_exit_code_6() {
     let dir = TempDir::new().expect("a directory");
     let failure = run(&Args {
@@ -153,6 +196,10 @@ fn a_refused_configuration_is_exit_code_6() {
     })
     .expect_err("refused");
     assert_eq!(failure.exit, Exit::NotConfigured);
+}
+
+fn report(loaded: &Loaded, places: &[Place]) -> String {
+    Report { loaded, places }.to_string()
 }
 
 fn configured(haresources: &str) -> TempDir {

@@ -2,7 +2,7 @@
 
 use super::super::error::{Fault, Quoted};
 
-const READ: [&str; 18] = [
+const READ: [&str; 20] = [
     "auto_failback",
     "deadping",
     "deadtime",
@@ -15,6 +15,8 @@ const READ: [&str; 18] = [
     "ping",
     "ping6",
     "ping_group",
+    "realtime",
+    "rtprio",
     "stonith",
     "stonith_host",
     "ucast",
@@ -24,7 +26,7 @@ const READ: [&str; 18] = [
 ];
 
 /// Heartbeat 3.0.6 knows these.
-pub(super) const NOT_YET: [&str; 42] = [
+pub(super) const NOT_YET: [&str; 40] = [
     "apiauth",
     "autojoin",
     "baud",
@@ -54,11 +56,9 @@ pub(super) const NOT_YET: [&str; 42] = [
     "nice_failback",
     "pacemaker",
     "quorum_server",
-    "realtime",
     "record_config_changes",
     "record_pengine_inputs",
     "respawn",
-    "rtprio",
     "serial",
     "syslogmsgfmt",
     "traditional_compression",

@@ -31,6 +31,9 @@ impl Draft {
         };
         add("logfile", path(&self.logfile), Given::origin(self.logfile.as_ref()));
         add("watchdog", path(&self.watchdog), Given::origin(self.watchdog.as_ref()));
+        let realtime = if self.realtime() { "on" } else { "off" };
+        add("realtime", realtime.to_owned(), Given::origin(self.realtime.as_ref()));
+        add("rtprio", self.rtprio().to_string(), Given::origin(self.rtprio.as_ref()));
         let facility = self
             .facility
             .as_ref()

@@ -31,12 +31,42 @@ fn accepts_the_tutorial() {
         shown(&ha_cf),
         "keepalive 100ms default, deadtime 500ms default, warntime 250ms default, initdead 2s default, \
          udpport 694 default, auto_failback legacy default, logfile none default, watchdog none default, \
-         logfacility none default, debug 0 default, deadping 500ms default"
+         realtime on default, rtprio 50 default, logfacility none default, debug 0 default, deadping 500ms default"
     );
     assert_eq!(
         directives(&ha_cf),
         "keepalive=100ms deadtime=500ms udpport=694 auto_failback=legacy"
     );
+}
+
+#[test]
+fn real_time_is_as_heartbeat_has_it() {
+    for (lines, realtime, rtprio) in [
+        ("", true, 50),
+        ("realtime off\n", false, 50),
+        ("realtime No\nrtprio 99\n", false, 99),
+        ("realtime off on\nrtprio 1\n", true, 1),
+        ("rtprio 3 07\n", true, 7),
+    ] {
+        let ha_cf = read(&format!("{lines}{TUTORIAL}")).expect(lines);
+        assert_eq!(
+            (ha_cf.realtime, ha_cf.rtprio.to_string()),
+            (realtime, rtprio.to_string()),
+            "{lines}"
+        );
+    }
+    for (line, expected) in [
+        ("rtprio 0", "rtprio \"0\": expected a priority from 1 to 99"),
+        ("rtprio 100", "rtprio \"100\": expected a priority from 1 to 99"),
+        ("rtprio 300", "rtprio \"300\": expected a priority from 1 to 99"),
+        ("rtprio -1", "rtprio \"-1\": expected a priority from 1 to 99"),
+        ("rtprio", "rtprio: expected a value"),
+        ("realtime", "realtime: expected a value"),
+        ("realtime maybe", "realtime \"maybe\": expected on or off"),
+    ] {
+        let fault = read(&format!("{line}\n{TUTORIAL}")).expect_err(line);
+        assert_eq!((fault.line, fault.message.as_str()), (Some(1), expected));
+    }
 }
 
 #[test]
@@ -398,7 +428,7 @@ proptest! {
 
     #[test]
     fn anything_like_a_file_is_judged(
-        lines in "((node|ucast|keepalive|deadtime|udpport|debug|logfile|auto_failback|ping|ping_group|deadping|stonith|stonith_host|watchdog) ?(primary|eth0|[0-9.]{1,8}|ms|#|on|\t| ){0,4}\n){0,12}"
+        lines in "((node|ucast|keepalive|deadtime|udpport|debug|logfile|auto_failback|ping|ping_group|deadping|stonith|stonith_host|watchdog|realtime|rtprio) ?(primary|eth0|[0-9.]{1,8}|ms|#|on|\t| ){0,4}\n){0,12}"
     ) {
         let _ = parse(format!("{lines}{TUTORIAL}").as_bytes(), &primary(), &resolve);
     }

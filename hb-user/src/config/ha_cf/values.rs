@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::super::{AutoFailback, time};
 use super::{Facility, Resolve};
+use crate::realtime::Priority;
 
 pub(super) fn time(text: &str) -> Result<Duration, String> {
     time::parse(text).map_err(|error| error.to_string())
@@ -77,6 +78,25 @@ pub(super) fn auto_failback(text: &str) -> Result<AutoFailback, String> {
         "legacy" => Ok(AutoFailback::Legacy),
         _ => Err("expected on, off or legacy".to_owned()),
     }
+}
+
+pub(super) fn boolean(text: &str) -> Result<bool, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "on" | "yes" | "y" | "1" => Ok(true),
+        "false" | "off" | "no" | "n" | "0" => Ok(false),
+        _ => Err("expected on or off".to_owned()),
+    }
+}
+
+pub(super) fn rtprio(text: &str) -> Result<Priority, String> {
+    let number = text
+        .bytes()
+        .all(|byte| byte.is_ascii_digit())
+        .then(|| text.parse().ok());
+    number
+        .flatten()
+        .and_then(Priority::new)
+        .ok_or_else(|| "expected a priority from 1 to 99".to_owned())
 }
 
 pub(super) fn absolute_path(text: &str) -> Result<PathBuf, String> {

@@ -54,7 +54,7 @@ fn accepts_what_heartbeat_accepts() {
         ),
     ];
     for (text, expected) in table {
-        let (groups, warnings) = parse(text.as_bytes(), &nodes()).expect(text);
+        let (groups, warnings) = parse(text.as_bytes(), &nodes(), &no_script).expect(text);
         let found: Vec<_> = groups
             .iter()
             .map(|group| (group.preferred, group.line, resources(group)))
@@ -70,7 +70,7 @@ fn accepts_what_heartbeat_accepts() {
 
 #[test]
 fn a_group_is_named_after_its_first_resource() {
-    let (groups, _) = parse(b"primary IPaddr::10.77.0.100 web", &nodes()).expect("accepted");
+    let (groups, _) = parse(b"primary IPaddr::10.77.0.100 web", &nodes(), &no_script).expect("accepted");
     assert_eq!(groups[0].name(), "IPaddr::10.77.0.100");
 }
 
@@ -101,7 +101,7 @@ fn refuses_with_the_reason() {
         ("primary a\0", 1, "contains a NUL byte: expected plain text".to_owned()),
     ];
     for (text, line, message) in table {
-        let fault = parse(text.as_bytes(), &nodes()).expect_err(text);
+        let fault = parse(text.as_bytes(), &nodes(), &no_script).expect_err(text);
         assert_eq!((fault.line, fault.message), (Some(line), message), "{text}");
     }
 }
@@ -110,13 +110,13 @@ fn refuses_with_the_reason() {
 fn refuses_more_groups_than_a_beat_carries() {
     let lines: Vec<String> = (1..=33).map(|number| format!("primary web{number}\n")).collect();
     assert_eq!(
-        parse(lines[..32].concat().as_bytes(), &nodes())
+        parse(lines[..32].concat().as_bytes(), &nodes(), &no_script)
             .expect("32 are accepted")
             .0
             .len(),
         32
     );
-    let fault = parse(lines.concat().as_bytes(), &nodes()).expect_err("33 are not");
+    let fault = parse(lines.concat().as_bytes(), &nodes(), &no_script).expect_err("33 are not");
     assert_eq!(
         (fault.line, fault.message.as_str()),
         (Some(33), "expected at most 32 resource groups")
@@ -125,7 +125,7 @@ fn refuses_more_groups_than_a_beat_carries() {
 
 #[test]
 fn a_node_without_resources_is_ignored_with_a_warning() {
-    let (groups, warnings) = parse(b"primary\nprimary a", &nodes()).expect("accepted");
+    let (groups, warnings) = parse(b"primary\nprimary a", &nodes(), &no_script).expect("accepted");
     assert_eq!(groups.len(), 1);
     assert_eq!(
         warnings[0].to_string(),
@@ -136,16 +136,88 @@ fn a_node_without_resources_is_ignored_with_a_warning() {
 proptest! {
     #[test]
     fn any_bytes_are_judged(bytes: Vec<u8>) {
-        let _ = parse(&bytes, &nodes());
+        let _ = parse(&bytes, &nodes(), &no_script);
     }
 
     #[test]
     fn anything_like_a_file_is_judged(text in "(primary|secondary|a|::|\\\\|#|/|[0-9.]{1,9}| |\t|\r|\n){0,40}") {
-        for group in parse(text.as_bytes(), &nodes()).map(|(groups, _)| groups).unwrap_or_default() {
+        for group in parse(text.as_bytes(), &nodes(), &no_script).map(|(groups, _)| groups).unwrap_or_default() {
             prop_assert!(!group.resources.is_empty());
             prop_assert!(group.resources.iter().all(|resource| !resource.name.contains('/')));
         }
     }
+}
+
+#[test]
+fn hb_moves_addresses_unless_a_script_does() {
+    let table = [
+        ("10.77.0.100", "IPaddr::10.77.0.100", "IPaddr"),
+        ("IPaddr::10.77.0.100/24", "IPaddr::10.77.0.100/24", "IPaddr"),
+        (
+            "IPaddr2::10.77.0.100/24/eth0:web",
+            "IPaddr2::10.77.0.100/24/eth0:web",
+            "IPaddr2",
+        ),
+        ("IPaddr2::2001:db8::10/64", "IPaddr2::2001:db8::10/64", "IPaddr2"),
+        (
+            "IPv6addr::2001:db8::10/64/eth0",
+            "IPv6addr::2001:db8::10/64/eth0",
+            "IPv6addr",
+        ),
+        ("2001:db8::10", "IPv6addr::2001:db8::10", "IPv6addr"),
+        ("fd00::10/64/eth0", "IPv6addr::fd00::10/64/eth0", "IPv6addr"),
+        ("::1/128/lo", "IPv6addr::::1/128/lo", "IPv6addr"),
+        ("1:2:3:4:5:6:7:8", "IPv6addr::1:2:3:4:5:6:7:8", "IPv6addr"),
+    ];
+    for (word, shown, name) in table {
+        let text = format!("primary {word}");
+        let one = |has_script| parse(text.as_bytes(), &nodes(), has_script).expect(word).0[0].resources[0].clone();
+        let built_in = one(&no_script);
+        assert_eq!(built_in.to_string(), shown);
+        assert!(built_in.address.is_some(), "{word}");
+        let scripted = one(&|script| script == name);
+        assert_eq!(scripted.to_string(), shown);
+        assert_eq!((scripted.name.as_str(), scripted.args.len()), (name, 1), "{word}");
+        assert_eq!(scripted.address, None, "{word}");
+    }
+    // What only begins like an IPv6 address is a script and its argument, as it is to Heartbeat.
+    for word in [
+        "a::1",
+        "fd00::10",
+        "db::1::2",
+        "ad::/dev/sda",
+        "IPaddr3::10.77.0.100",
+        "ipaddr::10.77.0.100",
+    ] {
+        let (groups, _) = parse(format!("primary {word}").as_bytes(), &nodes(), &no_script).expect(word);
+        assert_eq!(groups[0].resources[0].address, None, "{word}");
+    }
+}
+
+#[test]
+fn a_script_of_ones_own_takes_what_it_likes() {
+    let (groups, _) = parse(b"primary IPaddr::a::b IPaddr2", &nodes(), &|_| true).expect("accepted");
+    assert_eq!(resources(&groups[0]), "IPaddr::a::b IPaddr2");
+    assert_eq!(groups[0].resources[0].args, ["a", "b"]);
+    let fault = parse(b"primary IPaddr::a::b", &nodes(), &no_script).expect_err("no address");
+    assert_eq!(fault.message, r#"resource "IPaddr::a::b": expected an IPv4 address"#);
+    let fault = parse(b"primary 1.2.3.400", &nodes(), &|_| true).expect_err("no address");
+    assert_eq!(fault.message, r#"resource "1.2.3.400": expected an IPv4 address"#);
+}
+
+#[test]
+fn an_address_in_two_groups_is_accepted_with_a_warning() {
+    let text = b"primary 10.0.0.1\nsecondary web IPaddr2::10.0.0.1/24\n";
+    let (_, warnings) = parse(text, &nodes(), &no_script).expect("accepted");
+    let warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        warnings,
+        ["haresources:2: 10.0.0.1 is in the group of line 1, too: two nodes may have it at once"]
+    );
+}
+
+fn no_script(_: &str) -> bool {
+    false
 }
 
 fn nodes() -> Vec<String> {

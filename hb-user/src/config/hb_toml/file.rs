@@ -15,6 +15,8 @@ pub(super) struct File {
     #[serde(default)]
     pub(super) scripts: Scripts,
     #[serde(default)]
+    pub(super) realtime: Realtime,
+    #[serde(default)]
     pub(super) cluster: Cluster,
     #[serde(default)]
     pub(super) fencing: Fencing,
@@ -34,6 +36,16 @@ pub(super) struct Scripts {
     pub(super) timeout: Text,
     pub(super) stop_retries: Number,
     pub(super) stop_pause: Text,
+    pub(super) rtprio: Number,
+    pub(super) nice: Number,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Realtime {
+    pub(super) scheduling: Text,
+    pub(super) cpus: Option<Spanned<Vec<i64>>>,
+    pub(super) deadlines: Text,
 }
 
 #[derive(Default, Deserialize)]

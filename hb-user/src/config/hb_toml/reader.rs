@@ -11,11 +11,17 @@ use toml::Spanned;
 use super::file::{self, File, Number, Text};
 use super::{HbToml, Named, Placed};
 use crate::config::error::{Fault, Quoted};
-use crate::config::{Fencing, Monitor, Policy, Recorder, Restart, Scripts, Setting, StuckPolicy, text, time};
+use crate::config::{
+    Deadlines, Fencing, Monitor, Policy, Realtime, Recorder, Restart, Scheduling, Scripts, Setting, StuckPolicy, text,
+    time,
+};
+use crate::realtime::{Priority, Programs};
 
 const MAX_COUNT: u32 = 1000;
 const DEFAULT_RECORDER_MB: u32 = 64;
 const MAX_RECORDER_MB: u32 = 1 << 20;
+/// As many as `sched_setaffinity` of the C library takes.
+const MAX_CPUS: u16 = 1024;
 
 pub(super) struct Reader<'a> {
     bytes: &'a [u8],
@@ -33,6 +39,8 @@ impl<'a> Reader<'a> {
     pub(super) fn read(mut self, file: File) -> Result<HbToml, Fault> {
         Ok(HbToml {
             scripts: self.scripts(&file.scripts)?,
+            cpus_line: file.realtime.cpus.as_ref().map(|given| self.line(given)),
+            realtime: self.realtime(&file.realtime)?,
             policy: self.policy(&file.cluster)?,
             fencing: self.fencing(&file.fencing)?,
             recorder: self.recorder(&file.recorder)?,
@@ -56,6 +64,71 @@ impl<'a> Reader<'a> {
                 MAX_COUNT,
             )?,
             stop_pause: self.time_or_zero("scripts.stop_pause", &file.stop_pause, default.stop_pause)?,
+            programs: self.programs(file)?,
+        })
+    }
+
+    fn programs(&mut self, file: &file::Scripts) -> Result<Programs, Fault> {
+        let shown = |priority: &Option<Priority>| priority.map_or("none".to_owned(), |priority| priority.to_string());
+        let priority = self.given(
+            "scripts.rtprio",
+            file.rtprio.as_ref(),
+            None,
+            |number| rtprio(*number),
+            shown,
+        )?;
+        if let (Some(_), Some(nice)) = (priority, &file.nice) {
+            return Err(Fault::value(
+                self.line(nice),
+                "scripts.nice",
+                &nice.get_ref().to_string(),
+                "with scripts.rtprio it means nothing: expected one of the two",
+            ));
+        }
+        let nice = self.given(
+            "scripts.nice",
+            file.nice.as_ref(),
+            0,
+            |number| nice(*number),
+            ToString::to_string,
+        )?;
+        Ok(Programs { priority, nice })
+    }
+
+    fn realtime(&mut self, file: &file::Realtime) -> Result<Realtime, Fault> {
+        let default = Realtime::default();
+        let preferred = self.given(
+            "realtime.scheduling",
+            file.scheduling.as_ref(),
+            default.preferred,
+            scheduling,
+            ToString::to_string,
+        )?;
+        let numbers = file.cpus.as_ref();
+        let cpus = match numbers {
+            Some(given) => cpus(given.get_ref())
+                .map_err(|(value, expected)| Fault::value(self.line(given), "realtime.cpus", &value, expected))?,
+            None => default.cpus,
+        };
+        let shown: Vec<String> = cpus.iter().map(ToString::to_string).collect();
+        let shown = if shown.is_empty() {
+            "all".to_owned()
+        } else {
+            shown.join(" ")
+        };
+        self.note("realtime.cpus", shown, numbers.map(|given| self.line(given)));
+        let deadlines = self.given(
+            "realtime.deadlines",
+            file.deadlines.as_ref(),
+            default.deadlines,
+            deadlines,
+            ToString::to_string,
+        )?;
+        Ok(Realtime {
+            preferred,
+            cpus,
+            deadlines,
+            ..default
         })
     }
 
@@ -267,6 +340,54 @@ fn stuck(text: &str) -> Result<StuckPolicy, String> {
         "hold" => Ok(StuckPolicy::Hold),
         _ => Err("expected reboot or hold".to_owned()),
     }
+}
+
+fn rtprio(number: i64) -> Result<Option<Priority>, String> {
+    let priority = u8::try_from(number).ok().and_then(Priority::new);
+    priority
+        .map(Some)
+        .ok_or_else(|| "expected a priority from 1 to 99".to_owned())
+}
+
+fn nice(number: i64) -> Result<i8, String> {
+    let nice = i8::try_from(number).ok().filter(|nice| (-20..=19).contains(nice));
+    nice.ok_or_else(|| "expected a number from -20 to 19".to_owned())
+}
+
+fn scheduling(text: &str) -> Result<Scheduling, String> {
+    match text {
+        "deadline" => Ok(Scheduling::Deadline),
+        "fifo" => Ok(Scheduling::Fifo),
+        "none" => Ok(Scheduling::None),
+        _ => Err("expected deadline, fifo or none".to_owned()),
+    }
+}
+
+fn deadlines(text: &str) -> Result<Deadlines, String> {
+    match text {
+        "kernel" => Ok(Deadlines::Kernel),
+        "thread" => Ok(Deadlines::Thread),
+        _ => Err("expected kernel or thread".to_owned()),
+    }
+}
+
+/// Whether they are there is for the kernel to say: processors come and go.
+fn cpus(numbers: &[i64]) -> Result<Vec<u16>, (String, String)> {
+    let mut cpus = Vec::new();
+    for number in numbers {
+        let cpu = u16::try_from(*number).ok().filter(|cpu| *cpu < MAX_CPUS);
+        let cpu = cpu.ok_or_else(|| {
+            (
+                number.to_string(),
+                format!("expected numbers from 0 to {}", MAX_CPUS - 1),
+            )
+        })?;
+        if cpus.contains(&cpu) {
+            return Err((number.to_string(), "expected each processor once".to_owned()));
+        }
+        cpus.push(cpu);
+    }
+    Ok(cpus)
 }
 
 fn absolute(text: &str) -> Result<PathBuf, String> {

@@ -5,9 +5,11 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::{Claim, HbToml, parse};
+use crate::config::Deadlines;
 use crate::config::error::Fault;
 use crate::config::testing::cluster;
-use crate::config::{Fencing, Host, Monitor, Policy, Recorder, Restart, Scripts, StuckPolicy};
+use crate::config::{Fencing, Host, Monitor, Policy, Realtime, Recorder, Restart, Scheduling, Scripts, StuckPolicy};
+use crate::realtime::{Priority, Programs};
 
 const EVERYTHING: &str = r#"
 [scripts]
@@ -34,6 +36,10 @@ interval = "1s"
 failures = 1
 [nodes]
 primary = ["192.0.2.1", "2001:db8::1"]
+[realtime]
+scheduling = "fifo"
+cpus = [1, 0]
+deadlines = "thread"
 "#;
 
 #[test]
@@ -41,6 +47,7 @@ fn nothing_is_all_defaults() {
     for text in ["", "# nothing\n[scripts]\n[nodes]\n[recorder]\n"] {
         let file = parse(text.as_bytes()).expect(text);
         assert_eq!(file.scripts, Scripts::default());
+        assert_eq!((file.realtime.clone(), file.cpus_line), (Realtime::default(), None));
         assert_eq!(file.policy, Policy::default());
         assert_eq!(file.fencing, Fencing::default());
         assert_eq!(file.recorder, None);
@@ -48,7 +55,9 @@ fn nothing_is_all_defaults() {
         assert_eq!(
             settings(&file),
             "scripts.timeout 60s default, scripts.stop_retries 10 default, scripts.stop_pause 1s default, \
-             cluster.takeover_delay 0ms default, cluster.start_retry 60s default, cluster.stuck reboot default, \
+             scripts.rtprio none default, scripts.nice 0 default, realtime.scheduling deadline default, \
+             realtime.cpus all default, realtime.deadlines kernel default, cluster.takeover_delay 0ms default, \
+             cluster.start_retry 60s default, cluster.stuck reboot default, \
              cluster.reboot_command /sbin/reboot -nf default, fencing.program /usr/sbin/stonith default, \
              fencing.timeout 60s default, fencing.retry 10s default, recorder.file none default, \
              restart.promise 2s default, restart.pin true default"
@@ -65,7 +74,20 @@ fn everything_can_be_set() {
             timeout: Duration::from_secs(5),
             stop_retries: 0,
             stop_pause: Duration::ZERO,
+            programs: Programs::default(),
         }
+    );
+    assert_eq!(
+        (&file.realtime, file.cpus_line),
+        (
+            &Realtime {
+                preferred: Scheduling::Fifo,
+                cpus: vec![1, 0],
+                deadlines: Deadlines::Thread,
+                ..Realtime::default()
+            },
+            Some(25)
+        )
     );
     assert_eq!(
         file.policy,
@@ -96,7 +118,9 @@ fn everything_can_be_set() {
     assert_eq!(
         settings(&file),
         "scripts.timeout 5s hb.toml:3, scripts.stop_retries 0 hb.toml:4, scripts.stop_pause 0ms hb.toml:5, \
-         cluster.takeover_delay 1.5s hb.toml:7, cluster.start_retry 120s hb.toml:8, cluster.stuck hold hb.toml:9, \
+         scripts.rtprio none default, scripts.nice 0 default, realtime.scheduling fifo hb.toml:24, \
+         realtime.cpus 1 0 hb.toml:25, realtime.deadlines thread hb.toml:26, cluster.takeover_delay 1.5s hb.toml:7, \
+         cluster.start_retry 120s hb.toml:8, cluster.stuck hold hb.toml:9, \
          cluster.reboot_command /bin/sh -c echo b > /proc/sysrq-trigger hb.toml:10, \
          fencing.program /opt/stonith hb.toml:12, fencing.timeout 20s hb.toml:13, fencing.retry 1s hb.toml:14, \
          recorder.file /var/log/hb.jsonl hb.toml:16, recorder.max_size_mb 1 hb.toml:17, \
@@ -119,6 +143,19 @@ fn a_promise_is_longer_than_the_deadtime_or_the_default() {
     );
 }
 
+#[test]
+fn scripts_have_a_priority_or_a_nice_value() {
+    for (text, priority, nice) in [
+        ("[scripts]\nrtprio = 1", Priority::new(1), 0),
+        ("[scripts]\nrtprio = 99", Priority::new(99), 0),
+        ("[scripts]\nnice = -20", None, -20),
+        ("[scripts]\nnice = 19", None, 19),
+    ] {
+        let file = parse(text.as_bytes()).expect(text);
+        assert_eq!(file.scripts.programs, Programs { priority, nice }, "{text}");
+    }
+}
+
 /// What the README shows is accepted, and is the defaults where it says so.
 #[test]
 fn the_readmes_example_is_true() {
@@ -129,6 +166,7 @@ fn the_readmes_example_is_true() {
     let defaults = parse(b"").expect("accepted");
     assert_eq!((&file.scripts, &file.policy), (&defaults.scripts, &defaults.policy));
     assert_eq!((&file.fencing, &file.restart), (&defaults.fencing, &defaults.restart));
+    assert_eq!(file.realtime, defaults.realtime);
     assert_eq!(file.monitors[0].value, Monitor::default());
     assert_eq!(file.nodes[0].name, "primary");
     assert_eq!(file.recorder.map(|recorder| recorder.max_bytes), Some(64_000_000));
@@ -156,14 +194,65 @@ fn refuses_with_the_reason() {
             "invalid type: integer `60`, expected a string".to_owned(),
         ),
         (
+            "[scripts]\nrtprio = 0",
+            2,
+            "scripts.rtprio \"0\": expected a priority from 1 to 99".to_owned(),
+        ),
+        (
+            "[scripts]\nrtprio = 100",
+            2,
+            "scripts.rtprio \"100\": expected a priority from 1 to 99".to_owned(),
+        ),
+        (
+            "[scripts]\nnice = 20",
+            2,
+            "scripts.nice \"20\": expected a number from -20 to 19".to_owned(),
+        ),
+        (
+            "[scripts]\nnice = -129",
+            2,
+            "scripts.nice \"-129\": expected a number from -20 to 19".to_owned(),
+        ),
+        (
+            "[scripts]\nrtprio = 5\nnice = 5",
+            3,
+            "scripts.nice \"5\": with scripts.rtprio it means nothing: expected one of the two".to_owned(),
+        ),
+        (
+            "[realtime]\nscheduling = \"rr\"",
+            2,
+            "realtime.scheduling \"rr\": expected deadline, fifo or none".to_owned(),
+        ),
+        (
+            "[realtime]\ndeadlines = \"me\"",
+            2,
+            "realtime.deadlines \"me\": expected kernel or thread".to_owned(),
+        ),
+        (
+            "[realtime]\n\ncpus = [0, 1024]",
+            3,
+            "realtime.cpus \"1024\": expected numbers from 0 to 1023".to_owned(),
+        ),
+        (
+            "[realtime]\ncpus = [-1]",
+            2,
+            "realtime.cpus \"-1\": expected numbers from 0 to 1023".to_owned(),
+        ),
+        (
+            "[realtime]\ncpus = [3, 3]",
+            2,
+            "realtime.cpus \"3\": expected each processor once".to_owned(),
+        ),
+        (
             "[scripts]\n\nretries = 3",
             3,
-            "unknown field `retries`, expected one of `timeout`, `stop_retries`, `stop_pause`".to_owned(),
+            "unknown field `retries`, expected one of `timeout`, `stop_retries`, `stop_pause`, `rtprio`, `nice`"
+                .to_owned(),
         ),
         (
             "[cloud]",
             1,
-            "unknown field `cloud`, expected one of `scripts`, `cluster`, `fencing`, `recorder`, `restart`, `monitor`, `nodes`"
+            "unknown field `cloud`, expected one of `scripts`, `realtime`, `cluster`, `fencing`, `recorder`, `restart`, `monitor`, `nodes`"
                 .to_owned(),
         ),
         (

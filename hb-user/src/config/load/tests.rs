@@ -90,7 +90,7 @@ fn a_refusal_names_file_and_line() {
         (
             "hb.toml",
             "[cloud]",
-            "DIR/hb.toml:1: unknown field `cloud`, expected one of `scripts`, `cluster`, `fencing`, `recorder`, `monitor`, \
+            "DIR/hb.toml:1: unknown field `cloud`, expected one of `scripts`, `realtime`, `cluster`, `fencing`, `recorder`, `monitor`, \
              `nodes`",
         ),
         (

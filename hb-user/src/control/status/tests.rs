@@ -5,6 +5,7 @@ use super::*;
 const PAGE: &str = include_str!("../../../../docs/STATUS.md");
 
 /// A status in which nothing is missing.
+#[expect(clippy::too_many_lines, reason = "one value")]
 fn whole() -> Status {
     let counts = || BTreeMap::from([("tag".to_owned(), 1)]);
     Status {
@@ -25,7 +26,12 @@ fn whole() -> Status {
         pings_reached: 0,
         pings_named: 0,
         realtime: RealtimeStatus {
+            pulse: String::new(),
+            controller: String::new(),
+            hands: Some(String::new()),
+            second_best: None,
             scheduling_refused: None,
+            affinity_refused: None,
             locking_refused: None,
         },
         pulse: PulseStatus {
@@ -34,6 +40,14 @@ fn whole() -> Status {
             last_send_error: None,
             wakes: 0,
             worst_lateness_us: 0,
+            lateness: LatenessStatus {
+                counted: 0,
+                since_ms: 0,
+                p50_us: None,
+                p99_us: None,
+                max_us: None,
+                max_ago_ms: None,
+            },
         },
         detection: DetectionStatus {
             by: "thread".into(),

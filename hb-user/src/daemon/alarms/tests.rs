@@ -125,6 +125,6 @@ fn another_configuration_is_named_in_parts() {
 fn what_the_kernel_refused_is_said() {
     let mut node = node(Quorum::None);
     meet(&mut node, sight(GroupState::Running));
-    let alarms = with_words(&node, None, |words| words.alarms(&["no CAP_SYS_NICE"]));
+    let alarms = with_words(&node, None, |words| words.alarms(&["no CAP_SYS_NICE".to_owned()]));
     assert_eq!(alarms, ["not in real time: no CAP_SYS_NICE"]);
 }

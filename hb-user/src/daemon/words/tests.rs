@@ -41,10 +41,7 @@ pub(in crate::daemon) fn meet(node: &mut Node, sight: Sight) {
 pub(in crate::daemon) fn with_words<T>(node: &Node, problem: Option<&str>, say: impl FnOnce(Words<'_>) -> T) -> T {
     let floatip = Group {
         preferred: 0,
-        resources: vec![Resource {
-            name: "floatip".into(),
-            args: Vec::new(),
-        }],
+        resources: vec![Resource::script("floatip", &[])],
         line: 1,
         monitor: None,
     };

@@ -28,10 +28,7 @@ fn cluster(names: &[&str]) -> (Place, GroupScripts, Context) {
 }
 
 fn resource(name: &str) -> Resource {
-    Resource {
-        name: name.to_owned(),
-        args: Vec::new(),
-    }
+    Resource::script(name, &[])
 }
 
 fn put(place: &Place, name: &str, text: &str) {

@@ -11,10 +11,7 @@ fn cluster(names: &[&str]) -> (Place, GroupScripts, Context) {
         let body = "n=${0##*/}; echo \"$n $*\" >> $P/journal; cat $P/$n.status; exit 3";
         place.script(&format!("init.d/{name}"), body);
         std::fs::write(place.path(&format!("{name}.status")), "running").expect("a status");
-        Resource {
-            name: (*name).to_owned(),
-            args: Vec::new(),
-        }
+        Resource::script(name, &[])
     });
     let group = GroupScripts {
         resources: resources.collect(),

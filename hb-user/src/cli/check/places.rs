@@ -1,0 +1,78 @@
+//! Where this host would put the addresses in haresources, now.
+
+use crate::config::{Cluster, Warning};
+use crate::resources::address::{self, PlaceError, Plan};
+
+/// An address in haresources, and what becomes of it here.
+pub(super) struct Place {
+    pub(super) resource: String,
+    /// The line of haresources where its group begins.
+    pub(super) line: u32,
+    pub(super) by: By,
+}
+
+/// What moves an address.
+pub(super) enum By {
+    /// hb itself, to there.
+    Us(Result<Plan, PlaceError>),
+    /// A script of that name in resource.d.
+    Script(String),
+}
+
+/// Looks at this host for all addresses of a configuration.
+pub(super) fn all(cluster: &Cluster) -> Vec<Place> {
+    let resources = cluster
+        .groups
+        .iter()
+        .flat_map(|group| group.resources.iter().map(|resource| (group.line, resource)));
+    let places = resources.filter_map(|(line, resource)| {
+        let by = match &resource.address {
+            Some(address) => By::Us(address::place(address)),
+            None if resource.is_called_as_address() => By::Script(
+                cluster
+                    .dir
+                    .join("resource.d")
+                    .join(&resource.name)
+                    .display()
+                    .to_string(),
+            ),
+            None => return None,
+        };
+        Some(Place {
+            resource: resource.to_string(),
+            line,
+            by,
+        })
+    });
+    places.collect()
+}
+
+impl Place {
+    /// A row of the table of addresses.
+    pub(super) fn row(&self) -> [String; 5] {
+        let origin = format!("haresources:{}", self.line);
+        let [place, label, broadcast] = match &self.by {
+            By::Us(Ok(plan)) => [
+                format!("{}/{} on {}", plan.ip, plan.bits, plan.interface),
+                plan.label
+                    .as_ref()
+                    .map(|label| format!("label {label}"))
+                    .unwrap_or_default(),
+                plan.broadcast.map(|ip| format!("broadcast {ip}")).unwrap_or_default(),
+            ],
+            By::Us(Err(_)) => ["nowhere, as it is now".to_owned(), String::new(), String::new()],
+            By::Script(path) => [format!("moved by {path}"), String::new(), String::new()],
+        };
+        [self.resource.clone(), place, label, broadcast, origin]
+    }
+
+    pub(super) fn warning(&self) -> Option<Warning> {
+        match &self.by {
+            By::Us(Err(error)) => Some(Warning {
+                origin: format!("haresources:{}", self.line),
+                message: format!("{}: {}", self.resource, crate::cli::causes(error)),
+            }),
+            By::Us(Ok(_)) | By::Script(_) => None,
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! What the kernel says of an interface, right now.
+
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
+
+/// An interface, as it is now.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Interface {
+    /// The kernel's number of it. One that is deleted and made again has another.
+    pub(super) index: u32,
+    /// Whether it is switched on. Whether a cable is plugged in is another matter.
+    pub(super) is_up: bool,
+    /// Its Ethernet address, if addresses on it have to be announced.
+    pub(super) mac: Option<[u8; 6]>,
+}
+
+impl Interface {
+    /// Looks at an interface; `ENODEV` where there is none of that name. It allocates nothing, and waits for nobody: none
+    /// of the questions takes the lock under which the kernel changes interfaces (netdevice(7)).
+    pub(super) fn look(name: &str) -> Result<Self, Errno> {
+        let socket = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
+        let index = ask(&socket, name, libc::SIOCGIFINDEX)?;
+        let flags = ask(&socket, name, libc::SIOCGIFFLAGS)?;
+        let hardware = ask(&socket, name, libc::SIOCGIFHWADDR)?;
+        // SAFETY: SIOCGIFINDEX has filled this member, and any bytes are an integer.
+        let index = unsafe { index.ifr_ifru.ifru_ifindex };
+        // SAFETY: likewise, by SIOCGIFFLAGS.
+        let flags = i32::from(unsafe { flags.ifr_ifru.ifru_flags });
+        // SAFETY: likewise, by SIOCGIFHWADDR; an address of any kind is bytes.
+        let hardware = unsafe { hardware.ifr_ifru.ifru_hwaddr };
+        let is_ethernet = hardware.sa_family == libc::ARPHRD_ETHER;
+        let is_announced = is_ethernet && flags & (libc::IFF_LOOPBACK | libc::IFF_NOARP) == 0;
+        let mac = std::array::from_fn(|at| hardware.sa_data[at].to_ne_bytes()[0]);
+        Ok(Self {
+            index: u32::try_from(index).map_err(|_| Errno::ENODEV)?,
+            is_up: flags & libc::IFF_UP != 0,
+            mac: is_announced.then_some(mac),
+        })
+    }
+}
+
+fn ask(socket: &OwnedFd, name: &str, what: libc::Ioctl) -> Result<libc::ifreq, Errno> {
+    // SAFETY: all zeroes are a name of no characters, and a union of integers and addresses.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    // The last byte stays NUL.
+    let room = request.ifr_name.len() - 1;
+    if name.len() > room {
+        return Err(Errno::ENODEV);
+    }
+    for (to, from) in request.ifr_name.iter_mut().zip(name.bytes()) {
+        *to = libc::c_char::from_ne_bytes([from]);
+    }
+    // SAFETY: each of the questions reads the name and writes the union of an `ifreq`, which this is.
+    let result = unsafe { libc::ioctl(socket.as_raw_fd(), what, &raw mut request) };
+    if result == 0 {
+        Ok(request)
+    } else {
+        let error = io::Error::last_os_error();
+        Err(error.raw_os_error().map_or(Errno::UnknownErrno, Errno::from_raw))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_loopback_is_there_and_announced_to_nobody() {
+        let lo = Interface::look("lo").expect("every host has one");
+        assert!(lo.index > 0);
+        assert_eq!(lo.mac, None);
+    }
+
+    #[test]
+    fn others_are_not() {
+        for name in ["no-such-if", "a-name-that-is-too-long-for-an-interface"] {
+            assert_eq!(Interface::look(name), Err(Errno::ENODEV), "{name}");
+        }
+    }
+}
