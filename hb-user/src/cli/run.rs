@@ -16,7 +16,6 @@ use crate::pulse::{self, SocketError};
 
 /// The arguments.
 #[derive(Debug, clap::Args)]
-#[expect(clippy::struct_field_names, reason = "they are named as the options")]
 pub struct Args {
     /// Where ha.cf, authkeys and haresources are
     #[arg(long, value_name = "DIR", default_value = "/etc/ha.d")]

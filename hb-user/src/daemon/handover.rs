@@ -95,7 +95,7 @@ pub struct Handover {
 pub(super) struct Slot {
     pub(super) node: usize,
     pub(super) address: IpAddr,
-    pub(super) slot: u32,
+    pub(super) place: u32,
 }
 
 /// A watchdog that bites unless it is fed.
@@ -167,7 +167,7 @@ impl Handover {
             return Err(format!("incarnation {:x}: expected 48 bits", self.incarnation.0));
         }
         let slots = crate::datapath::SLOTS;
-        let is_wrong = |slot: &&Slot| slot.slot >= self.next_slot || slot.node >= settings.nodes;
+        let is_wrong = |slot: &&Slot| slot.place >= self.next_slot || slot.node >= settings.nodes;
         if self.next_slot > slots || self.slots.iter().any(|slot| is_wrong(&slot)) {
             return Err(format!("the links' places: expected each below {slots} and of a node"));
         }
@@ -193,7 +193,7 @@ impl Handover {
     /// Where a link has its place.
     pub(super) fn slot(&self, node: usize, address: IpAddr) -> Option<u32> {
         let is_it = |slot: &&Slot| slot.node == node && slot.address == address;
-        self.slots.iter().find(is_it).map(|slot| slot.slot)
+        self.slots.iter().find(is_it).map(|slot| slot.place)
     }
 
     /// How the program ran on an interface.

@@ -397,7 +397,7 @@ fn slot((link, slot): &((usize, std::net::IpAddr), u32)) -> Slot {
     Slot {
         node: link.0,
         address: link.1,
-        slot: *slot,
+        place: *slot,
     }
 }
 

@@ -66,6 +66,7 @@ pub enum StartError {
 }
 
 impl Daemon {
+    #[expect(clippy::too_many_lines, reason = "one step after another, in an order that matters")]
     pub(super) fn start(cluster: Cluster, places: &Places, former: Option<Handover>) -> Result<Self, StartError> {
         let boot = super::handover::boot().map_err(StartError::Io)?;
         let lock = match &former {

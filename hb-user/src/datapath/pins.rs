@@ -108,7 +108,10 @@ fn name(run: &Path) -> Result<String, PinError> {
         "default".to_owned()
     } else {
         let hash = Sha1::digest(run.as_os_str().as_encoded_bytes());
-        hash[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+        let (first, _) = hash.split_at(8);
+        first
+            .iter()
+            .fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
     };
     Ok(format!("{run}_{network}"))
 }

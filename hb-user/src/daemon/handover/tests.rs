@@ -27,7 +27,7 @@ fn handover() -> Handover {
         slots: vec![Slot {
             node: 1,
             address: "192.0.2.2".parse().expect("an address"),
-            slot: 0,
+            place: 0,
         }],
         next_slot: 1,
         attached: vec![("eth0".to_owned(), Mode::Native)],
