@@ -8,8 +8,8 @@ use crate::clock;
 /// In the long run the controller is asked this often: a hundred times a second. A report takes it a fraction of a
 /// millisecond.
 const EVERY: Nanos = Nanos::from_millis(10);
-/// And this many times at once, which no operator's script exceeds.
-const BURST: u64 = 8;
+/// And this many times at once: so many reports on many nodes fit into what the controller's class reserves for it.
+const BURST: u64 = 3;
 
 /// Turns, in the order in which they were asked for.
 #[derive(Debug, Default)]

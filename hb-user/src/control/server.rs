@@ -48,7 +48,7 @@ pub struct Asked {
 }
 
 /// The socket, with a thread of its own: whoever floods it with questions, nonsense or connections takes the time of
-/// that thread, which is of the normal class, and of the controller no more than the [`Pace`] allows. It is removed with
+/// that thread, which is of the normal class, and of the controller no more than its pace allows. It is removed with
 /// this.
 #[derive(Debug)]
 pub struct Server {

@@ -1,6 +1,6 @@
 //! A change of the configuration while running.
 
-use hb_ebpf::beat::Groups;
+use hb_ebpf::beat::{Groups, MAX_NODES};
 
 use super::{After, Group, Memory, Node, Refusal};
 use crate::core::{Action, Carry, Cause, PeerView, Reconfiguration};
@@ -35,7 +35,8 @@ impl Node {
         self.peers.resize(self.settings.nodes, PeerView::default());
         let overridden = std::mem::take(&mut self.overridden);
         for (node, from) in new.nodes.iter().enumerate().take(self.settings.nodes) {
-            if from.is_some_and(|from| overridden & (1 << from) != 0) {
+            // A recording may name nodes that no cluster has.
+            if from.is_some_and(|from| from < MAX_NODES && overridden & (1 << from) != 0) {
                 self.overridden |= 1 << node;
             }
         }

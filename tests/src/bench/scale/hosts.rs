@@ -33,6 +33,9 @@ const TIMERS_SHOWN: &str = "1/20 ms";
 const SETTLING: Duration = Duration::from_secs(20);
 const LOOK: Duration = Duration::from_millis(100);
 
+/// A value of a daemon's, from what it said before and after so many seconds.
+type Value = fn(&Said, &Said, f64) -> f64;
+
 /// Some seconds of a cluster of so many nodes.
 pub(super) fn measure(plan: &Plan, nodes: usize) -> Result<Report> {
     let window = Duration::from_secs(if plan.quick { 2 } else { 5 });
@@ -46,7 +49,7 @@ pub(super) fn measure(plan: &Plan, nodes: usize) -> Result<Report> {
     let used = both().map(|(before, after)| (after.ran - before.ran) * 100.0 / seconds);
     let mut figures = vec![Figure::new("CPU of a daemon", Unit::Percent, used.collect())?];
     let said = || both().filter_map(|(before, after)| Some((before.said.as_ref()?, after.said.as_ref()?)));
-    let values: [(&str, Unit, fn(&Said, &Said, f64) -> f64); 4] = [
+    let values: [(&str, Unit, Value); 4] = [
         ("beats heard", Unit::PerSecond, |before, after, seconds| {
             (after.accepted - before.accepted) / seconds
         }),

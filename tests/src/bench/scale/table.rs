@@ -5,7 +5,7 @@ use std::hint::black_box;
 use anyhow::{Context, Result, ensure};
 use aya::{TestRun as _, TestRunOptions, programs::xdp::Xdp};
 use hb_ebpf::{
-    Incarnation, KeyId, Nanos, NodeId, Sequence,
+    Incarnation, KeyId, Liveness, Nanos, NodeId, Sequence,
     beat::{Beat, Echo},
     tables::{Address, Link, Own, Peer},
 };
@@ -128,7 +128,7 @@ fn looks(liveness: &LivenessMap, peers: u32, runs: usize) -> Result<(Vec<f64>, V
                 alone: false,
             };
             for (slot, detector) in (0..).zip(&mut detectors) {
-                let links = liveness.get(slot).and_then(|link| link.heard()).into_iter();
+                let links = liveness.get(slot).and_then(Liveness::heard).into_iter();
                 black_box(detector.look(links, None, wake));
             }
         }

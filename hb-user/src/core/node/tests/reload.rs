@@ -117,3 +117,12 @@ fn a_lease_that_comes_with_the_configuration_is_held_until_we_are_told() {
     assert!(bench.node.has_lease());
     assert_eq!(bench.tell(&Event::Lease { held: false }).len(), 2);
 }
+
+#[test]
+fn a_recording_may_name_nodes_that_no_cluster_has() {
+    let mut bench = bench();
+    let mut strange = new(&[Carry::Kept(0), Carry::Kept(1)]);
+    strange.nodes = vec![Some(A), Some(99)];
+    bench.tell(&Event::Reconfigure(Box::new(strange)));
+    assert_eq!(states(&bench), [Running, Running]);
+}
