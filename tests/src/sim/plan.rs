@@ -184,7 +184,7 @@ impl Plan {
         if !dice.percent(30) {
             return;
         }
-        for _ in 0..1 + dice.index(4) {
+        for _ in 0..=dice.index(4) {
             let begins = dice.span(0, DISASTERS - 1500);
             self.disasters.push(Planned {
                 begins,

@@ -162,7 +162,7 @@ pub(super) struct World {
 }
 
 /// Makes other dice of the same seed.
-const RESTARTS: u64 = 0x5eed_0f_7e57;
+const RESTARTS: u64 = 0x005e_ed0f_7e57;
 
 /// A thread that is later than this was stopped, as in hb-user/src/pulse/mod.rs.
 const OVERDUE: Nanos = ms(5);
@@ -311,6 +311,7 @@ impl World {
         life.is_some_and(|life| !life.pulse.is_over && clock > life.pulse.planned.saturating_add(OVERDUE))
     }
 
+    #[expect(clippy::too_many_lines, reason = "one match")]
     fn happen(&mut self, what: Happening) -> Step {
         match what {
             Happening::Boot { host } => self.boot(host),

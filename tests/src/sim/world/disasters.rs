@@ -130,8 +130,11 @@ impl World {
             Disaster::Slow { host } => self.hosts[host].slow -= 1,
             Disaster::Scripts { host } => self.hosts[host].bad_scripts -= 1,
             Disaster::Fencing { .. } => self.fence_fails = 0,
-            Disaster::Step { .. } | Disaster::Sick { .. } | Disaster::Command { .. } | Disaster::Reload => {}
-            Disaster::Restart { .. } => {}
+            Disaster::Step { .. }
+            | Disaster::Sick { .. }
+            | Disaster::Command { .. }
+            | Disaster::Reload
+            | Disaster::Restart { .. } => {}
         }
         Ok(())
     }
