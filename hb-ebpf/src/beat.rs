@@ -54,6 +54,7 @@ pub struct Beat {
 }
 
 /// What a node last heard from the node that it talks to; all zero if nothing.
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[repr(C)]
 pub struct Echo {

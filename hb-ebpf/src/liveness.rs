@@ -6,6 +6,7 @@ use crate::beat::{Echo, Flags, Groups, Status};
 use crate::{Incarnation, Nanos, Sequence};
 
 /// The newest admitted beat of a link.
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[repr(C)]
 pub struct Heard {

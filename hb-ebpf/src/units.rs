@@ -43,6 +43,7 @@ impl Nanos {
 
 /// One life of a daemon, in 48 bits: greater for every start of a node, unpredictable in its low 16 bits, which are not
 /// all 0. 0 is nobody's.
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
 #[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
 #[repr(transparent)]
 pub struct Incarnation(pub u64);
@@ -60,6 +61,7 @@ impl Incarnation {
 }
 
 /// The number of a beat within its incarnation: from 1, 40 bits (at 1 kHz that lasts 34 years).
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
 #[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
 #[repr(transparent)]
 pub struct Sequence(pub u64);
@@ -77,6 +79,7 @@ impl Sequence {
 }
 
 /// A node in a beat: the first four bytes of the SHA-1 of its name in lower case, most significant first. 0 is nobody's.
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
 #[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
 #[repr(transparent)]
 pub struct NodeId(pub u32);

@@ -47,6 +47,12 @@ pub async fn sleep_until(time: Option<Nanos>) {
     }
 }
 
+/// Sleeps, outside of any runtime: for a command that waits for a daemon.
+pub fn pause(span: std::time::Duration) {
+    #[expect(clippy::disallowed_methods, reason = "this is the file that sleeps")]
+    std::thread::sleep(span);
+}
+
 /// Sleeps in the runtime: coarse, to the millisecond. What must be on time sleeps in [`crate::pulse`].
 pub async fn sleep(span: std::time::Duration) {
     #[expect(clippy::disallowed_methods, reason = "this is the file that sleeps")]

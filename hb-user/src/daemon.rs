@@ -5,11 +5,13 @@
 
 mod alarms;
 mod ends;
+mod handover;
 mod news;
 mod orders;
 mod outside;
 mod reload;
 mod report;
+mod restart;
 mod settings;
 mod start;
 mod takeover;
@@ -25,13 +27,15 @@ use std::time::Duration;
 use hb_ebpf::{Incarnation, Nanos, NodeId};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-pub use start::StartError;
+pub use handover::{Handover, HandoverError, boot, text_of};
+pub use restart::{CHECK, HANDOVER, Invocation};
+pub use start::{StartError, check};
 
 use crate::clock;
 use crate::config::Cluster;
 use crate::control::{Asked, Reply, Request, Server};
 use crate::core::{Action, Cause, Contact, Differs, Event, GroupState, Node};
-use crate::datapath::{Attached, Counters, LivenessMap, Program, Witness};
+use crate::datapath::{Attached, Counters, LivenessMap, Pins, Program, Witness};
 use crate::pings::{Prober, Reach};
 use crate::pulse::{Peer, Pulse, Sockets};
 use crate::realtime::Granted;
@@ -58,12 +62,15 @@ pub struct Places {
     pub state: PathBuf,
     /// The control socket and the lock.
     pub run: PathBuf,
+    /// What a restart starts.
+    pub again: Invocation,
 }
 
-/// Runs until SIGTERM or SIGINT, and leaves in good order.
-pub async fn run(cluster: Cluster, places: &Places) -> Result<(), StartError> {
-    let mut daemon = Daemon::start(cluster, places)?;
-    daemon.serve().await.map_err(StartError::Io)?;
+/// Runs until SIGTERM or SIGINT, and leaves in good order. With the state of a former process its life goes on.
+pub async fn run(cluster: Cluster, places: &Places, former: Option<Handover>) -> Result<(), StartError> {
+    let mut signals = Signals::listen().map_err(StartError::Io)?;
+    let mut daemon = Daemon::start(cluster, places, former)?;
+    daemon.serve(&mut signals).await.map_err(StartError::Io)?;
     daemon.ensure_all_stopped()
 }
 
@@ -78,7 +85,28 @@ enum Happened {
     HangUp,
     Read(reload::Read),
     HungUp,
+    Restart(restart::Step),
     Asked(Asked),
+}
+
+/// The signals that the daemon listens for.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        let signals = Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        };
+        // Who restarted in place has held them up until now.
+        restart::signals().thread_unblock()?;
+        Ok(signals)
+    }
 }
 
 /// The running daemon.
@@ -121,14 +149,23 @@ struct Daemon {
     troubles: BTreeMap<String, String>,
     /// The program and its tables; they go with this, after everything that uses them.
     program: Program,
-    _lock: start::Lock,
+    /// They go after what is pinned there.
+    pins: Option<Pins>,
+    restart: restart::Restart,
+    /// The takeover that a former process has told of.
+    former_takeover: Option<crate::control::Takeover>,
+    places: Places,
+    boot: String,
+    lock: start::Lock,
 }
 
 impl Daemon {
-    async fn serve(&mut self) -> std::io::Result<()> {
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut hangup = signal(SignalKind::hangup())?;
+    async fn serve(&mut self, signals: &mut Signals) -> std::io::Result<()> {
+        let Signals {
+            terminate,
+            interrupt,
+            hangup,
+        } = signals;
         let doorbell = self.pulse.doorbell()?;
         loop {
             self.pulse.progress();
@@ -143,10 +180,11 @@ impl Daemon {
                 finished = self.works.next() => Happened::Finished(finished),
                 ended = self.outside.next() => Happened::Ended(ended),
                 () = clock::sleep_until(wake) => Happened::Due,
-                () = any(&mut terminate, &mut interrupt) => Happened::Leave,
+                () = any(terminate, interrupt) => Happened::Leave,
                 _ = hangup.recv() => Happened::HangUp,
                 read = self.reading.next() => Happened::Read(read),
                 () = self.orders.hung_up() => Happened::HungUp,
+                step = self.restart.next() => Happened::Restart(step),
                 Some(asked) = self.server.next() => Happened::Asked(asked),
             };
             if self.catch_up().await? {
@@ -164,7 +202,11 @@ impl Daemon {
                 Happened::HangUp => self.reading.begin(self.cluster.dir.clone(), None),
                 Happened::Read(read) => self.take_over(read),
                 Happened::HungUp => self.settle_orders(),
+                Happened::Restart(step) => self.proceed(step),
                 Happened::Asked(asked) => self.answer(asked),
+            }
+            if self.restart.has_answer() {
+                self.restart().await?;
             }
         }
     }

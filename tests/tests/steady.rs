@@ -91,13 +91,14 @@ impl Daemon {
         let places = Places {
             state: run.path().join("state"),
             run: run.path().to_owned(),
+            again: daemon::Invocation::this()?,
         };
         let (stop, stopped) = oneshot::channel();
         let work = move || {
             let runtime = runtime::Builder::new_current_thread().enable_all().build();
             runtime.expect("a runtime").block_on(async {
                 tokio::select! {
-                    ended = daemon::run(cluster, &places) => panic!("{ended:?}"),
+                    ended = daemon::run(cluster, &places, None) => panic!("{ended:?}"),
                     _ = stopped => {}
                 }
             });

@@ -5,6 +5,7 @@ pub mod check;
 pub mod keygen;
 pub mod order;
 pub mod replay;
+pub mod restart;
 pub mod run;
 pub mod status;
 
@@ -58,6 +59,9 @@ enum Command {
     /// Let the daemon read its files again; when they are bad, nothing changes
     #[command(after_long_help = ORDERS)]
     Reload(order::ReloadArgs),
+    /// Go on in a new process, perhaps of a newer version; nothing moves, and the peers wait
+    #[command(after_long_help = ORDERS)]
+    Restart(restart::Args),
     /// Validate the configuration and print what is in effect
     Check(check::Args),
     /// Run a recording of the daemon's decisions again, and print them with reasons
@@ -80,6 +84,7 @@ impl Cli {
             Command::Maintenance(args) => order::maintenance(&args),
             Command::Cleanup(args) => order::cleanup(&args),
             Command::Reload(args) => order::reload(&args),
+            Command::Restart(args) => restart::run(&args),
             Command::Check(args) => check::run(&args),
             Command::Replay(args) => replay::run(&args),
             Command::Keygen(args) => keygen::run(&args),

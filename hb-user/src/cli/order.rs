@@ -13,16 +13,16 @@ use crate::core::Which;
 
 /// How an order is given.
 #[derive(Debug, clap::Args)]
-struct Manner {
+pub(super) struct Manner {
     /// Return as soon as the daemon has begun
     #[arg(long)]
-    no_wait: bool,
+    pub(super) no_wait: bool,
     /// For how long to wait until it has happened: 500ms, 60s, 2m
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = timeout)]
-    timeout: Duration,
+    pub(super) timeout: Duration,
     /// Where the control socket is
     #[arg(long, value_name = "DIR", default_value = control::RUN_DIR)]
-    run_dir: PathBuf,
+    pub(super) run_dir: PathBuf,
 }
 
 /// The arguments of `hb standby`.
@@ -142,12 +142,24 @@ pub fn reload(args: &ReloadArgs) -> Result<(), Failure> {
 }
 
 fn give(order: Order, manner: &Manner) -> Result<(), Failure> {
-    let request = Request::Order(OrderRequest {
-        order,
-        wait: !manner.no_wait,
-        timeout_ms: u64::try_from(manner.timeout.as_millis()).unwrap_or(u64::MAX),
-    });
-    match control::ask(&manner.run_dir, &request).map_err(super::unanswered)? {
+    let reply = control::ask(&manner.run_dir, &manner.request(order)).map_err(super::unanswered)?;
+    conclude(reply)
+}
+
+impl Manner {
+    /// The order, given in this manner.
+    pub(super) fn request(&self, order: Order) -> Request {
+        Request::Order(OrderRequest {
+            order,
+            wait: !self.no_wait,
+            timeout_ms: u64::try_from(self.timeout.as_millis()).unwrap_or(u64::MAX),
+        })
+    }
+}
+
+/// What an answer means to who gave the order.
+pub(super) fn conclude(reply: Reply) -> Result<(), Failure> {
+    match reply {
         Reply::Done { message } => super::print(&format!("{message}\n")),
         Reply::Refused { message } | Reply::Failed { message } | Reply::Error(message) => Err(anyhow!(message).into()),
         Reply::Pending { message } => Err(Failure::new(Exit::NotInTime, anyhow!(message))),

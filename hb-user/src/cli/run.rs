@@ -1,20 +1,21 @@
 //! Runs the daemon, in the foreground.
 
+use std::os::fd::{AsFd as _, RawFd};
 use std::path::PathBuf;
 
 use anyhow::Context;
 
 use super::{Exit, Failure};
+use crate::clock;
 use crate::config::{Cluster, Host};
 use crate::control::RUN_DIR;
-use crate::daemon::{self, Places, StartError};
+use crate::daemon::{self, Handover, HandoverError, Invocation, Places, StartError};
 use crate::datapath::DatapathError;
 use crate::logging;
-use crate::pulse::SocketError;
+use crate::pulse::{self, SocketError};
 
 /// The arguments.
 #[derive(Debug, clap::Args)]
-#[expect(clippy::struct_field_names, reason = "they are named as the options")]
 pub struct Args {
     /// Where ha.cf, authkeys and haresources are
     #[arg(long, value_name = "DIR", default_value = "/etc/ha.d")]
@@ -25,12 +26,22 @@ pub struct Args {
     /// Where the control socket and the lock are
     #[arg(long, value_name = "DIR", default_value = RUN_DIR)]
     run_dir: PathBuf,
+    /// The descriptor of the state from which this process goes on, which was another before
+    #[arg(long, value_name = "FD", hide = true)]
+    handover: Option<RawFd>,
+    /// Only try whether a process could go on from the state at its input
+    #[arg(long, hide = true)]
+    check_handover: bool,
 }
 
 /// Runs the command.
 pub fn run(args: &Args) -> Result<(), Failure> {
     let host = Host::this().context("cannot read this host's name and addresses")?;
     let loaded = Cluster::load(&args.config_dir, &host)?;
+    if args.check_handover {
+        return check(&loaded.cluster);
+    }
+    let former = args.handover.map(|descriptor| former(descriptor, &loaded.cluster));
     let _flush = logging::start(&loaded.cluster.logging).map_err(|error| Failure::new(Exit::of(&error), error))?;
     for warning in &loaded.warnings {
         tracing::warn!(origin = %warning.origin, "{}", warning.message);
@@ -38,12 +49,39 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let places = Places {
         state: args.state_dir.clone(),
         run: args.run_dir.clone(),
+        again: Invocation::this().context("cannot tell which program this is")?,
     };
+    let former = former.transpose()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("cannot start the runtime")?;
     runtime
-        .block_on(daemon::run(loaded.cluster, &places))
+        .block_on(daemon::run(loaded.cluster, &places, former))
         .map_err(|error| Failure::new(exit(&error), error))
+}
+
+/// The state that the former program of this process has left, which goes on with the same configuration.
+fn former(descriptor: RawFd, cluster: &Cluster) -> Result<Handover, Failure> {
+    let file = pulse::adopt(descriptor).context("--handover")?;
+    let former = read(daemon::text_of(file), std::process::id())?;
+    former.fits(cluster).map_err(failure)?;
+    Ok(former)
+}
+
+/// Tries all that a process has to do that goes on from the state at our input, which our parent has written.
+fn check(cluster: &Cluster) -> Result<(), Failure> {
+    let file = std::io::stdin().as_fd().try_clone_to_owned().context("stdin")?;
+    let former = read(daemon::text_of(file), std::os::unix::process::parent_id())?;
+    daemon::check(cluster, &former).map_err(|error| Failure::new(exit(&error), error))
+}
+
+fn read(text: Result<String, HandoverError>, process: u32) -> Result<Handover, Failure> {
+    let boot = daemon::boot().context("cannot read the boot id")?;
+    let former = text.and_then(|text| Handover::read(&text, process, &boot, clock::now()));
+    former.map_err(failure)
+}
+
+fn failure(error: HandoverError) -> Failure {
+    Failure::new(Exit::Failed, error)
 }
 
 /// Some lacks of permission have a message of their own; any other shows in the causes.
@@ -62,6 +100,7 @@ fn exit(error: &StartError) -> Exit {
         | StartError::Watchdog(_)
         | StartError::Hands(_)
         | StartError::Control(_)
+        | StartError::Handover(_)
         | StartError::Io(_)
         | StartError::Stuck { .. } => Exit::of(error),
     }

@@ -4,9 +4,10 @@ mod file;
 mod reader;
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use super::error::{Fault, Quoted};
-use super::{Fencing, Group, Host, Monitor, Policy, Realtime, Recorder, Scripts, Setting, text};
+use super::{Fencing, Group, Host, Monitor, Policy, Realtime, Recorder, Restart, Scripts, Setting, text, time};
 use file::File;
 use reader::Reader;
 
@@ -23,6 +24,9 @@ pub(super) struct HbToml {
     pub(super) policy: Policy,
     pub(super) fencing: Fencing,
     pub(super) recorder: Option<Recorder>,
+    pub(super) restart: Restart,
+    /// The line of `restart.promise`, if there is one.
+    promised: Option<u32>,
     pub(super) settings: Vec<Setting>,
     monitors: Vec<Named<Monitor>>,
     nodes: Vec<Named<Vec<Placed>>>,
@@ -85,6 +89,20 @@ impl HbToml {
             }
         }
         Ok(claims)
+    }
+
+    /// Nobody is declared dead within a deadtime anyway: less than that is no promise.
+    pub(super) fn check_promise(&self, deadtime: Duration) -> Result<(), Fault> {
+        let promise = self.restart.promise;
+        match self.promised {
+            Some(line) if promise <= deadtime => Err(Fault::value(
+                line,
+                "restart.promise",
+                &time::shown(promise),
+                format!("expected more than deadtime, which is {}", time::shown(deadtime)),
+            )),
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// Gives the groups their monitors.

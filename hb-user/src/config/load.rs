@@ -63,6 +63,9 @@ fn load(dir: &Path, host: &Host, resolve: Resolve<'_>) -> Result<Loaded, ConfigE
     let checked = ha_cf.pings.check_links(&links, &ha_cf.nodes);
     checked.map_err(|fault| fault.in_file(&ha_cf_path))?;
 
+    let promised = hb_toml.check_promise(ha_cf.timers.deadtime);
+    promised.map_err(|fault| fault.in_file(&hb_toml_path))?;
+
     let (keys, key_warnings) = load_authkeys(&dir.join("authkeys"))?;
 
     let haresources_path = dir.join("haresources");
@@ -109,6 +112,7 @@ fn load(dir: &Path, host: &Host, resolve: Resolve<'_>) -> Result<Loaded, ConfigE
         },
         policy: hb_toml.policy,
         recorder: hb_toml.recorder,
+        restart: hb_toml.restart,
         directives: ha_cf.directives,
     };
     warnings.extend(cluster.dangers());

@@ -168,6 +168,29 @@ impl Default for Fencing {
     }
 }
 
+/// How the daemon is restarted in place.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Restart {
+    /// For how long the others are asked to wait for it.
+    pub promise: Duration,
+    /// Whether the XDP program stays on its interfaces meanwhile, pinned, and goes on hearing.
+    pub pin: bool,
+}
+
+impl Restart {
+    /// The longest promise: the others believe none that is longer (`MAX_PROMISE` of hb-ebpf).
+    pub const LONGEST: Duration = Duration::from_secs(10);
+}
+
+impl Default for Restart {
+    fn default() -> Self {
+        Self {
+            promise: Duration::from_secs(2),
+            pin: true,
+        }
+    }
+}
+
 /// How a running group is watched.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Monitor {

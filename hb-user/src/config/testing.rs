@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{
-    AutoFailback, Cluster, Fencing, Group, Key, Keys, Logging, Pings, Policy, Realtime, Resource, Scripts, Timers,
+    AutoFailback, Cluster, Fencing, Group, Key, Keys, Logging, Pings, Policy, Realtime, Resource, Restart, Scripts,
+    Timers,
 };
 use crate::secret::Secret;
 
@@ -57,6 +58,7 @@ pub(crate) fn cluster() -> Cluster {
         realtime: Realtime::default(),
         policy: Policy::default(),
         recorder: None,
+        restart: Restart::default(),
         directives: vec![("keepalive".to_owned(), "100ms".to_owned())],
     }
 }

@@ -20,7 +20,7 @@ pub use order::{MAX_TIMEOUT, Order, OrderRequest};
 pub use server::{Asked, Server, ServerError};
 pub use status::{
     DatapathStatus, DetectionStatus, DiffersStatus, GroupStatus, LatenessStatus, LinkStatus, PeerStatus, PulseStatus,
-    RealtimeStatus, Status, StepStatus, Takeover,
+    RealtimeStatus, RestartStatus, Status, StepStatus, Takeover,
 };
 
 /// Where sockets and locks live by default.

@@ -59,4 +59,6 @@ pub enum Order {
     },
     /// Read the configuration again.
     Reload,
+    /// Go on in a new process.
+    Restart,
 }

@@ -47,6 +47,9 @@ pub struct Status {
     pub pulse: PulseStatus,
     /// Who watches the deadlines.
     pub detection: DetectionStatus,
+    /// Restarts in place.
+    #[serde(default)]
+    pub restart: RestartStatus,
     /// How the XDP program runs on each interface.
     pub datapath: Vec<DatapathStatus>,
     /// Frames that could not be put down to a link, by verdict.
@@ -127,6 +130,19 @@ pub struct DetectionStatus {
     pub machine_latest_us: Option<u64>,
 }
 
+/// Restarts in place of this life of the daemon.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct RestartStatus {
+    /// How many there were.
+    pub count: u32,
+    /// For how long this node sent nothing, the last time.
+    pub silence_us: Option<u64>,
+    /// For how long its peers are asked to wait.
+    pub promise_ms: u64,
+    /// Why the XDP program does not stay on its interfaces meanwhile, although it should.
+    pub pins_refused: Option<String>,
+}
+
 /// How the XDP program runs on an interface.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct DatapathStatus {
@@ -136,6 +152,9 @@ pub struct DatapathStatus {
     pub mode: String,
     /// Why not natively.
     pub reason: Option<String>,
+    /// Whether it stays there while the daemon restarts in place.
+    #[serde(default)]
+    pub pinned: bool,
 }
 
 /// Another node.

@@ -5,9 +5,10 @@
 
 use hb_ebpf::beat::Echo;
 use hb_ebpf::{Heard, Incarnation, Nanos, Sequence};
+use serde::{Deserialize, Serialize};
 
 /// How long a silence means what.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Timing {
     /// The silence after which a peer is dead.
     pub deadtime: Nanos,
@@ -57,7 +58,7 @@ pub struct Witnessed {
 }
 
 /// Why a peer got a deadtime more.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum Graced {
     /// We were so late ourselves, and had not heard it meanwhile.
     Late(Nanos),
@@ -66,7 +67,7 @@ pub enum Graced {
 }
 
 /// The silence that was taken for a death.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Silence {
     /// The newest beat; `None` if we never met.
     pub last_seen: Option<Nanos>,
@@ -100,7 +101,7 @@ pub struct Findings {
     pub graced: Option<Graced>,
 }
 
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 enum Phase {
     /// Not met since we started.
     Unmet,
@@ -108,8 +109,16 @@ enum Phase {
     Dead,
 }
 
+/// We promised to be away until a time, and to count nobody as gone before it: until the peer has heard that we are back.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+struct Away {
+    until: Nanos,
+    /// The last of our beats that said so.
+    sequence: u32,
+}
+
 /// Watches one peer.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Detector {
     timing: Timing,
     /// Our own incarnation as peers echo it.
@@ -134,6 +143,9 @@ pub struct Detector {
     /// The present silence had its extra deadtime, and why if it was for our own sake.
     graced: bool,
     grace: Option<Graced>,
+    away: Option<Away>,
+    /// Beats may have come that we did not look at.
+    has_missed: bool,
 }
 
 impl Detector {
@@ -155,6 +167,8 @@ impl Detector {
             heard_us: false,
             graced: false,
             grace: None,
+            away: None,
+            has_missed: false,
         }
     }
 
@@ -163,11 +177,14 @@ impl Detector {
         let moved =
             |old: Nanos, new: Nanos, deadline: Nanos| Nanos(deadline.0.saturating_sub(old.0)).saturating_add(new);
         let old = self.timing;
-        let phase = self.phase;
+        let (phase, newest) = (self.phase, self.newest);
         let put = |deadline: Nanos| match phase {
             Phase::Unmet => moved(old.initdead, timing.initdead, deadline),
             // The peer counts on what held when we heard it.
-            Phase::Up | Phase::Dead => deadline.max(moved(old.deadtime, timing.deadtime, deadline)),
+            Phase::Up | Phase::Dead => {
+                let patience = |deadtime| newest.map_or(deadtime, |heard| heard.patience(deadtime));
+                deadline.max(moved(patience(old.deadtime), patience(timing.deadtime), deadline))
+            }
         };
         self.deadline = put(self.deadline);
         self.promised = put(self.promised);
@@ -177,10 +194,33 @@ impl Detector {
     /// When to look at the latest. A peer that is dead has no deadline.
     #[must_use]
     pub fn deadline(&self) -> Nanos {
+        let until = self.away.map_or(Nanos(0), |away| away.until);
         match self.phase {
-            Phase::Unmet | Phase::Up => self.deadline,
+            Phase::Unmet | Phase::Up => self.deadline.max(until),
             Phase::Dead => Nanos::MAX,
         }
+    }
+
+    /// Our beat `sequence` (its low 32 bits) promises that we are away until this time at the latest. A peer that hears it
+    /// relies on our counting nobody as gone before, so it is not dead for us until then, or until it has heard a later
+    /// beat, and we nothing for its deadtime.
+    pub fn promise(&mut self, until: Nanos, sequence: u32) {
+        self.away = Some(Away { until, sequence });
+    }
+
+    /// Goes on in another process: what came while that began was not looked at, and perhaps not heard. As after any lateness of
+    /// ours, the peer gets a whole deadtime from now.
+    pub fn go_on(&mut self, now: Nanos) {
+        self.has_missed = true;
+        self.put_off(now);
+    }
+
+    /// By how much longer than a deadtime the peer's newest beat makes us patient: it is about to restart.
+    #[must_use]
+    pub fn stretch(&self) -> Nanos {
+        let deadtime = self.timing.deadtime;
+        self.newest
+            .map_or(Nanos(0), |heard| heard.patience(deadtime).since(deadtime))
     }
 
     /// Whether the peer counts as alive.
@@ -219,7 +259,9 @@ impl Detector {
     /// Whether our own beats reached the peer lately, by what it echoes.
     #[must_use]
     pub fn hears_us(&self, now: Nanos) -> bool {
-        self.echoes_us() && now.since(self.echo.1) < Nanos(self.timing.deadtime.0 / 2)
+        // While it restarts it echoes nothing new, as it said.
+        let lately = Nanos(self.timing.deadtime.0 / 2).max(self.longer_promise());
+        self.echoes_us() && now.since(self.echo.1) < lately
     }
 
     /// Whether the peer has confirmed that it heard our beat `sequence` (its low 32 bits) or a later one.
@@ -240,7 +282,8 @@ impl Detector {
         if let Some(heard) = links.reduce(newer) {
             self.take(&heard, wake, &mut findings);
         }
-        let witnessed = witnessed.filter(|witnessed| self.is_about_now(witnessed));
+        self.redeem();
+        let witnessed = witnessed.filter(|witnessed| self.is_about_now(witnessed, wake.now));
         if witnessed.is_none() {
             self.forgive_lateness(wake, &mut findings);
         }
@@ -285,10 +328,12 @@ impl Detector {
             return;
         }
         // Of beats that came while we were stopped we see the last only: that is no gap of the peer's.
+        let has_missed = std::mem::take(&mut self.has_missed) || wake.lateness() > self.too_late();
         if let Some(before) = before.filter(|before| before.incarnation == heard.incarnation)
-            && wake.lateness() <= self.too_late()
+            && !has_missed
         {
-            findings.late_beat = Some(heard.seen.since(before.seen)).filter(|gap| *gap > self.timing.warntime);
+            let patience = before.patience(self.timing.warntime);
+            findings.late_beat = Some(heard.seen.since(before.seen)).filter(|gap| *gap > patience);
         }
         if !self.echoes_us() {
             // It lives, and takes part once it has heard us: while that is under way it must not die for us, because
@@ -301,7 +346,7 @@ impl Detector {
         if heard.echo.sequence != self.echo.0 || before.is_none_or(|before| before.echo.incarnation != self.own) {
             self.echo = (heard.echo.sequence, heard.seen);
         }
-        let deadline = heard.seen.saturating_add(self.timing.deadtime);
+        let deadline = heard.seen.saturating_add(heard.patience(self.timing.deadtime));
         let is_met = self.forget.is_none_or(|forget| is_later(heard.echo.sequence, forget));
         if self.phase != Phase::Up && (deadline <= wake.now || !is_met) {
             return;
@@ -323,10 +368,12 @@ impl Detector {
     }
 
     /// Whether the kernel found the silence that is going on, of a peer that is up, and at no earlier deadline than ours.
-    fn is_about_now(&self, witnessed: &Witnessed) -> bool {
+    fn is_about_now(&self, witnessed: &Witnessed, now: Nanos) -> bool {
         let newest = self.newest.filter(|_| self.phase == Phase::Up && self.echoes_us());
         newest.is_some_and(|newest| newest.seen == witnessed.last_seen)
             && witnessed.deadline >= self.promised
+            // What we have promised the kernel does not know.
+            && self.away.is_none_or(|away| away.until <= now)
             // Being alone is not about who looks, but about who can be heard.
             && self.grace != Some(Graced::Alone)
     }
@@ -366,15 +413,24 @@ impl Detector {
         true
     }
 
+    /// Once the peer knows that we are back, it does not rely on our promise any more.
+    fn redeem(&mut self) {
+        let echo = self.confirmed();
+        self.away = self
+            .away
+            .filter(|away| echo.is_none_or(|echo| !is_later(echo, away.sequence)));
+    }
+
     fn expire(&mut self, witnessed: Option<Witnessed>, wake: Wake, findings: &mut Findings) {
         findings.change = Some(Change::Dead(Silence {
             last_seen: self.newest.filter(|_| self.phase == Phase::Up).map(|heard| heard.seen),
-            deadline: witnessed.map_or(self.deadline, |witnessed| witnessed.deadline),
+            deadline: witnessed.map_or(self.deadline(), |witnessed| witnessed.deadline),
             detected: witnessed.map_or(wake.now, |witnessed| witnessed.found),
             witnessed: witnessed.is_some(),
             graced: self.grace,
         }));
         self.phase = Phase::Dead;
+        self.away = None;
         self.forget = Some(wake.sent);
         self.heard_us = false;
         self.graced = false;
@@ -398,6 +454,14 @@ impl Detector {
     /// Our own lateness from which on a silence may be ours.
     fn too_late(&self) -> Nanos {
         Nanos(self.timing.deadtime.0 / 4)
+    }
+
+    /// What the peer's newest beat promises beyond a deadtime; 0 where it promises no more than that.
+    fn longer_promise(&self) -> Nanos {
+        match self.stretch() {
+            Nanos(0) => Nanos(0),
+            stretch => stretch.saturating_add(self.timing.deadtime),
+        }
     }
 
     fn echoes_us(&self) -> bool {

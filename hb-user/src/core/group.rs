@@ -75,6 +75,22 @@ impl GroupState {
         }
     }
 
+    /// Whether it is being started or stopped.
+    #[must_use]
+    pub fn is_moved(self) -> bool {
+        match self {
+            Self::Acquiring | Self::Releasing => true,
+            Self::Released
+            | Self::Wanting
+            | Self::Asking
+            | Self::Running
+            | Self::Claimed
+            | Self::Stuck
+            | Self::Failed
+            | Self::Declined => false,
+        }
+    }
+
     /// Whether it runs.
     #[must_use]
     pub fn runs(self) -> bool {

@@ -4,22 +4,29 @@
 //! after we *sent* it; they echo what they received. We may own until a deadtime less one interval after we sent the
 //! newest beat that enough others have heard. That is before anybody's deadline for us, on no clock but our own
 //! (C. Gray, D. Cheriton: Leases, 1989).
+//!
+//! Before a restart a node promises to be silent for longer than a deadtime. Who hears that is patient for as long, so a
+//! beat that promised more holds for longer; and who promises it counts nobody as gone before the promise is over, so its
+//! support holds for as long. Such a time is called *stretched*: it is later than the sending by the excess.
 
 use hb_ebpf::Nanos;
+use serde::{Deserialize, Serialize};
 
 use super::{Quorum, Settings};
 
 /// What one peer does for our lease.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 struct Supporter {
-    /// When we sent the newest beat that it has heard.
+    /// When we sent the newest beat that it has heard, stretched.
     heard: Nanos,
+    /// By how much its own newest promise stretches its support.
+    stretch: Nanos,
     /// From when on that counts; `None` while the peer counts us as gone.
     counts_from: Option<Nanos>,
 }
 
 /// Our lease.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Lease {
     quorum: Quorum,
     /// How many others have to have heard us.
@@ -48,13 +55,26 @@ impl Lease {
         }
     }
 
-    /// The newest beat of node `node` says that it has heard what we sent at `heard`, and whether it counts us as up.
-    /// `is_idle`: we own nothing and want nothing. Does not allocate.
+    /// The newest beat of node `node` says that it has heard what we sent at `heard`, stretched, and whether it counts us as
+    /// up. `stretch`: by how much longer than a deadtime it promises to count nobody as gone. `is_idle`: we own nothing
+    /// and want nothing. Does not allocate.
     ///
     /// A node that counted us as gone may have said so to somebody who takes over from us. That word is good for less
     /// than a deadtime. So its support counts only after one, unless we have nothing that could be taken over.
-    pub fn hear(&mut self, node: usize, heard: Option<Nanos>, supports: bool, is_idle: bool, now: Nanos) {
+    pub fn hear(
+        &mut self,
+        node: usize,
+        heard: Option<Nanos>,
+        stretch: Nanos,
+        supports: bool,
+        is_idle: bool,
+        now: Nanos,
+    ) {
         let Some(peer) = self.peers.get_mut(node) else { return };
+        if stretch < std::mem::replace(&mut peer.stretch, stretch) {
+            // It is back. From the moment that it hears we know it, it counts deadtimes again.
+            peer.heard = peer.heard.min(now.saturating_add(stretch));
+        }
         // While its support was not over it cannot have counted us as gone, even if we did not hear it.
         let is_over = now > peer.heard.saturating_add(self.span);
         let wait = if is_idle { Nanos(0) } else { self.deadtime };
@@ -64,6 +84,20 @@ impl Lease {
             (true, Some(_) | None) => Some(now.saturating_add(wait)),
         };
         peer.heard = heard.unwrap_or_default().max(peer.heard);
+    }
+
+    /// A beat leaves that promises less than those before: who hears it is patient from now on only, and no longer than it
+    /// says. `stretch`: by how much that is longer than a deadtime.
+    pub fn promise_less(&mut self, stretch: Nanos, now: Nanos) {
+        for peer in &mut self.peers {
+            peer.heard = peer.heard.min(now.saturating_add(stretch));
+        }
+    }
+
+    /// Whether what was read from a file can be the lease of a node among so many: the rest counts on it.
+    #[must_use]
+    pub fn is_among(&self, nodes: usize) -> bool {
+        self.peers.len() == nodes
     }
 
     /// Goes on from what is known already; for each node its old index, if it had one.

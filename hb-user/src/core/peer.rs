@@ -147,7 +147,7 @@ impl Sight {
 }
 
 /// What a peer's echo tells of our own beats.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Echoed {
     /// Whether our beats reach it.
     pub hears_us: bool,

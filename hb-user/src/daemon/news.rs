@@ -81,6 +81,7 @@ impl Daemon {
                 }
                 News::Sending { error: Some(error) } => tracing::warn!(%error, "the kernel refuses to send beats"),
                 News::Sending { error: None } => tracing::info!("beats are sent again"),
+                News::Promised { lacking, lease } => self.restart.is_promised(lacking, lease),
                 News::Gone => return Ok(true),
             }
         }

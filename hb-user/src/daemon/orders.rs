@@ -53,6 +53,11 @@ impl Orders {
         had_takeover
     }
 
+    /// Whether somebody waits for one.
+    pub(super) fn are_waited_for(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
     /// When the first of them is late.
     pub(super) fn deadline(&self) -> Option<Nanos> {
         self.pending.iter().map(|order| order.deadline).min()
@@ -75,6 +80,9 @@ impl Orders {
 impl Daemon {
     /// Begins what is ordered, or says why not.
     pub(super) fn order(&mut self, request: &OrderRequest, reply: oneshot::Sender<Reply>) {
+        if request.order == Order::Restart {
+            return self.begin_restart(request.wait, reply);
+        }
         let begun = match self.command(&request.order) {
             Some(Ok(command)) => self.begin_order(command, request, reply),
             Some(Err(message)) => Some((Reply::Refused { message }, reply)),
@@ -89,7 +97,7 @@ impl Daemon {
         }
     }
 
-    /// The core's name for an order; `None` for a reload, which is more than the core's.
+    /// The core's name for an order; `None` for a reload or a restart, which are more than the core's.
     fn command(&self, order: &Order) -> Option<Result<Command, String>> {
         Some(Ok(match order {
             Order::Standby { which } => Command::Standby(*which),
@@ -99,7 +107,7 @@ impl Daemon {
                 Ok(index) => Command::Cleanup(index),
                 Err(message) => return Some(Err(message)),
             },
-            Order::Reload => return None,
+            Order::Reload | Order::Restart => return None,
         }))
     }
 

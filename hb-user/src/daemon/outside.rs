@@ -164,6 +164,24 @@ impl Outside {
         is_sick
     }
 
+    /// What is under way that cannot be broken off.
+    pub(super) fn at_work(&self) -> Option<String> {
+        let asked = self.watched.iter().filter(|watched| watched.asking.is_some()).count();
+        let fencing = self.fencing.iter().find(|(_, task)| !task.is_finished());
+        if let Some((node, _)) = fencing {
+            return Some(format!("{node} is being fenced"));
+        }
+        (self.tasks.len() > asked).then(|| "this host is being rebooted".to_owned())
+    }
+
+    /// Breaks off all questions to resources, and waits for their ends. They are asked again when they are due.
+    pub(super) async fn rest(&mut self) {
+        for watched in &mut self.watched {
+            watched.rest();
+        }
+        while self.tasks.join_next().await.is_some() {}
+    }
+
     /// The next to end; never, while nothing is under way.
     pub(super) async fn next(&mut self) -> Ended {
         loop {

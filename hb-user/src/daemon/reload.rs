@@ -92,6 +92,11 @@ impl Reading {
         }
     }
 
+    /// Whether files are being read.
+    pub(super) fn is_reading(&self) -> bool {
+        !self.task.is_empty()
+    }
+
     /// The next that have been read; never, while none are.
     pub(super) async fn next(&mut self) -> Read {
         let read = match self.task.join_next().await {
@@ -110,7 +115,7 @@ impl Reading {
     }
 }
 
-fn read(dir: &Path) -> Result<Loaded, ReloadError> {
+pub(super) fn read(dir: &Path) -> Result<Loaded, ReloadError> {
     let host = Host::this().map_err(|error| ReloadError::Host(std::io::Error::other(error)))?;
     Ok(Cluster::load(dir, &host)?)
 }
@@ -135,7 +140,7 @@ impl Daemon {
     }
 
     /// Goes on with another configuration. The answer says what has changed.
-    fn reload(&mut self, loaded: Loaded) -> Result<String, ReloadError> {
+    pub(super) fn reload(&mut self, loaded: Loaded) -> Result<String, ReloadError> {
         if self.node.advert().status == hb_ebpf::beat::Status::Leaving {
             return Err(ReloadError::Leaving);
         }
@@ -285,7 +290,8 @@ impl Daemon {
         let interfaces: BTreeSet<&str> = new.links.iter().map(|link| link.interface.as_str()).collect();
         let is_new = |interface: &&str| self.attached.iter().all(|attached| attached.interface != *interface);
         let missing: Vec<&str> = interfaces.into_iter().filter(is_new).collect();
-        Ok(start::attach(&mut self.program, &missing).map_err(start::StartError::from)?)
+        let pins = self.pins.as_ref();
+        Ok(start::attach(&mut self.program, &missing, pins, None).map_err(start::StartError::from)?)
     }
 
     /// What is remembered of nodes and groups goes with them.
@@ -339,6 +345,7 @@ fn differences(old: &Cluster, new: &Cluster) -> String {
         ("stonith", old.stonith != new.stonith || old.fencing != new.fencing),
         ("scripts", old.scripts != new.scripts),
         ("policy", old.policy != new.policy),
+        ("restart", old.restart != new.restart),
     ];
     let changed: Vec<&str> = all
         .into_iter()

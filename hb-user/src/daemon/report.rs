@@ -9,7 +9,7 @@ use hb_ebpf::{Heard, Nanos, Verdict};
 use super::Daemon;
 use crate::control::{
     DatapathStatus, DetectionStatus, DiffersStatus, GroupStatus, LatenessStatus, LinkStatus, PeerStatus, PulseStatus,
-    RealtimeStatus, Status,
+    RealtimeStatus, RestartStatus, Status, Takeover,
 };
 use crate::core::{Contact, Differs, PeerView};
 use crate::datapath::{Mode, Witness};
@@ -50,11 +50,23 @@ impl Daemon {
             groups: (0..cluster.groups.len())
                 .filter_map(|group| self.report_group(group, now))
                 .collect(),
-            last_takeover: self.last_takeover.and_then(|group| {
-                let record = self.records.get(group)?.as_ref()?;
-                Some(record.report(cluster.groups.get(group)?.name(), &cluster.nodes))
-            }),
+            last_takeover: self.report_takeover(),
+            restart: RestartStatus {
+                count: self.restart.past.count,
+                silence_us: self.restart.past.silence.map(Nanos::as_micros),
+                promise_ms: millis(super::settings::promise(cluster)),
+                pins_refused: self.restart.past.pins_refused.clone(),
+            },
         }
+    }
+
+    /// The last takeover, also of a former process.
+    pub(super) fn report_takeover(&self) -> Option<Takeover> {
+        let ours = self.last_takeover.and_then(|group| {
+            let record = self.records.get(group)?.as_ref()?;
+            Some(record.report(self.cluster.groups.get(group)?.name(), &self.cluster.nodes))
+        });
+        ours.or_else(|| self.former_takeover.clone())
     }
 
     fn report_realtime(&self) -> RealtimeStatus {
@@ -193,6 +205,7 @@ fn report_datapath(attached: &crate::datapath::Attached) -> DatapathStatus {
         interface: attached.interface.clone(),
         mode: mode.into(),
         reason,
+        pinned: attached.is_pinned(),
     }
 }
 

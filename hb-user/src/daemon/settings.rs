@@ -57,6 +57,11 @@ pub(super) fn timing(cluster: &Cluster) -> Timing {
     }
 }
 
+/// For how long a restart asks the peers to be patient. Within a deadtime they are in any case.
+pub(super) fn promise(cluster: &Cluster) -> Nanos {
+    nanos(cluster.restart.promise.max(cluster.timers.deadtime))
+}
+
 /// The pulse's: the peers in ha.cf's order, each with its links. `slot` gives each address its place in the liveness map.
 pub(super) fn peers(cluster: &Cluster, mut slot: impl FnMut(&config::Link) -> u32) -> Vec<Peer> {
     let others = (0..cluster.nodes.len()).filter(|node| *node != cluster.me);

@@ -10,14 +10,16 @@ use hb_ebpf::watch::Watch;
 use hb_ebpf::{Incarnation, KeyId, Nanos};
 use nix::fcntl::{Flock, FlockArg};
 
+use super::handover::{Handover, HandoverError};
 use super::outside::Outside;
+use super::restart::{Past, Restart};
 use super::work::{self, Works};
 use super::{Daemon, Places, settings};
 use crate::clock;
 use crate::config::{Cluster, Deadlines};
 use crate::control::{Server, ServerError};
 use crate::core::{self, Event, Lease, Node};
-use crate::datapath::{DatapathError, Mode, Program, Witness};
+use crate::datapath::{DatapathError, Mode, Pins, Program, Witness};
 use crate::incarnation::{self, IncarnationError};
 use crate::pings::{PingError, Prober};
 use crate::process;
@@ -55,6 +57,8 @@ pub enum StartError {
     Hands(#[from] HandsError),
     #[error(transparent)]
     Control(#[from] ServerError),
+    #[error(transparent)]
+    Handover(#[from] HandoverError),
     #[error("the runtime fails")]
     Io(#[source] io::Error),
     #[error("{groups} could not be stopped and may still run here; stop it by hand before another node takes it over")]
@@ -62,11 +66,19 @@ pub enum StartError {
 }
 
 impl Daemon {
-    pub(super) fn start(cluster: Cluster, places: &Places) -> Result<Self, StartError> {
-        let lock = Lock::take(&places.run)?;
+    #[expect(clippy::too_many_lines, reason = "one step after another, in an order that matters")]
+    pub(super) fn start(cluster: Cluster, places: &Places, former: Option<Handover>) -> Result<Self, StartError> {
+        let boot = super::handover::boot().map_err(StartError::Io)?;
+        let lock = match &former {
+            Some(former) => Lock::adopt(former.lock, &places.run)?,
+            None => Lock::take(&places.run)?,
+        };
         let mut slots = super::Slots::new();
+        let mut next_slot = former.as_ref().map_or(0, |former| former.next_slot);
         let peers = settings::peers(&cluster, |link| {
-            let slot = u32::try_from(slots.len()).unwrap_or(u32::MAX);
+            let kept = former.as_ref().and_then(|former| former.slot(link.node, link.peer));
+            let slot = kept.unwrap_or(next_slot);
+            next_slot += u32::from(kept.is_none());
             slots.push(((link.node, link.peer), slot));
             slot
         });
@@ -76,16 +88,24 @@ impl Daemon {
         )
         .map_err(|error| no_interface(error, &cluster))?;
         let prober = prober(&cluster)?;
+        if let (Some((_, reach)), Some(former)) = (&prober, &former) {
+            reach.remember(former.pulse.answered());
+        }
 
-        let incarnation = incarnation::next(&places.state, clock::unix_seconds())?;
-        let mut program = Program::load(&settings::tables(&cluster, incarnation, &peers))?;
+        let incarnation = match &former {
+            Some(former) => former.incarnation,
+            None => incarnation::next(&places.state, clock::unix_seconds())?,
+        };
+        let (kept_pins, pins_refused) = pins(&cluster, &places.run, former.is_some());
+        let tables = settings::tables(&cluster, incarnation, &peers);
+        let mut program = Program::load_pinned(&tables, kept_pins.as_ref())?;
         if settings::logs_verdicts(&cluster) {
             tokio::spawn(program.take_log()?.copy());
         }
         let mut interfaces: Vec<&str> = cluster.links.iter().map(|link| link.interface.as_str()).collect();
         interfaces.sort_unstable();
         interfaces.dedup();
-        let attached = attach(&mut program, &interfaces)?;
+        let attached = attach(&mut program, &interfaces, kept_pins.as_ref(), former.as_ref())?;
 
         let now = clock::now();
         let witness = match cluster.realtime.deadlines {
@@ -93,33 +113,43 @@ impl Daemon {
             Deadlines::Thread => Err("hb.toml: realtime.deadlines".to_owned()),
         };
         let ownership = settings::ownership(&cluster);
-        let node = Node::new(ownership.clone(), now);
         let pings = pings(&cluster, prober.as_ref());
         // All that is allocated from here on is locked, too.
         let locking_refused = lock_memory(&cluster);
         process::start(cluster.scripts.programs, cluster.realtime.clone()).map_err(StartError::Io)?;
-        let pulse = Pulse::start(
-            pulse_settings(&cluster, incarnation, peers.clone(), &ownership, pings),
-            Means {
-                liveness: program.liveness()?,
-                witness: witness.is_ok().then(|| program.witness()).transpose()?,
-                events: program.take_events()?,
-                sockets: sockets.clone(),
-                watchdog: watchdog(&cluster)?,
-                scheduling: realtime::pulse(&cluster.realtime, cluster.timers.keepalive),
-            },
-        )?;
+        let means = Means {
+            liveness: program.liveness()?,
+            witness: witness.is_ok().then(|| program.witness()).transpose()?,
+            events: program.take_events()?,
+            sockets: sockets.clone(),
+            watchdog: watchdog(&cluster, former.as_ref())?,
+            scheduling: realtime::pulse(&cluster.realtime, cluster.timers.keepalive),
+        };
+        let mut pulse_settings = pulse_settings(&cluster, incarnation, peers.clone(), &ownership, pings);
+        let is_new = former.is_none();
+        let (pulse, kept) = match former {
+            None => (Pulse::start(pulse_settings, means)?, Kept::nothing(&cluster, now)),
+            Some(former) => {
+                pulse_settings.advert = former.node.advert();
+                let last_beat = former.pulse.last_beat();
+                let (snapshot, mut kept) = Kept::of(former);
+                let pulse = Pulse::go_on(pulse_settings, means, snapshot)?;
+                kept.past.silence = Some(clock::now().since(last_beat));
+                (pulse, kept)
+            }
+        };
         let hands = work::hands(&cluster, None)?;
         let server = Server::start(&places.run)?;
         tracing::info!(
             node = %cluster.nodes[cluster.me],
             incarnation = format_args!("{:012x}", incarnation.0),
             digest = format_args!("{:08x}", cluster.digest()),
+            restarts = kept.past.count,
             "started"
         );
 
         let mut daemon = Self {
-            next_slot: u32::try_from(slots.len()).unwrap_or(u32::MAX),
+            next_slot,
             slots,
             peers,
             sockets,
@@ -136,24 +166,32 @@ impl Daemon {
             counters: program.take_counters()?,
             attached,
             incarnation,
-            started: now,
+            started: kept.started,
             records: vec![None; cluster.groups.len()],
             last_takeover: None,
-            problems: vec![None; cluster.groups.len()],
-            silences: vec![None; cluster.nodes.len()],
+            problems: kept.problems,
+            silences: kept.silences,
             differences: BTreeMap::new(),
             recorder: recorder(&cluster)?,
             reading: super::reload::Reading::default(),
-            troubles: BTreeMap::new(),
-            node,
+            troubles: kept.troubles,
+            node: kept.node,
             cluster,
             program,
-            _lock: lock,
+            pins: kept_pins,
+            restart: Restart::new(Past {
+                pins_refused,
+                ..kept.past
+            }),
+            former_takeover: kept.takeover,
+            places: places.clone(),
+            boot,
+            lock,
         };
         // The long work is done; what comes now must not wait.
         daemon.granted = realtime::ask(&realtime::controller(&daemon.cluster.realtime));
         daemon.tell_what_was_granted();
-        daemon.feed(&Event::Begin);
+        daemon.feed(if is_new { &Event::Begin } else { &Event::Tick });
         Ok(daemon)
     }
 }
@@ -171,7 +209,82 @@ fn watch(program: &mut Program, watches: &[(u32, Watch)]) -> Result<Witness, Str
     })
 }
 
-fn recorder(cluster: &Cluster) -> Result<Option<Recorder>, StartError> {
+/// Whether a new process could go on from the state of another: all that can fail is tried, and nothing is touched.
+pub fn check(cluster: &Cluster, former: &Handover) -> Result<(), StartError> {
+    former.fits(cluster)?;
+    let peers = settings::peers(cluster, |link| former.slot(link.node, link.peer).unwrap_or(0));
+    // The kernel may refuse what it took from another version.
+    Program::load(&settings::tables(cluster, former.incarnation, &peers))?;
+    Ok(())
+}
+
+/// What the controller knows at its start.
+struct Kept {
+    started: Nanos,
+    node: Node,
+    problems: Vec<Option<String>>,
+    silences: Vec<Option<core::Silence>>,
+    troubles: BTreeMap<String, String>,
+    takeover: Option<crate::control::Takeover>,
+    past: Past,
+}
+
+impl Kept {
+    fn nothing(cluster: &Cluster, now: Nanos) -> Self {
+        Self {
+            started: now,
+            node: Node::new(settings::ownership(cluster), now),
+            problems: vec![None; cluster.groups.len()],
+            silences: vec![None; cluster.nodes.len()],
+            troubles: BTreeMap::new(),
+            takeover: None,
+            past: Past::default(),
+        }
+    }
+
+    /// What a former process has left, and what is the pulse's of it.
+    fn of(former: Handover) -> (pulse::Snapshot, Self) {
+        let kept = Self {
+            started: former.started,
+            node: former.node,
+            problems: former.problems,
+            silences: former.silences,
+            troubles: former.troubles,
+            takeover: former.last_takeover,
+            past: Past {
+                count: former.restarts,
+                ..Past::default()
+            },
+        };
+        (former.pulse, kept)
+    }
+}
+
+/// Where things are pinned, and why they are not although they should be. What a daemon that was killed has left is removed.
+fn pins(cluster: &Cluster, run: &Path, is_going_on: bool) -> (Option<Pins>, Option<String>) {
+    if !(is_going_on && cluster.restart.pin)
+        && let Err(error) = Pins::clear(run)
+    {
+        let error = crate::cli::causes(&error);
+        tracing::warn!(error, "what a former daemon has pinned is still there");
+    }
+    if !cluster.restart.pin {
+        return (None, None);
+    }
+    match Pins::open(run) {
+        Ok(pins) => (Some(pins), None),
+        Err(error) => {
+            let error = crate::cli::causes(&error);
+            tracing::warn!(
+                error,
+                "nothing is pinned: while hb restarts, its interfaces hear nothing"
+            );
+            (None, Some(error))
+        }
+    }
+}
+
+pub(super) fn recorder(cluster: &Cluster) -> Result<Option<Recorder>, StartError> {
     let Some(settings) = &cluster.recorder else {
         return Ok(None);
     };
@@ -235,7 +348,16 @@ pub(super) fn pings(
 }
 
 /// The watchdog may bite when this node has done nothing for so long that everybody has long taken over.
-fn watchdog(cluster: &Cluster) -> Result<Option<Watchdog>, StartError> {
+fn watchdog(cluster: &Cluster, former: Option<&Handover>) -> Result<Option<Watchdog>, StartError> {
+    if let Some(armed) = former.and_then(|former| former.watchdog.as_ref()) {
+        let watchdog = Watchdog::adopt(pulse::adopt(armed.descriptor).map_err(StartError::Io)?);
+        if cluster.watchdog.as_ref() == Some(&armed.device) {
+            return Ok(Some(watchdog));
+        }
+        if let Err(error) = watchdog.disarm() {
+            tracing::error!(device = %armed.device.display(), %error, "the former watchdog cannot be disarmed");
+        }
+    }
     let Some(device) = &cluster.watchdog else {
         return Ok(None);
     };
@@ -253,10 +375,28 @@ fn watchdog(cluster: &Cluster) -> Result<Option<Watchdog>, StartError> {
 /// One daemon a host: a lock that the kernel lets go of when the process ends.
 #[derive(Debug)]
 pub(super) struct Lock {
-    _file: Flock<File>,
+    file: Flock<File>,
 }
 
 impl Lock {
+    /// The file itself.
+    pub(super) fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// The lock that a former process has kept.
+    fn adopt(descriptor: std::os::fd::RawFd, run: &Path) -> Result<Self, StartError> {
+        let failed = |source| StartError::Directory {
+            path: run.to_owned(),
+            source,
+        };
+        let file = File::from(pulse::adopt(descriptor).map_err(failed)?);
+        // It is held already, by what is behind the descriptor: this changes nothing.
+        let file = Flock::lock(file, FlockArg::LockExclusiveNonblock);
+        let file = file.map_err(|(_, errno)| failed(errno.into()))?;
+        Ok(Self { file })
+    }
+
     fn take(run: &Path) -> Result<Self, StartError> {
         let failed = |source| StartError::Directory {
             path: run.to_owned(),
@@ -283,17 +423,20 @@ impl Lock {
         file.set_len(0)
             .and_then(|()| writeln!(file, "{}", std::process::id()))
             .map_err(failed)?;
-        Ok(Self { _file: file })
+        Ok(Self { file })
     }
 }
 
 pub(super) fn attach(
     program: &mut Program,
     interfaces: &[&str],
+    pins: Option<&Pins>,
+    former: Option<&Handover>,
 ) -> Result<Vec<crate::datapath::Attached>, DatapathError> {
     let mut attached = Vec::with_capacity(interfaces.len());
     for interface in interfaces {
-        let one = program.attach(interface)?;
+        let mode = former.and_then(|former| former.mode(interface));
+        let one = program.attach(interface, pins, mode)?;
         match &one.mode {
             Mode::Native => tracing::info!(interface, "XDP runs natively"),
             Mode::Generic { reason } => tracing::warn!(interface, %reason, "XDP runs generically"),

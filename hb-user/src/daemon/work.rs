@@ -168,6 +168,11 @@ impl Works {
         });
     }
 
+    /// Whether scripts are at work.
+    pub(super) fn are_at_work(&self) -> bool {
+        !self.tasks.is_empty()
+    }
+
     /// Whether a group that was dropped is still being stopped: it must not come back before.
     pub(super) fn is_dropping(&self) -> bool {
         *self.dropping.borrow() > 0

@@ -26,9 +26,14 @@ pub enum DatapathError {
     NoInterface { interface: String },
     #[error(
         "another XDP program is attached to {interface}: see `ip link show {interface}`, and stop what loaded it or \
-         detach it with `ip link set {interface} xdp off`"
+         detach it with `ip link set {interface} xdp off`; what a killed hb has pinned goes with `rm -r /sys/fs/bpf/hb`"
     )]
     Occupied { interface: String },
+    #[error("cannot pin the XDP program of {interface}; with `pin = false` in [restart] of hb.toml it is not pinned")]
+    Pin {
+        interface: String,
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     #[error("cannot attach the XDP program to {interface}, natively ({native}) or generically")]
     Attach {
         interface: String,

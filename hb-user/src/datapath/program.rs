@@ -11,7 +11,7 @@ use hb_ebpf::tables::{Own, Peer};
 use hb_ebpf::watch::Watch;
 use hb_ebpf::{KeyId, NodeId, verdict};
 
-use super::{Counters, DatapathError, LivenessMap};
+use super::{Counters, DatapathError, LivenessMap, Pins};
 
 /// The object that `cargo xtask build-ebpf` made, embedded by `build.rs`.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/hb-xdp.o"));
@@ -60,9 +60,18 @@ pub struct Program {
 impl Program {
     /// Loads the program and fills its tables.
     pub fn load(tables: &Tables) -> Result<Self, DatapathError> {
+        Self::load_pinned(tables, None)
+    }
+
+    /// The same. With what is pinned already it goes on; the rest is pinned.
+    pub fn load_pinned(tables: &Tables, pins: Option<&Pins>) -> Result<Self, DatapathError> {
         let slots = tables.slots();
         let log_level: u8 = if tables.log { u8::MAX } else { 0 };
-        let mut ebpf = EbpfLoader::new()
+        let mut loader = EbpfLoader::new();
+        for (name, path) in pins.into_iter().flat_map(Pins::maps) {
+            loader.map_pin_path(name, path);
+        }
+        let mut ebpf = loader
             .override_global("UDP_PORT", &tables.own.port, true)
             .override_global("OWN_NODE", &tables.own.node.0, true)
             .override_global("OWN_INCARNATION", &tables.own.incarnation, true)

@@ -71,6 +71,19 @@ impl Reach {
         self.errors.load(Ordering::Relaxed)
     }
 
+    /// For each target, when the newest request was sent that it has answered.
+    #[must_use]
+    pub fn all_answered(&self) -> Vec<Option<Nanos>> {
+        (0..self.answered.len()).map(|target| self.answered(target)).collect()
+    }
+
+    /// Takes over what a former process has heard.
+    pub fn remember(&self, answered: &[Option<Nanos>]) {
+        for (place, sent) in self.answered.iter().zip(answered) {
+            place.fetch_max(sent.map_or(0, |sent| sent.0), Ordering::Relaxed);
+        }
+    }
+
     fn all(&self) -> impl Iterator<Item = Nanos> {
         (0..self.answered.len()).filter_map(|target| self.answered(target))
     }

@@ -1,5 +1,7 @@
 //! What the thread knows and does: one round of it is [`Beating::sleep`], [`Beating::look`] and [`Beating::send`].
 
+mod restart;
+
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -17,6 +19,9 @@ use super::{Means, News, Peer, Settings, Sockets, Stats};
 use crate::clock;
 use crate::core::{Advert, Change, Detector, Differs, Echoed, Outbox, Wake, Witnessed};
 use crate::datapath::Witness;
+
+use restart::Promise;
+pub use restart::Snapshot;
 
 /// The farewell: what the peers should confirm, and until when it is repeated.
 #[derive(Clone, Copy)]
@@ -111,6 +116,10 @@ pub(super) struct Beating {
     fed: u64,
     hungry: Option<Errno>,
     farewell: Option<Farewell>,
+    /// What our beats promise while we are about to restart, and whether we have stopped for that.
+    promise: Option<Promise>,
+    is_suspended: bool,
+    last_beat: Nanos,
     /// Why the kernel refuses beats, and what the controller was told of it.
     refusal: Option<Errno>,
     told_refusal: Option<Errno>,
@@ -141,6 +150,9 @@ impl Beating {
             fed: 0,
             hungry: None,
             farewell: None,
+            promise: None,
+            is_suspended: false,
+            last_beat: now,
             refusal: None,
             told_refusal: None,
         })
@@ -148,6 +160,9 @@ impl Beating {
 
     /// The earliest of the next beat, the next deadline and the end of the lease.
     pub(super) fn next(&self, now: Nanos) -> Nanos {
+        if self.is_suspended {
+            return Nanos::MAX;
+        }
         let deadlines = self.peers.iter().map(|peer| peer.detector.deadline());
         let until = self.farewell.map_or(Nanos::MAX, |farewell| farewell.until);
         let lease = if self.tenure.is_held() {
@@ -155,7 +170,8 @@ impl Beating {
         } else {
             Nanos::MAX
         };
-        deadlines.fold(self.next_beat.min(until).min(lease), Nanos::min)
+        let confirmed = self.promise.as_ref().map_or(Nanos::MAX, Promise::deadline);
+        deadlines.fold(self.next_beat.min(until).min(lease).min(confirmed), Nanos::min)
     }
 
     /// Who was frozen for longer than a deadtime says nothing for one: others may have taken over, and it would only
@@ -294,9 +310,12 @@ impl Beating {
                 .is_some_and(|heard| {
                     Differs::between(self.settings.digest, heard.digest).supports(heard.present, self.settings.index)
                 });
+            let stretch = peer.detector.stretch();
+            let holds = peer.detector.confirmed();
+            let holds = holds.and_then(|sequence| self.outbox.holds(sequence, stretch));
             self.settings
                 .lease
-                .hear(number, Some(echoed.heard_us), supports, is_idle, wake.now);
+                .hear(number, holds, stretch, supports, is_idle, wake.now);
 
             let id = peer.node;
             let change = match findings.change {
@@ -417,7 +436,7 @@ impl Beating {
             return;
         }
         self.sequence.0 += 1;
-        self.outbox.send(self.sequence.low(), self.advert.edition, now);
+        let promise_ms = self.promise(now);
         self.refusal = None;
         for (peer, watched) in self.settings.peers.iter().zip(&self.peers) {
             let beat = Beat {
@@ -426,7 +445,7 @@ impl Beating {
                 destination: peer.node,
                 incarnation: self.settings.incarnation,
                 digest: self.settings.digest,
-                promise_ms: Beat::promise_ms(self.settings.interval),
+                promise_ms,
                 echo: watched.detector.echo(),
                 sequence: self.sequence,
                 flags: Flags {

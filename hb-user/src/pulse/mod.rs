@@ -4,6 +4,7 @@
 //! controller through a wait-free queue, orders come back through another.
 
 mod beating;
+mod inherited;
 mod order;
 mod signer;
 mod socket;
@@ -19,7 +20,8 @@ use std::sync::Arc;
 use aya::maps::{MapData, RingBuf};
 use hb_ebpf::{Incarnation, KeyId, Nanos, NodeId, Sequence};
 
-pub use beating::Reconfiguration;
+pub use beating::{Reconfiguration, Snapshot};
+pub use inherited::{adopt, keep};
 pub use order::{News, Order, OrderSender};
 pub use signer::{Signer, midstates};
 pub use socket::{SocketError, Sockets};
@@ -35,6 +37,9 @@ use crate::realtime::{Granted, Wanted};
 
 /// A thread of the real-time class that is later than this was stopped.
 const OVERDUE: Nanos = Nanos::from_millis(5);
+
+/// The longest that the thread may take to say how it stands.
+const ANSWER: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// What the thread needs to know.
 #[derive(Debug)]
@@ -133,7 +138,12 @@ pub struct PulseError(#[from] std::io::Error);
 impl Pulse {
     /// Starts the thread. The first beats leave at once.
     pub fn start(settings: Settings, means: Means) -> Result<Self, PulseError> {
-        thread::start(settings, means)
+        thread::start(settings, means, None)
+    }
+
+    /// Starts the thread where a former process has left off.
+    pub fn go_on(settings: Settings, means: Means, former: Snapshot) -> Result<Self, PulseError> {
+        thread::start(settings, means, Some(former))
     }
 
     /// What rings when there are news; see [`Pulse::read`]. Needs the runtime that will wait for it.
@@ -182,6 +192,26 @@ impl Pulse {
     /// Says what we said last until the peers have confirmed it, at most for a deadtime, and ends with [`News::Gone`].
     pub fn farewell(&mut self) {
         self.orders.send(Order::Farewell);
+    }
+
+    /// Promises from now on to be back within `span`, until the peers have confirmed that, at most for a deadtime: then
+    /// comes [`News::Promised`]. It is promised on, if it was confirmed, until [`Pulse::resume`].
+    pub fn promise(&mut self, span: Nanos) {
+        self.orders.send(Order::Promise { span });
+    }
+
+    /// What it takes to go on from here in another process; `None` if the thread does not answer. With `suspend` it says
+    /// nothing more until [`Pulse::resume`].
+    pub fn snapshot(&mut self, suspend: bool) -> Option<Snapshot> {
+        let (reply, snapshot) = std::sync::mpsc::sync_channel(1);
+        self.orders.send(Order::Snapshot { suspend, reply });
+        // The thread is of a higher class, and answers at once.
+        snapshot.recv_timeout(ANSWER).ok().map(|snapshot| *snapshot)
+    }
+
+    /// There is no restart, or none any more: goes on as before.
+    pub fn resume(&mut self) {
+        self.orders.send(Order::Resume);
     }
 
     /// The thread's own figures.

@@ -1,8 +1,10 @@
 //! What the thread and the controller say to each other.
 
+use std::sync::mpsc::SyncSender;
+
 use hb_ebpf::{Heard, Nanos, NodeId, Sequence};
 
-use super::beating::Reconfiguration;
+use super::beating::{Reconfiguration, Snapshot};
 use super::wake::Post;
 use crate::core::{Advert, Echoed, Graced, Silence};
 
@@ -64,6 +66,13 @@ pub enum News {
         /// Why it refuses them.
         error: Option<nix::errno::Errno>,
     },
+    /// The promise of a restart was confirmed by all peers, or was not.
+    Promised {
+        /// A peer that has not confirmed it.
+        lacking: Option<NodeId>,
+        /// When our lease ends, if nobody hears anything more from us.
+        lease: Nanos,
+    },
     /// The farewell is over and the thread has ended.
     Gone,
 }
@@ -84,6 +93,20 @@ pub enum Order {
     Reconfigure(Box<Reconfiguration>),
     /// Repeat what was said last until it is confirmed, then end.
     Farewell,
+    /// Promise from now on, and at once, to be back within this time.
+    Promise {
+        /// Within which.
+        span: Nanos,
+    },
+    /// Say what it would take to go on from here in another process; and stop, if that is about to be done.
+    Snapshot {
+        /// Whether to say nothing more, until [`Order::Resume`].
+        suspend: bool,
+        /// Where it goes.
+        reply: SyncSender<Box<Snapshot>>,
+    },
+    /// There is no restart: go on, and promise no more than an interval.
+    Resume,
     /// End now.
     Stop,
 }

@@ -1,9 +1,10 @@
 //! Whether we hold our lease, and what the controller knows of it.
 
 use hb_ebpf::Nanos;
+use serde::{Deserialize, Serialize};
 
 /// A lease as it is looked at. The controller learns of each end, even of one that began again at once.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub(super) struct Tenure {
     held: bool,
     told: bool,

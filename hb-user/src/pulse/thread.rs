@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::mpsc;
 
-use super::beating::Beating;
+use super::beating::{Beating, Snapshot};
 use super::wake::Bell;
 use super::{Means, News, Order, OrderSender, Pulse, PulseError, Settings, Stats};
 use crate::{clock, realtime};
@@ -14,7 +14,7 @@ const NEWS: usize = 256;
 /// Orders that fit before the thread reads.
 const ORDERS: usize = 64;
 
-pub(super) fn start(settings: Settings, means: Means) -> Result<Pulse, PulseError> {
+pub(super) fn start(settings: Settings, means: Means, former: Option<Snapshot>) -> Result<Pulse, PulseError> {
     let (news_in, news_out) = touched(NEWS, || News::Gone);
     let (orders_in, orders_out) = touched(ORDERS, || Order::Stop);
     let news_bell = Bell::new()?;
@@ -23,7 +23,11 @@ pub(super) fn start(settings: Settings, means: Means) -> Result<Pulse, PulseErro
     let (granted_in, granted) = mpsc::channel();
 
     let wanted = means.scheduling.clone();
-    let beating = Beating::new(settings, means, stats.clone(), clock::now())?;
+    let is_new = former.is_none();
+    let mut beating = Beating::new(settings, means, stats.clone(), clock::now())?;
+    if let Some(former) = former {
+        beating.go_on(former, clock::now());
+    }
     let mailbox = Mailbox {
         news: news_in,
         news_bell: news_bell.clone(),
@@ -36,7 +40,7 @@ pub(super) fn start(settings: Settings, means: Means) -> Result<Pulse, PulseErro
         let _ = granted_in.send(realtime::ask(&wanted));
         // Rings when the thread ends, also by a panic: the controller must not go on without it.
         let _last = LastRing(mailbox.news_bell.clone());
-        run(beating, mailbox);
+        run(beating, mailbox, is_new);
     })?;
     let granted = granted
         .recv()
@@ -79,8 +83,11 @@ pub(super) struct Mailbox {
     order_bell: Bell,
 }
 
-fn run(mut beating: Beating, mut mailbox: Mailbox) {
-    beating.send(clock::now());
+fn run(mut beating: Beating, mut mailbox: Mailbox, is_new: bool) {
+    // Who was here before looks first what has come meanwhile, to echo that.
+    if is_new {
+        beating.send(clock::now());
+    }
     loop {
         let planned = beating.next(clock::now());
         let wake = beating.sleep(planned, &mailbox.order_bell);
@@ -92,13 +99,23 @@ fn run(mut beating: Beating, mut mailbox: Mailbox) {
                 Order::TakenIn { node, sequence } => beating.take_in(node, sequence, wake.now),
                 Order::Reconfigure(new) => beating.reconfigure(*new, wake.now),
                 Order::Farewell => beating.farewell(wake.now),
+                Order::Promise { span } => beating.begin_promise(span, wake.now),
+                Order::Snapshot { suspend, reply } => {
+                    // Who asked for it waits, or has given up.
+                    let _ = reply.try_send(Box::new(beating.snapshot(suspend, wake.now)));
+                }
+                Order::Resume => beating.resume(wake.now),
                 Order::Stop => {
                     beating.disarm(false);
                     return;
                 }
             }
         }
+        if beating.is_suspended() {
+            continue;
+        }
         beating.look(wake, &mut mailbox);
+        beating.confirm_promise(wake.now, &mut mailbox);
         beating.feed_watchdog();
         if beating.is_beat_due(wake.now) {
             beating.send(wake.now);

@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::fd::AsRawFd as _;
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -86,6 +86,18 @@ impl Watchdog {
         })
     }
 
+    /// Goes on with a device that a former process has armed.
+    #[must_use]
+    pub fn adopt(device: OwnedFd) -> Self {
+        let device = File::from(device);
+        let timeout = get_timeout(&device).ok();
+        Self {
+            device,
+            timeout,
+            refused: None,
+        }
+    }
+
     /// Feeds it. Allocates nothing and never waits.
     pub fn feed(&self) -> Result<(), Errno> {
         write(&self.device, FEED)
@@ -94,6 +106,12 @@ impl Watchdog {
     /// Disarms and closes it, unless the driver was told never to (`nowayout`): then the machine will be reset.
     pub fn disarm(self) -> Result<(), Errno> {
         write(&self.device, DISARM)
+    }
+}
+
+impl AsFd for Watchdog {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.device.as_fd()
     }
 }
 

@@ -19,6 +19,7 @@ pub mod processes;
 pub mod quiet;
 pub mod reach;
 pub mod report;
+pub mod restart;
 pub mod results;
 pub mod rivals;
 pub mod scale;

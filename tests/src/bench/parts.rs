@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::Subcommand;
 
-use super::{detect, failover, flood, packet, plan::Plan, quiet, report::Report, results::Part, scale};
+use super::{detect, failover, flood, packet, plan::Plan, quiet, report::Report, restart, results::Part, scale};
 use crate::clock::Moment;
 
 /// What can be measured.
@@ -19,6 +19,8 @@ pub enum Name {
     Failover,
     /// A flood at the standby's port: what it survives, what it costs, and detection meanwhile, beside the rivals
     Flood,
+    /// For how long a peer hears nothing of a daemon that restarts in place
+    Restart,
     /// 2 to 16 nodes that beat a thousand times a second, and tables of up to 4,096 peers
     Scale,
 }
@@ -31,6 +33,7 @@ impl Name {
         Self::Quiet,
         Self::Failover,
         Self::Flood,
+        Self::Restart,
         Self::Scale,
     ];
 
@@ -67,6 +70,10 @@ impl Name {
             Self::Flood => {
                 flood::measure(plan, &mut show)?;
                 "flood"
+            }
+            Self::Restart => {
+                restart::measure(plan, &mut show)?;
+                "restart"
             }
             Self::Scale => {
                 scale::measure(plan, &mut show)?;

@@ -29,6 +29,8 @@ pub(super) struct Host {
     pub(super) freezes: Count,
     pub(super) machine_freezes: Count,
     pub(super) frozen_since: Nanos,
+    /// Its daemon is becoming another process.
+    pub(super) is_away: bool,
     pub(super) slow: Count,
     pub(super) bad_scripts: Count,
     pub(super) boots_when_off: bool,
@@ -65,6 +67,7 @@ impl Host {
             freezes: 0,
             machine_freezes: 0,
             frozen_since: Nanos(0),
+            is_away: false,
             slow: 0,
             bad_scripts: 0,
             boots_when_off: false,
@@ -84,7 +87,7 @@ impl Host {
     }
 
     pub(super) fn is_frozen(&self) -> bool {
-        self.freezes > 0
+        self.freezes > 0 || self.is_away
     }
 
     /// Which life it lives, if any.
@@ -149,6 +152,14 @@ impl Life {
             is_newest,
             wakes: difference.is_any(),
         })
+    }
+
+    /// Goes on in another process, whose kernel has forgotten what it heard if nothing was pinned.
+    pub(super) fn go_on(&mut self, is_pinned: bool, clock: Nanos) -> bool {
+        if !is_pinned {
+            self.slots.iter_mut().for_each(|links| *links = Default::default());
+        }
+        self.pulse.go_on(clock)
     }
 
     pub(super) fn round(&mut self, now: Nanos, clock: Nanos, out: &mut Vec<super::pulse::Output>) {

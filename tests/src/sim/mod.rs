@@ -12,6 +12,7 @@ mod host;
 mod network;
 mod plan;
 mod pulse;
+mod restart;
 mod scripts;
 mod tally;
 mod trace;
@@ -46,6 +47,8 @@ const TIMEOUT: u64 = 800;
 const ABORT: u64 = 30;
 /// A controller that is slow takes this long to read its news, in milliseconds.
 const SLOW: u64 = 50;
+/// For how long a daemon that restarts in place asks the others to wait.
+const PROMISE: Nanos = ms(1000);
 /// A reboot that a node asks for comes within this, in milliseconds.
 const REBOOT: u64 = 60;
 /// The longest that fencing takes, in milliseconds.

@@ -107,6 +107,10 @@ pub(super) enum Disaster {
     },
     /// A new configuration, read by one node after another.
     Reload,
+    /// The daemon restarts in place.
+    Restart {
+        host: usize,
+    },
 }
 
 /// When.
@@ -173,6 +177,23 @@ impl Plan {
             plan.add(begins, ends, dice);
         }
         plan
+    }
+
+    /// Daemons are restarted in place, in some seeds. By dice of their own: in the others nothing is different.
+    pub(super) fn add_restarts(&mut self, dice: &mut Dice) {
+        if !dice.percent(30) {
+            return;
+        }
+        for _ in 0..=dice.index(4) {
+            let begins = dice.span(0, DISASTERS - 1500);
+            self.disasters.push(Planned {
+                begins,
+                ends: begins,
+                disaster: Disaster::Restart {
+                    host: dice.index(self.nodes),
+                },
+            });
+        }
     }
 
     /// The settings of a node.

@@ -1,13 +1,13 @@
 //! The pulse thread: hb-user/src/pulse/thread.rs with a virtual clock, a modelled network, and queues that are never full.
 
-use hb_ebpf::beat::{Flags, Status};
+use hb_ebpf::beat::{Beat, Flags, Status};
 use hb_ebpf::liveness::Liveness;
 use hb_ebpf::{Heard, Incarnation, Nanos, Sequence};
 use hb_user::core::{Advert, Change, Detector, Differs, Echoed, Lease, Outbox, Settings, Timing, Wake};
 
 use super::network::LINKS;
 use super::plan::PINGS;
-use super::{DEADTIME, INITDEAD, INTERVAL, WARNTIME};
+use super::{DEADTIME, INITDEAD, INTERVAL, PROMISE, WARNTIME};
 
 const TIMING: Timing = Timing {
     deadtime: DEADTIME,
@@ -23,6 +23,7 @@ pub(super) enum News {
     Lease { held: bool },
     Pings { reached: u8 },
     Woke,
+    Promised { is_confirmed: bool, lease: Nanos },
     Gone,
 }
 
@@ -40,6 +41,8 @@ pub(super) enum Order {
         advert: Advert,
     },
     Farewell,
+    Promise,
+    Resume,
 }
 
 /// What a round did to the outside.
@@ -92,6 +95,13 @@ impl Watched {
     }
 }
 
+/// What beats promise before a restart.
+#[derive(Clone, Copy)]
+struct Promise {
+    first: u32,
+    until: Option<Nanos>,
+}
+
 #[expect(clippy::struct_excessive_bools, reason = "as the thread that it models")]
 pub(super) struct Pulse {
     me: usize,
@@ -112,6 +122,8 @@ pub(super) struct Pulse {
     told_lease: bool,
     lapsed: bool,
     farewell: Option<(u32, Nanos)>,
+    promise: Option<Promise>,
+    last_beat: Nanos,
     /// Of each ping node, when the newest answered ping was sent and when the answer came.
     pings: Vec<Option<(Nanos, Nanos)>>,
     told_pings: u8,
@@ -152,6 +164,8 @@ impl Pulse {
             told_lease: false,
             lapsed: false,
             farewell: None,
+            promise: None,
+            last_beat: now,
             pings: vec![None; pings],
             told_pings: 0,
             is_over: false,
@@ -189,9 +203,12 @@ impl Pulse {
                     self.send(now, out);
                 }
                 Order::Farewell => self.say_farewell(now, out),
+                Order::Promise => self.begin_promise(now, out),
+                Order::Resume => self.resume(now, out),
             }
         }
         self.look(wake, slots, out);
+        self.confirm_promise(now, out);
         if now >= self.next_beat {
             self.send(now, out);
         }
@@ -224,7 +241,77 @@ impl Pulse {
         let deadlines = self.peers.iter().map(|peer| peer.detector.deadline());
         let until = self.farewell.map_or(Nanos::MAX, |(_, until)| until);
         let lease = if self.holds { self.lease.until(now) } else { Nanos::MAX };
-        deadlines.fold(self.next_beat.min(until).min(lease), Nanos::min)
+        let confirmed = self.promise.and_then(|promise| promise.until).unwrap_or(Nanos::MAX);
+        deadlines.fold(self.next_beat.min(until).min(lease).min(confirmed), Nanos::min)
+    }
+
+    /// What the controller would have it say.
+    pub(super) fn advertise(&mut self, digest: u32, advert: Advert) {
+        self.digest = digest;
+        self.advert = advert;
+    }
+
+    fn begin_promise(&mut self, now: Nanos, out: &mut Vec<Output>) {
+        self.promise = Some(Promise {
+            first: self.sequence.low().wrapping_add(1),
+            until: Some(now.saturating_add(DEADTIME)),
+        });
+        self.send(now, out);
+    }
+
+    fn confirm_promise(&mut self, now: Nanos, out: &mut Vec<Output>) {
+        let Some(Promise {
+            first,
+            until: Some(until),
+        }) = self.promise
+        else {
+            return;
+        };
+        let lacks = |peer: &Watched| peer.detector.is_up() && !peer.is_leaving() && !peer.detector.has_confirmed(first);
+        let is_confirmed = !self.peers.iter().any(lacks);
+        if !is_confirmed && now < until {
+            return;
+        }
+        let lease = self.lease.until(now);
+        out.push(Output::News(News::Promised { is_confirmed, lease }));
+        self.promise = Some(Promise { first, until: None });
+        if !is_confirmed {
+            self.resume(now, out);
+        }
+    }
+
+    fn resume(&mut self, now: Nanos, out: &mut Vec<Output>) {
+        self.promise = None;
+        self.send(now, out);
+    }
+
+    /// The last words before another process goes on.
+    pub(super) fn suspend(&mut self, now: Nanos, out: &mut Vec<Output>) {
+        self.send(now, out);
+        self.planned = Nanos::MAX;
+    }
+
+    /// In that process. True if it is later than was promised: then it keeps still, as if it had been frozen.
+    pub(super) fn go_on(&mut self, now: Nanos) -> bool {
+        for peer in &mut self.peers {
+            peer.detector.go_on(now);
+            peer.told.confirmed = u32::MAX;
+        }
+        self.promise = None;
+        self.next_beat = now;
+        self.planned = now;
+        let is_late = now >= self.last_beat.saturating_add(PROMISE);
+        if is_late {
+            self.hush = now.saturating_add(DEADTIME);
+            self.woke = true;
+        }
+        is_late
+    }
+
+    /// The peers that are up: they have confirmed what was promised.
+    pub(super) fn who_waits(&self) -> impl Iterator<Item = usize> {
+        let up = self.peers.iter().filter(|peer| peer.detector.is_up());
+        up.map(|peer| peer.node)
     }
 
     fn take_in(&mut self, node: usize, sequence: Sequence, now: Nanos, out: &mut Vec<Output>) {
@@ -275,8 +362,10 @@ impl Pulse {
                 .newest()
                 .filter(|_| peer.detector.is_up())
                 .is_some_and(|heard| Differs::between(self.digest, heard.digest).supports(heard.present, self.me));
-            self.lease
-                .hear(peer.node, Some(echoed.heard_us), supports, is_idle, now);
+            let stretch = peer.detector.stretch();
+            let holds = peer.detector.confirmed();
+            let holds = holds.and_then(|sequence| self.outbox.holds(sequence, stretch));
+            self.lease.hear(peer.node, holds, stretch, supports, is_idle, now);
             let node = peer.node;
             let news = match findings.change {
                 Some(Change::Up(heard)) => Some(News::Up { node, heard, echoed }),
@@ -333,7 +422,17 @@ impl Pulse {
             return;
         }
         self.sequence.0 += 1;
-        self.outbox.send(self.sequence.low(), self.advert.edition, now);
+        let stretch = self.promise.map_or(Nanos(0), |_| PROMISE.since(DEADTIME));
+        if self.outbox.send(self.sequence.low(), self.advert.edition, now, stretch) {
+            self.lease.promise_less(stretch, now);
+        }
+        self.last_beat = now;
+        if self.promise.is_some() {
+            for peer in &mut self.peers {
+                peer.detector.promise(now.saturating_add(PROMISE), self.sequence.low());
+            }
+        }
+        let span = if self.promise.is_some() { PROMISE } else { INTERVAL };
         let flags = Flags {
             status: self.advert.status,
             maintenance: self.advert.maintenance,
@@ -346,7 +445,7 @@ impl Pulse {
                 incarnation: self.incarnation,
                 sequence: self.sequence,
                 digest: self.digest,
-                promise_ms: 100,
+                promise_ms: Beat::promise_ms(span),
                 present: self.advert.present_for(peer.node),
                 echo: peer.detector.echo(),
                 groups: self.advert.groups,

@@ -15,7 +15,7 @@ use super::pulse::News;
 use super::scripts::{Job, Task};
 use super::tally::Tally;
 use super::trace::{Trace, name};
-use super::{DEADTIME, INTERVAL, ms};
+use super::{DEADTIME, INTERVAL, PROMISE, ms};
 
 /// What must hold.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -121,6 +121,8 @@ pub(super) struct Witness {
     /// The version of the configuration in force in the last life.
     pub(super) last_config: [usize; NODES],
     last_reload: Option<Nanos>,
+    /// Until when a daemon that restarts has asked each of the others to wait, in which of its lives.
+    waits: Pairs<Option<(u64, Nanos)>>,
 }
 
 /// Which commands a node was given, ever.
@@ -162,6 +164,7 @@ impl Witness {
             config_before: [0; NODES],
             last_config: [0; NODES],
             last_reload: None,
+            waits: Default::default(),
         }
     }
 
@@ -187,6 +190,9 @@ impl Witness {
 
     pub(super) fn boots(&mut self, now: Nanos, host: &Host) {
         self.count("boots");
+        for waits in &mut self.waits {
+            waits[host.index] = None;
+        }
         let (index, life) = (host.index, host.life.as_ref());
         self.trace.say(|| {
             let incarnation = life.map_or(0, |life| life.incarnation.0);
@@ -322,6 +328,30 @@ impl Witness {
         }
     }
 
+    /// A daemon restarts, and these others have confirmed that they wait.
+    pub(super) fn goes_away(&mut self, now: Nanos, host: usize, waiting: &[usize], hosts: &[Host]) {
+        self.count("restarts");
+        self.trace.say(|| format!("{} restarts", name(host)));
+        for other in waiting {
+            // What they have confirmed was sent a deadline ago at the most.
+            let until = now.saturating_add(PROMISE.since(DEADTIME));
+            self.waits[*other][host] = hosts[*other].number().map(|life| (life, until));
+        }
+    }
+
+    /// It goes on; whoever is late counts as one that was frozen.
+    pub(super) fn comes_back(&mut self, now: Nanos, host: usize, is_late: bool) {
+        self.trace.say(|| format!("{} goes on", name(host)));
+        self.thawed[host] = now;
+        for waits in &mut self.waits {
+            waits[host] = None;
+        }
+        if is_late {
+            self.count("restarts that were late");
+            self.hushed[host] = now.saturating_add(DEADTIME);
+        }
+    }
+
     pub(super) fn sends(&mut self, now: Nanos, host: usize) -> Result<(), Violation> {
         if now < self.hushed[host] {
             return Self::broken(
@@ -345,6 +375,20 @@ impl Witness {
                 self.count("deaths");
                 self.died[index][node] = true;
                 let heard = self.heard[index][node];
+                let life = host.number().unwrap_or(0);
+                if let Some((_, until)) =
+                    self.waits[index][node].filter(|(other, until)| *other == life && now < *until)
+                {
+                    let micros = until.as_micros();
+                    let what = format!(
+                        "{} takes {} for dead, which restarts, before {}.{:03} ms",
+                        name(index),
+                        name(node),
+                        micros / 1000,
+                        micros % 1000
+                    );
+                    return Self::broken(Rule::Cause, now, what);
+                }
                 if heard > Nanos(0) && now.since(heard) < DEADTIME {
                     let what = format!("{} takes {} for dead, and heard it", name(index), name(node));
                     return Self::broken(Rule::Cause, now, what);
@@ -355,7 +399,7 @@ impl Witness {
                 self.lapsed[index] = now;
             }
             News::Woke => self.count("woken"),
-            News::Up { .. } | News::Lease { held: true } | News::Pings { .. } | News::Gone => {}
+            News::Up { .. } | News::Lease { held: true } | News::Pings { .. } | News::Promised { .. } | News::Gone => {}
         }
         Ok(())
     }

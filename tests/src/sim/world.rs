@@ -103,6 +103,12 @@ pub(super) enum Happening {
         config: usize,
     },
     Repair,
+    /// A daemon goes on in another process.
+    Return {
+        host: usize,
+        life: u64,
+        is_pinned: bool,
+    },
 }
 
 struct Entry {
@@ -135,6 +141,8 @@ pub(super) struct World {
     pub(super) now: Nanos,
     pub(super) plan: Plan,
     pub(super) dice: Dice,
+    /// Of restarts, apart: so seeds without any are what they were before there were some.
+    pub(super) restarts: Dice,
     pub(super) hosts: Vec<Host>,
     pub(super) network: Network,
     pub(super) witness: Witness,
@@ -153,6 +161,9 @@ pub(super) struct World {
     pub(super) last_fault: Nanos,
 }
 
+/// Makes other dice of the same seed.
+const RESTARTS: u64 = 0x005e_ed0f_7e57;
+
 /// A thread that is later than this was stopped, as in hb-user/src/pulse/mod.rs.
 const OVERDUE: Nanos = ms(5);
 
@@ -161,7 +172,9 @@ pub(super) type Step = Result<(), Violation>;
 impl World {
     pub(super) fn new(seed: u64, is_traced: bool) -> Self {
         let mut dice = Dice::new(seed);
-        let plan = Plan::new(&mut dice);
+        let mut plan = Plan::new(&mut dice);
+        let mut restarts = Dice::new(seed ^ RESTARTS);
+        plan.add_restarts(&mut restarts);
         let hosts = (0..plan.nodes).map(|host| Host::new(host, 1 + dice.span(0, 1_000_000).0));
         let mut world = Self {
             now: Nanos(0),
@@ -178,6 +191,7 @@ impl World {
             read_config: 0,
             last_fault: ms(DISASTERS),
             dice,
+            restarts,
             plan,
         };
         world.witness.trace.say(|| {
@@ -297,6 +311,7 @@ impl World {
         life.is_some_and(|life| !life.pulse.is_over && clock > life.pulse.planned.saturating_add(OVERDUE))
     }
 
+    #[expect(clippy::too_many_lines, reason = "one match")]
     fn happen(&mut self, what: Happening) -> Step {
         match what {
             Happening::Boot { host } => self.boot(host),
@@ -396,6 +411,13 @@ impl World {
                 self.reload(host, config)
             }
             Happening::Repair => self.repair(),
+            Happening::Return { host, life, is_pinned } => {
+                if self.lives(host, life) {
+                    self.come_back(host, is_pinned)
+                } else {
+                    Ok(())
+                }
+            }
         }
     }
 
@@ -469,7 +491,7 @@ impl World {
         outcome
     }
 
-    fn put_out(&mut self, host: usize, life: u64, output: Output) -> Step {
+    pub(super) fn put_out(&mut self, host: usize, life: u64, output: Output) -> Step {
         match output {
             Output::Beat { to, beat } => {
                 self.witness.sends(self.now, host)?;

@@ -51,6 +51,8 @@ settings
   fencing.timeout         60s                default
   fencing.retry           10s                default
   recorder.file           none               default
+  restart.promise         2s                 default
+  restart.pin             true               default
 
 nodes
   primary    this host

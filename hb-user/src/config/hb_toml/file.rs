@@ -23,6 +23,8 @@ pub(super) struct File {
     #[serde(default)]
     pub(super) recorder: Recorder,
     #[serde(default)]
+    pub(super) restart: Restart,
+    #[serde(default)]
     pub(super) monitor: BTreeMap<Spanned<String>, Monitor>,
     #[serde(default)]
     pub(super) nodes: BTreeMap<Spanned<String>, Vec<Spanned<String>>>,
@@ -68,6 +70,13 @@ pub(super) struct Fencing {
 pub(super) struct Recorder {
     pub(super) file: Text,
     pub(super) max_size_mb: Number,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Restart {
+    pub(super) promise: Text,
+    pub(super) pin: Option<Spanned<bool>>,
 }
 
 #[derive(Default, Deserialize)]

@@ -12,7 +12,8 @@ use super::file::{self, File, Number, Text};
 use super::{HbToml, Named, Placed};
 use crate::config::error::{Fault, Quoted};
 use crate::config::{
-    Deadlines, Fencing, Monitor, Policy, Realtime, Recorder, Scheduling, Scripts, Setting, StuckPolicy, text, time,
+    Deadlines, Fencing, Monitor, Policy, Realtime, Recorder, Restart, Scheduling, Scripts, Setting, StuckPolicy, text,
+    time,
 };
 use crate::realtime::{Priority, Programs};
 
@@ -43,6 +44,8 @@ impl<'a> Reader<'a> {
             policy: self.policy(&file.cluster)?,
             fencing: self.fencing(&file.fencing)?,
             recorder: self.recorder(&file.recorder)?,
+            promised: file.restart.promise.as_ref().map(|promise| self.line(promise)),
+            restart: self.restart(&file.restart)?,
             monitors: self.monitors(file.monitor)?,
             nodes: self.nodes(file.nodes)?,
             settings: self.settings,
@@ -196,6 +199,21 @@ impl<'a> Reader<'a> {
         }))
     }
 
+    fn restart(&mut self, file: &file::Restart) -> Result<Restart, Fault> {
+        let default = Restart::default();
+        let pin = |pin: &bool| Ok(*pin);
+        Ok(Restart {
+            promise: self.given(
+                "restart.promise",
+                file.promise.as_ref(),
+                default.promise,
+                promise,
+                |time| time::shown(*time),
+            )?,
+            pin: self.given("restart.pin", file.pin.as_ref(), default.pin, pin, ToString::to_string)?,
+        })
+    }
+
     fn monitors(&mut self, tables: BTreeMap<Spanned<String>, file::Monitor>) -> Result<Vec<Named<Monitor>>, Fault> {
         let mut monitors = Vec::new();
         for (name, table) in tables {
@@ -307,6 +325,13 @@ fn time_of(text: &str) -> Result<Duration, String> {
 
 fn time_or_zero(text: &str) -> Result<Duration, String> {
     time::parse_toml_or_zero(text).map_err(|error| error.to_string())
+}
+
+fn promise(text: &str) -> Result<Duration, String> {
+    let promise = time_of(text)?;
+    (promise <= Restart::LONGEST)
+        .then_some(promise)
+        .ok_or_else(|| format!("expected at most {}", time::shown(Restart::LONGEST)))
 }
 
 fn stuck(text: &str) -> Result<StuckPolicy, String> {

@@ -8,7 +8,7 @@ use super::{Claim, HbToml, parse};
 use crate::config::Deadlines;
 use crate::config::error::Fault;
 use crate::config::testing::cluster;
-use crate::config::{Fencing, Host, Monitor, Policy, Realtime, Recorder, Scheduling, Scripts, StuckPolicy};
+use crate::config::{Fencing, Host, Monitor, Policy, Realtime, Recorder, Restart, Scheduling, Scripts, StuckPolicy};
 use crate::realtime::{Priority, Programs};
 
 const EVERYTHING: &str = r#"
@@ -28,6 +28,9 @@ retry = "1s"
 [recorder]
 file = "/var/log/hb.jsonl"
 max_size_mb = 1
+[restart]
+promise = "10s"
+pin = false
 [monitor.floatip]
 interval = "1s"
 failures = 1
@@ -48,6 +51,7 @@ fn nothing_is_all_defaults() {
         assert_eq!(file.policy, Policy::default());
         assert_eq!(file.fencing, Fencing::default());
         assert_eq!(file.recorder, None);
+        assert_eq!(file.restart, Restart::default());
         assert_eq!(
             settings(&file),
             "scripts.timeout 60s default, scripts.stop_retries 10 default, scripts.stop_pause 1s default, \
@@ -55,7 +59,8 @@ fn nothing_is_all_defaults() {
              realtime.cpus all default, realtime.deadlines kernel default, cluster.takeover_delay 0ms default, \
              cluster.start_retry 60s default, cluster.stuck reboot default, \
              cluster.reboot_command /sbin/reboot -nf default, fencing.program /usr/sbin/stonith default, \
-             fencing.timeout 60s default, fencing.retry 10s default, recorder.file none default"
+             fencing.timeout 60s default, fencing.retry 10s default, recorder.file none default, \
+             restart.promise 2s default, restart.pin true default"
         );
     }
 }
@@ -119,7 +124,22 @@ fn everything_can_be_set() {
          cluster.reboot_command /bin/sh -c echo b > /proc/sysrq-trigger hb.toml:10, \
          fencing.program /opt/stonith hb.toml:12, fencing.timeout 20s hb.toml:13, fencing.retry 1s hb.toml:14, \
          recorder.file /var/log/hb.jsonl hb.toml:16, recorder.max_size_mb 1 hb.toml:17, \
-         monitor.\"floatip\".interval 1s hb.toml:19, monitor.\"floatip\".failures 1 hb.toml:20"
+         restart.promise 10s hb.toml:19, restart.pin false hb.toml:20, \
+         monitor.\"floatip\".interval 1s hb.toml:22, monitor.\"floatip\".failures 1 hb.toml:23"
+    );
+}
+
+#[test]
+fn a_promise_is_longer_than_the_deadtime_or_the_default() {
+    let check = |text: &str, deadtime| parse(text.as_bytes()).expect("accepted").check_promise(deadtime);
+    let (second, minute) = (Duration::from_secs(1), Duration::from_mins(1));
+    assert_eq!(check("[restart]\npromise = \"1001ms\"", second), Ok(()));
+    assert_eq!(check("", minute), Ok(()));
+    let fault = check("\n[restart]\npromise = \"1s\"", second).expect_err("refused");
+    assert_eq!(fault.line, Some(3));
+    assert_eq!(
+        fault.message,
+        "restart.promise \"1s\": expected more than deadtime, which is 1s"
     );
 }
 
@@ -145,7 +165,7 @@ fn the_readmes_example_is_true() {
     let file = parse(example.as_bytes()).expect("accepted");
     let defaults = parse(b"").expect("accepted");
     assert_eq!((&file.scripts, &file.policy), (&defaults.scripts, &defaults.policy));
-    assert_eq!(file.fencing, defaults.fencing);
+    assert_eq!((&file.fencing, &file.restart), (&defaults.fencing, &defaults.restart));
     assert_eq!(file.realtime, defaults.realtime);
     assert_eq!(file.monitors[0].value, Monitor::default());
     assert_eq!(file.nodes[0].name, "primary");
@@ -232,7 +252,7 @@ fn refuses_with_the_reason() {
         (
             "[cloud]",
             1,
-            "unknown field `cloud`, expected one of `scripts`, `realtime`, `cluster`, `fencing`, `recorder`, `monitor`, `nodes`"
+            "unknown field `cloud`, expected one of `scripts`, `realtime`, `cluster`, `fencing`, `recorder`, `restart`, `monitor`, `nodes`"
                 .to_owned(),
         ),
         (
@@ -279,6 +299,16 @@ fn refuses_with_the_reason() {
             "[fencing]\nprogram = \"stonith\"",
             2,
             "fencing.program \"stonith\": expected an absolute path".to_owned(),
+        ),
+        (
+            "[restart]\npromise = \"10001ms\"",
+            2,
+            "restart.promise \"10001ms\": expected at most 10s".to_owned(),
+        ),
+        (
+            "[restart]\npin = \"yes\"",
+            2,
+            "invalid type: string \"yes\", expected a boolean".to_owned(),
         ),
         (
             "[recorder]\nfile = \"log\"",

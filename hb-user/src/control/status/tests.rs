@@ -60,7 +60,9 @@ fn whole() -> Status {
             interface: String::new(),
             mode: String::new(),
             reason: None,
+            pinned: true,
         }],
+        restart: RestartStatus::default(),
         verdicts: counts(),
         peers: vec![PeerStatus {
             name: String::new(),

@@ -1,4 +1,5 @@
 mod echoes;
+mod promises;
 mod table;
 mod witnessed;
 

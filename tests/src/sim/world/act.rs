@@ -14,7 +14,7 @@ impl World {
     /// The controller reads all news that there are.
     ///
     /// That we were frozen comes first: what was told before the freeze and not read is no reason to act now.
-    pub(super) fn read(&mut self, host: usize) -> Step {
+    pub(in crate::sim) fn read(&mut self, host: usize) -> Step {
         let news = self.hosts[host].life.as_ref().map(|life| &life.news);
         if news.is_some_and(|news| news.iter().any(|news| matches!(news, News::Woke))) {
             self.feed(host, &Event::Woke)?;
@@ -48,6 +48,7 @@ impl World {
                 News::Pings { reached } => self.feed(host, &Event::Pings { reached })?,
                 // It was the first.
                 News::Woke => {}
+                News::Promised { is_confirmed, lease } => self.is_promised(host, is_confirmed, lease)?,
                 News::Gone => self.depart(host),
             }
         }
@@ -233,7 +234,7 @@ impl World {
     }
 
     /// An order to the pulse, which sees it a moment later.
-    pub(super) fn order(&mut self, index: usize, order: Order) {
+    pub(in crate::sim) fn order(&mut self, index: usize, order: Order) {
         let is_apart = self.dice.percent(5);
         let gap = Nanos(10_000 + self.dice.below(if is_apart { 1_000_000 } else { 90_000 }));
         let now = self.now;

@@ -32,9 +32,15 @@ impl World {
         let host = &mut self.hosts[index];
         host.life = None;
         host.boots_when_off = false;
+        let was_away = std::mem::take(&mut host.is_away);
         host.jobs = Default::default();
         host.deferred
             .retain(|what| matches!(what, Happening::Boot { .. } | Happening::Reload { .. }));
+        if was_away && !host.is_frozen() {
+            for what in std::mem::take(&mut host.deferred) {
+                self.schedule(self.now, what);
+            }
+        }
         self.last_fault = self.last_fault.max(self.now);
         self.witness.is_off(self.now, index);
     }
@@ -88,6 +94,7 @@ impl World {
                     return self.command(host, command);
                 }
             }
+            Disaster::Restart { host } => return self.order_restart(host),
             Disaster::Reload => {
                 self.read_config += 1;
                 let config = self.read_config;
@@ -123,7 +130,11 @@ impl World {
             Disaster::Slow { host } => self.hosts[host].slow -= 1,
             Disaster::Scripts { host } => self.hosts[host].bad_scripts -= 1,
             Disaster::Fencing { .. } => self.fence_fails = 0,
-            Disaster::Step { .. } | Disaster::Sick { .. } | Disaster::Command { .. } | Disaster::Reload => {}
+            Disaster::Step { .. }
+            | Disaster::Sick { .. }
+            | Disaster::Command { .. }
+            | Disaster::Reload
+            | Disaster::Restart { .. } => {}
         }
         Ok(())
     }
@@ -152,7 +163,7 @@ impl World {
     }
 
     /// Whether a daemon runs, and knows what its pulse thread does.
-    fn is_ready(&self, host: usize) -> bool {
+    pub(in crate::sim) fn is_ready(&self, host: usize) -> bool {
         !self.hosts[host].is_frozen() && !self.is_overdue(host)
     }
 
