@@ -85,6 +85,7 @@ fn every_field_is_there_and_plausible() -> Result<()> {
     let realtime = [
         "pulse",
         "controller",
+        "hands",
         "second_best",
         "scheduling_refused",
         "affinity_refused",
