@@ -43,6 +43,7 @@ settings
   scripts.nice            0                  default
   realtime.scheduling     deadline           default
   realtime.cpus           all                default
+  realtime.deadlines      kernel             default
   cluster.takeover_delay  0ms                default
   cluster.start_retry     60s                default
   cluster.stuck           reboot             default

@@ -86,7 +86,7 @@ fn everything_can_be_set() {
                 deadlines: Deadlines::Thread,
                 ..Realtime::default()
             },
-            Some(25)
+            Some(28)
         )
     );
     assert_eq!(
@@ -118,8 +118,8 @@ fn everything_can_be_set() {
     assert_eq!(
         settings(&file),
         "scripts.timeout 5s hb.toml:3, scripts.stop_retries 0 hb.toml:4, scripts.stop_pause 0ms hb.toml:5, \
-         scripts.rtprio none default, scripts.nice 0 default, realtime.scheduling fifo hb.toml:24, \
-         realtime.cpus 1 0 hb.toml:25, realtime.deadlines thread hb.toml:26, cluster.takeover_delay 1.5s hb.toml:7, \
+         scripts.rtprio none default, scripts.nice 0 default, realtime.scheduling fifo hb.toml:27, \
+         realtime.cpus 1 0 hb.toml:28, realtime.deadlines thread hb.toml:29, cluster.takeover_delay 1.5s hb.toml:7, \
          cluster.start_retry 120s hb.toml:8, cluster.stuck hold hb.toml:9, \
          cluster.reboot_command /bin/sh -c echo b > /proc/sysrq-trigger hb.toml:10, \
          fencing.program /opt/stonith hb.toml:12, fencing.timeout 20s hb.toml:13, fencing.retry 1s hb.toml:14, \
