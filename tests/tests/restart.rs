@@ -97,6 +97,8 @@ fn nothing_moves_with_a_deadtime_of_100_ms() -> Result<()> {
 #[test]
 fn no_lease_ends_of_a_majority() -> Result<()> {
     let nodes = Nodes::settled(3, |_| Files::of(3, TIMERS).hb_toml("[restart]\npromise = \"5s\"\n"))?;
+    // So long that everybody's support counts.
+    nodes.let_pass(0, 60)?;
     nodes.kill9(2)?;
     nodes.wait_for_status(0, "n3 is dead", |status| {
         Ok(status

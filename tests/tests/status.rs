@@ -70,6 +70,7 @@ fn every_field_is_there_and_plausible() -> Result<()> {
             "pulse",
             "detection",
             "datapath",
+            "restart",
             "verdicts",
             "peers",
             "groups",
@@ -92,7 +93,7 @@ fn every_field_is_there_and_plausible() -> Result<()> {
         "locking_refused",
     ];
     ensure_keys(json, "/realtime", &realtime)?;
-    ensure_keys(json, "/datapath/0", &["interface", "mode", "reason"])?;
+    ensure_keys(json, "/datapath/0", &["interface", "mode", "pinned", "reason"])?;
     ensure!(status.text("/datapath/0/interface")? == "eth0" && status.text("/datapath/0/mode")? == "native");
     ensure!(json["datapath"][0]["reason"].is_null() && json["datapath"][1].is_null());
 

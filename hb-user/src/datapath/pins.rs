@@ -126,5 +126,8 @@ fn clear(dir: &Path) -> Result<(), PinError> {
         let path = entry.path();
         fs::remove_file(&path).map_err(PinError::new("remove", &path))?;
     }
-    fs::remove_dir(dir).map_err(PinError::new("remove", dir))
+    fs::remove_dir(dir).map_err(PinError::new("remove", dir))?;
+    // Of several daemons the last one takes it away.
+    let _ = fs::remove_dir(Path::new(BPFFS).join(OURS));
+    Ok(())
 }
