@@ -98,6 +98,10 @@ impl Heard {
     }
 }
 
+/// The number of this layout, and of what the program counts: another for each that means something else, so that no version takes
+/// another's pinned map for its own.
+pub const LAYOUT: u32 = 1;
+
 /// How many buckets the histogram of inter-arrival times has.
 pub const BUCKETS: usize = 32;
 /// Bucket 0 counts what is below 2^11 ns (2 µs), bucket i what is in [2^(10+i), 2^(11+i)) ns, the last all the rest.

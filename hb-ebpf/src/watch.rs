@@ -103,6 +103,9 @@ pub struct Silence {
     pub deadline: Nanos,
     /// When the timer found that it was not.
     pub found: Nanos,
+    /// The beat after which the machine was stopped last, and the deadline that was granted for that.
+    excused: Nanos,
+    granted: Nanos,
 }
 
 /// When the machine was last known to run on without a gap: the value of the map `AWAKE`. The kernel writes.
@@ -170,7 +173,7 @@ impl Silence {
     /// one that has promised to be back, and while a silence goes on, of which it tells nothing more.
     #[inline(always)]
     pub fn look(&mut self, watch: &Watch, newest: &Newest, awake: &Awake, now: Nanos) -> Look {
-        let due = deadline(watch, newest, awake, now);
+        let due = self.deadline(watch, newest, awake, now);
         if due > now {
             let rest = Nanos(due.0 - now.0);
             return Look {
@@ -185,6 +188,27 @@ impl Silence {
         Look {
             again: watch.deadtime,
             is_news,
+        }
+    }
+
+    /// By the newest beat; and a whole deadtime from a gap after it, once: a machine that is stopped again and again must not
+    /// hide a death for ever.
+    #[inline(always)]
+    fn deadline(&mut self, watch: &Watch, newest: &Newest, awake: &Awake, now: Nanos) -> Nanos {
+        let due = if newest.incarnation.0 == 0 {
+            watch.unmet
+        } else {
+            Nanos(newest.seen.0 + patience(newest.promise_ms, watch.deadtime).0)
+        };
+        let since = awake.since(watch, now);
+        if since > newest.seen && (self.granted.0 == 0 || self.excused != newest.seen) {
+            self.excused = newest.seen;
+            self.granted = Nanos(since.0 + watch.deadtime.0);
+        }
+        if self.excused == newest.seen && self.granted > due {
+            self.granted
+        } else {
+            due
         }
     }
 
@@ -215,22 +239,6 @@ impl Silence {
         let edition = unsafe { (&raw const self.edition).read_volatile() };
         (edition != 0 && edition.is_multiple_of(2) && copy.edition == edition).then_some(copy)
     }
-}
-
-#[inline(always)]
-fn deadline(watch: &Watch, newest: &Newest, awake: &Awake, now: Nanos) -> Nanos {
-    let due = if newest.incarnation.0 == 0 {
-        watch.unmet
-    } else {
-        Nanos(newest.seen.0 + patience(newest.promise_ms, watch.deadtime).0)
-    };
-    let since = awake.since(watch, now);
-    // A gap that ended before the newest beat took nothing from its sender's time.
-    if since <= newest.seen {
-        return due;
-    }
-    let granted = Nanos(since.0 + watch.deadtime.0);
-    if granted > due { granted } else { due }
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ use hb_ebpf::{Incarnation, Nanos, NodeId};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 pub use handover::{Handover, HandoverError, boot, text_of};
-pub use restart::{CHECK, HANDOVER, Invocation};
+pub use restart::{CHECK, HANDOVER, Invocation, hold_signals};
 pub use start::{StartError, check};
 
 use crate::clock;
@@ -94,6 +94,9 @@ struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
+    /// What has come and was seen while a restart was under way.
+    terminated: bool,
+    hung_up: bool,
 }
 
 impl Signals {
@@ -102,10 +105,38 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
+            terminated: false,
+            hung_up: false,
         };
-        // Who restarted in place has held them up until now.
-        restart::signals().thread_unblock()?;
+        // They have been held up until now, perhaps since a restart in place.
+        restart::release_signals()?;
         Ok(signals)
+    }
+
+    /// Whether one has come that nobody has looked at yet; it stays for who looks next.
+    async fn have_come(&mut self) -> bool {
+        tokio::select! {
+            biased;
+            () = any(&mut self.terminate, &mut self.interrupt) => self.terminated = true,
+            _ = self.hangup.recv() => self.hung_up = true,
+            () = std::future::ready(()) => {}
+        }
+        self.terminated || self.hung_up
+    }
+
+    /// The next that asks for the end.
+    async fn end(terminate: &mut Signal, interrupt: &mut Signal, has_come: &mut bool) {
+        if !std::mem::take(has_come) {
+            any(terminate, interrupt).await;
+        }
+    }
+
+    /// The next that asks for the files to be read.
+    async fn reload(hangup: &mut Signal, has_come: &mut bool) {
+        if !std::mem::take(has_come) {
+            // It ends with the runtime only.
+            let _ = hangup.recv().await;
+        }
     }
 }
 
@@ -161,15 +192,17 @@ struct Daemon {
 
 impl Daemon {
     async fn serve(&mut self, signals: &mut Signals) -> std::io::Result<()> {
-        let Signals {
-            terminate,
-            interrupt,
-            hangup,
-        } = signals;
         let doorbell = self.pulse.doorbell()?;
         loop {
             self.pulse.progress();
             let wake = self.wake_at();
+            let Signals {
+                terminate,
+                interrupt,
+                hangup,
+                terminated,
+                hung_up,
+            } = &mut *signals;
             let happened = tokio::select! {
                 // In this order: who is alive, what has been done about it, and only then what people want.
                 biased;
@@ -180,8 +213,8 @@ impl Daemon {
                 finished = self.works.next() => Happened::Finished(finished),
                 ended = self.outside.next() => Happened::Ended(ended),
                 () = clock::sleep_until(wake) => Happened::Due,
-                () = any(terminate, interrupt) => Happened::Leave,
-                _ = hangup.recv() => Happened::HangUp,
+                () = Signals::end(terminate, interrupt, terminated) => Happened::Leave,
+                () = Signals::reload(hangup, hung_up) => Happened::HangUp,
                 read = self.reading.next() => Happened::Read(read),
                 () = self.orders.hung_up() => Happened::HungUp,
                 step = self.restart.next() => Happened::Restart(step),
@@ -206,7 +239,7 @@ impl Daemon {
                 Happened::Asked(asked) => self.answer(asked),
             }
             if self.restart.has_answer() {
-                self.restart().await?;
+                self.restart(signals).await?;
             }
         }
     }

@@ -72,6 +72,11 @@ pub fn start(logging: &Logging) -> Result<Flush, LogfileError> {
     Ok(Flush { _guards: guards })
 }
 
+/// Whether [`start`] would find its logfile.
+pub fn probe(logging: &Logging) -> Result<(), LogfileError> {
+    logging.logfile.as_ref().map(open).transpose().map(drop)
+}
+
 fn open(path: &PathBuf) -> Result<File, LogfileError> {
     let options = OpenOptions::new().append(true).create(true).mode(0o640).open(path);
     options.map_err(|source| LogfileError {

@@ -212,7 +212,17 @@ pub fn ask(wanted: &Wanted) -> Granted {
                 .push(format!("{}: {}", policy.class(), explained(*policy, &error))),
         }
     }
+    if granted.policy == Policy::Normal && !is_normal() {
+        // A process that was another before has what that had. To give it up is always allowed.
+        let _ = set(Policy::Normal, 0, Children::Normal);
+    }
     granted
+}
+
+fn is_normal() -> bool {
+    // SAFETY: 0 is the calling thread; nothing is written. The flag of what children inherit comes with the class.
+    let class = unsafe { libc::sched_getscheduler(0) };
+    class & !libc::SCHED_RESET_ON_FORK == libc::SCHED_OTHER
 }
 
 /// What the kernel's answer means for this class.

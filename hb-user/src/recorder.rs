@@ -63,6 +63,11 @@ pub struct Recorder {
     end: Receiver<()>,
 }
 
+/// Whether [`Recorder::start`] would find its file.
+pub fn probe(file: &Path) -> Result<(), RecorderError> {
+    writer::probe(file)
+}
+
 impl Recorder {
     /// Goes on recording to `file`, which becomes FILE.1 when it would grow beyond `max_bytes`.
     pub fn start(file: &Path, max_bytes: u64, header: Header) -> Result<Self, RecorderError> {

@@ -155,7 +155,12 @@ fn threads_and_scripts_have_the_class_that_is_said() -> Result<()> {
         .install(cluster.network.server(Primary))?;
     cluster
         .run_hb(Primary, &["reload"])?
-        .ensure(1, &["realtime", "restart it"])
+        .ensure(1, &["realtime", "order `hb restart`"])?;
+    // Which takes it over.
+    cluster.run_hb(Primary, &["restart"])?.ensure(0, &[])?;
+    let all = threads(&cluster, Primary)?;
+    ensure!(find(&all, "hb-pulse")?.class == OTHER, "{all:?}");
+    Ok(())
 }
 
 #[test]

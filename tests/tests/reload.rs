@@ -50,7 +50,7 @@ fn what_is_wrong_is_refused_and_nothing_changes() -> Result<()> {
         (with("warntime soon\n"), "/etc/ha.d/ha.cf:4: warntime \"soon\""),
         (
             with("udpport 7694\n"),
-            "udpport cannot be changed while hb runs: restart it",
+            "udpport cannot be changed while hb runs: stop it",
         ),
         (with("ucast eth7 198.51.100.99\n"), "eth7"),
         (files.clone().haresources("n9 stamp::web\n"), "/etc/ha.d/haresources:1"),

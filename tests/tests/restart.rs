@@ -308,3 +308,21 @@ fn a_changed_configuration_is_taken_along() -> Result<()> {
     ensure!(ran.code == Some(0), "{ran:?}");
     Ok(())
 }
+
+/// It would be too late for a complaint when the old process is no more.
+#[test]
+fn what_the_new_process_could_not_open_is_refused() -> Result<()> {
+    let nodes = Nodes::settled(2, |_| Files::of(2, TIMERS))?;
+    let since = Moment::now();
+    Files::of(2, &format!("{TIMERS}\nlogfile /nowhere/hb.log")).install(nodes.host(0))?;
+    refused(&nodes, 0, "/nowhere/hb.log")?;
+    Files::of(2, TIMERS)
+        .hb_toml("[recorder]\nfile = \"/nowhere/hb.jsonl\"\n")
+        .install(nodes.host(0))?;
+    refused(&nodes, 0, "/nowhere/hb.jsonl")?;
+    Files::of(2, &format!("{TIMERS}\nwatchdog /dev/null"))
+        .hb_toml("")
+        .install(nodes.host(0))?;
+    refused(&nodes, 0, "watchdog cannot be changed")?;
+    nodes.ensure_untouched(0, WEB, since)
+}

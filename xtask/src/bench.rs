@@ -13,20 +13,21 @@ Parts:
   quiet      no fault, under every kind of stress: false deaths, gaps between beats, CPU, memory
   failover   crash, cut, orderly stop and heal, beside the rivals
   flood      a flood at the standby's port, and detection meanwhile, beside the rivals
+  restart    for how long no beat leaves while `hb restart` replaces the daemon
   scale      2 to 16 nodes at a thousand beats a second, and tables of up to 4,096 peers
   all        all of these; what is measured when no part is named
   plot FILE, table FILE
              plots and tables of what `--json FILE` wrote
 
 Options, among others:
-  --quick          a first impression: of failover, within five minutes
+  --quick          a first impression; `failover --quick` takes less than five minutes
   --contender A,B  only these: hb, heartbeat, keepalived, bfdd
   --only A,B       only these events and steps of a part, such as crash, idle
   --json FILE      write all figures, with each run's value
   --plots DIR      draw them
 
-`cargo xtask bench PART --help` builds the benchmark and lists all options. The rivals (heartbeat, keepalived, frr) are
-measured where they are installed: `cargo xtask setup --rivals`.";
+`cargo xtask bench PART --help` builds the benchmark and lists all options. The rivals (heartbeat, keepalived, frr) and
+stress-ng are used where they are installed: `cargo xtask setup --rivals`.";
 
 #[derive(clap::Args)]
 #[command(after_help = HELP)]

@@ -18,11 +18,13 @@ fn layouts_are_pinned() {
     assert_eq!(offset_of!(Watch, slots), 20);
     assert_eq!(offset_of!(Watch, unused), 52);
 
-    assert_eq!(size_of::<Silence>(), 32);
+    assert_eq!(size_of::<Silence>(), 48);
     assert_eq!(offset_of!(Silence, edition), 0);
     assert_eq!(offset_of!(Silence, last_seen), 8);
     assert_eq!(offset_of!(Silence, deadline), 16);
     assert_eq!(offset_of!(Silence, found), 24);
+    assert_eq!(offset_of!(Silence, excused), 32);
+    assert_eq!(offset_of!(Silence, granted), 40);
 
     assert_eq!(size_of::<Awake>(), 32);
     assert_eq!(offset_of!(Awake, planned), 0);
@@ -185,6 +187,34 @@ fn a_machine_that_was_stopped_grants_a_whole_deadtime_from_its_waking() {
     assert!(!silence.look(&watch(), &newest(&beats), &awake, ms(249)).is_news);
     assert!(silence.look(&watch(), &newest(&beats), &awake, ms(250)).is_news);
     assert_eq!(silence.read().map(|told| told.deadline), Some(ms(250)));
+}
+
+#[test]
+fn a_machine_that_is_stopped_again_and_again_hides_no_death() {
+    let mut silence = Silence::default();
+    let beats = [heard(5, ms(20))];
+    let stopped_at = |at| Awake {
+        planned: ms(at + 10),
+        since: ms(at),
+        gaps: 1,
+        ..Awake::default()
+    };
+    assert!(
+        !silence
+            .look(&watch(), &newest(&beats), &stopped_at(100), ms(120))
+            .is_news
+    );
+    assert!(
+        !silence
+            .look(&watch(), &newest(&beats), &stopped_at(180), ms(199))
+            .is_news
+    );
+    assert!(
+        silence
+            .look(&watch(), &newest(&beats), &stopped_at(180), ms(200))
+            .is_news
+    );
+    assert_eq!(silence.read().map(|told| told.deadline), Some(ms(200)));
 }
 
 #[test]

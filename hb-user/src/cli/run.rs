@@ -41,6 +41,8 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     if args.check_handover {
         return check(&loaded.cluster);
     }
+    // No thread but this one is to take them: only so can they wait while one process becomes another.
+    daemon::hold_signals().context("cannot block signals")?;
     let former = args.handover.map(|descriptor| former(descriptor, &loaded.cluster));
     let _flush = logging::start(&loaded.cluster.logging).map_err(|error| Failure::new(Exit::of(&error), error))?;
     for warning in &loaded.warnings {
@@ -52,7 +54,13 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         again: Invocation::this().context("cannot tell which program this is")?,
     };
     let former = former.transpose()?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .on_thread_start(|| {
+            // It fails for no set of signals that there are.
+            let _ = daemon::hold_signals();
+        })
+        .build();
     let runtime = runtime.context("cannot start the runtime")?;
     runtime
         .block_on(daemon::run(loaded.cluster, &places, former))
@@ -97,6 +105,7 @@ fn exit(error: &StartError) -> Exit {
         | StartError::Pulse(_)
         | StartError::Pings(_)
         | StartError::Recorder(_)
+        | StartError::Logfile(_)
         | StartError::Watchdog(_)
         | StartError::Hands(_)
         | StartError::Control(_)

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use anyhow::anyhow;
 
 use super::{Exit, Failure};
-use crate::control::{self, DetectionStatus, GroupStatus, LinkStatus, PeerStatus, Reply, Request, Status, Takeover};
+use crate::control::{
+    self, DetectionStatus, GroupStatus, LinkStatus, PeerStatus, Reply, Request, RestartStatus, Status, Takeover,
+};
 
 /// The arguments.
 #[derive(Debug, clap::Args)]
@@ -65,6 +67,7 @@ fn render(status: &Status) -> String {
         Some(reason) => format!("  {}: XDP {} ({reason})", datapath.interface, datapath.mode),
     }));
     lines.push(render_detection(&status.detection));
+    lines.extend(render_restarts(&status.restart));
     lines.push(format!(
         "  beats sent {}, refused {}{}",
         status.pulse.sent,
@@ -135,11 +138,30 @@ fn render_detection(detection: &DetectionStatus) -> String {
     );
     if let (Some(gaps), Some(latest)) = (detection.machine_gaps, detection.machine_latest_us) {
         line = format!(
-            "{line}, which was stopped {gaps} times and late by at most {}",
+            "{line}, machine stopped {gaps} times, its timer late by at most {}",
             time(latest)
         );
     }
-    format!("{line}; graces for own lateness {}", detection.graces)
+    format!("{line}; graces {}", detection.graces)
+}
+
+fn render_restarts(restart: &RestartStatus) -> Option<String> {
+    let silent = restart
+        .silence_us
+        .map(|silence| format!(", silent for {} the last time", time(silence)));
+    let pins = restart
+        .pins_refused
+        .as_ref()
+        .map(|reason| format!("not pinned: {reason}"));
+    let count = (restart.count > 0).then(|| {
+        format!(
+            "restarted in place {} times{}",
+            restart.count,
+            silent.unwrap_or_default()
+        )
+    });
+    let parts: Vec<_> = count.into_iter().chain(pins).collect();
+    (!parts.is_empty()).then(|| format!("  {}", parts.join("; ")))
 }
 
 fn render_peer(peer: &PeerStatus, pings: usize) -> Vec<String> {

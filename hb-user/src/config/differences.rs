@@ -166,7 +166,7 @@ pub const DIFFERENCES: [Difference; 22] = [
     Difference {
         topic: "healed partition",
         heartbeat: "both nodes give up everything and restart",
-        here: "nothing restarts: the nodes agree on one owner for each group",
+        here: "one node lets go, the other calls `start` once more for what it keeps; neither restarts",
         applies: always,
     },
 ];

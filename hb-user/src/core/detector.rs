@@ -305,6 +305,15 @@ impl Detector {
         findings
     }
 
+    /// The machine was suspended for so long, until now: nobody can have been heard, and our clock, which stood still, does not
+    /// tell. Whoever is not dead gets a whole deadtime.
+    pub fn resume(&mut self, missed: Nanos, now: Nanos) {
+        if self.put_off(now) {
+            self.promised = self.deadline;
+            self.grace = Some(Graced::Late(missed));
+        }
+    }
+
     /// Tells the peer's newest beat once more, although it says nothing new.
     pub fn tell_again(&mut self) -> Option<Heard> {
         self.told = self.newest.filter(|_| self.phase == Phase::Up);
@@ -323,10 +332,14 @@ impl Detector {
     }
 
     fn take(&mut self, heard: &Heard, wake: Wake, findings: &mut Findings) {
-        let before = self.newest.replace(*heard);
-        if before == Some(*heard) {
+        // A map that begins anew, as after a restart, may be told old beats once more.
+        let is_new = self
+            .newest
+            .is_none_or(|newest| heard.is_newer_than(newest.incarnation, newest.sequence, newest.seen));
+        if !is_new {
             return;
         }
+        let before = self.newest.replace(*heard);
         // Of beats that came while we were stopped we see the last only: that is no gap of the peer's.
         let has_missed = std::mem::take(&mut self.has_missed) || wake.lateness() > self.too_late();
         if let Some(before) = before.filter(|before| before.incarnation == heard.incarnation)

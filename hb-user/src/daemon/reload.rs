@@ -56,9 +56,11 @@ pub(super) enum ReloadError {
     Host(#[source] std::io::Error),
     #[error(transparent)]
     Config(#[from] crate::config::ConfigError),
-    #[error("{what} cannot be changed while hb runs: restart it")]
-    Fixed { what: &'static str },
-    #[error("too many links have come and gone since hb was started: restart it")]
+    #[error("{what} cannot be changed while hb runs: {remedy}")]
+    Fixed { what: &'static str, remedy: &'static str },
+    #[error(
+        "too many links have come and gone since hb was started: stop it and start it again, which moves its groups"
+    )]
     Slots,
     #[error(transparent)]
     Start(#[from] start::StartError),
@@ -251,16 +253,18 @@ impl Daemon {
 
     fn refuse_what_is_fixed(&self, new: &Cluster) -> Result<(), ReloadError> {
         let old = &self.cluster;
+        const STOP: &str = "stop it and start it again, which moves its groups";
+        const RESTART: &str = "order `hb restart`, which moves nothing";
         let fixed = [
-            ("udpport", new.udp_port != old.udp_port),
-            ("this node's name", new.nodes[new.me] != old.nodes[old.me]),
-            ("logfile, logfacility or debug", new.logging != old.logging),
-            ("watchdog", new.watchdog != old.watchdog),
-            ("realtime, rtprio or [realtime]", new.realtime != old.realtime),
-            ("[recorder]", new.recorder != old.recorder),
+            ("udpport", STOP, new.udp_port != old.udp_port),
+            ("this node's name", STOP, new.nodes[new.me] != old.nodes[old.me]),
+            ("logfile, logfacility or debug", RESTART, new.logging != old.logging),
+            ("watchdog", STOP, new.watchdog != old.watchdog),
+            ("realtime, rtprio or [realtime]", RESTART, new.realtime != old.realtime),
+            ("[recorder]", RESTART, new.recorder != old.recorder),
         ];
-        match fixed.into_iter().find(|(_, differs)| *differs) {
-            Some((what, _)) => Err(ReloadError::Fixed { what }),
+        match fixed.into_iter().find(|(_, _, differs)| *differs) {
+            Some((what, remedy, _)) => Err(ReloadError::Fixed { what, remedy }),
             None => Ok(()),
         }
     }

@@ -25,7 +25,7 @@ use tokio::time::timeout;
 
 use super::handover::{self, Armed, Handover, Slot};
 use super::reload::{self, ReloadError};
-use super::{Daemon, settings, start};
+use super::{Daemon, Signals, settings, start};
 use crate::clock;
 use crate::config::Loaded;
 use crate::control::Reply;
@@ -199,8 +199,8 @@ impl Daemon {
         let mut loaded = loaded.map_err(|error| crate::cli::causes(&error))?;
         let (new, old) = (&mut loaded.cluster, &self.cluster);
         new.logging.clone_from(&old.logging);
-        new.watchdog.clone_from(&old.watchdog);
         new.recorder.clone_from(&old.recorder);
+        new.realtime.clone_from(&old.realtime);
         if loaded.cluster != self.cluster {
             self.reload(loaded).map_err(|error| crate::cli::causes(&error))?;
         }
@@ -241,7 +241,7 @@ impl Daemon {
     }
 
     /// The peers have answered: becomes another process, or goes on as before.
-    pub(super) async fn restart(&mut self) -> io::Result<()> {
+    pub(super) async fn restart(&mut self, signals: &mut Signals) -> io::Result<()> {
         let Some(answer) = self.restart.answer.take() else {
             return Ok(());
         };
@@ -249,21 +249,28 @@ impl Daemon {
             self.pulse.resume();
             return Ok(());
         }
-        let Err(why) = self.hand_over(&answer).await?;
+        let done = self.hand_over(&answer, signals).await;
+        release_signals()?;
+        let Err(why) = done?;
         self.pulse.resume();
         self.refuse_restart(&why);
         Ok(())
     }
 
     /// Returns only if it goes on as before, and why.
-    async fn hand_over(&mut self, answer: &Answer) -> io::Result<Result<Infallible, String>> {
+    async fn hand_over(&mut self, answer: &Answer, signals: &mut Signals) -> io::Result<Result<Infallible, String>> {
         if let Err(why) = self.ensure_promised(answer).and_then(|()| self.ensure_idle()) {
             return Ok(Err(why));
         }
         tracing::info!(program = %self.places.again.program.display(), "restarting");
+        // A signal that comes from here on waits until the new process listens, or this one does again.
+        hold_signals()?;
         self.outside.rest().await;
         reap().await;
         clock::sleep(LOGGING).await;
+        if signals.have_come().await {
+            return Ok(Err("a signal came".to_owned()));
+        }
         let Some(snapshot) = self.pulse.snapshot(true) else {
             return Ok(Err("the pulse thread does not answer".to_owned()));
         };
@@ -296,12 +303,8 @@ impl Daemon {
 
         let kept = |is_kept| keep(&state, is_kept).and_then(|()| keep(self.lock.file(), is_kept));
         kept(true).map_err(|error| format!("the descriptors cannot be kept: {error}"))?;
-        // A signal that comes before the new process listens waits until it does.
-        let waiting = signals();
-        let blocked = waiting.thread_block();
-        let Err(errno) = blocked.and_then(|()| nix::unistd::execv(&program, &arguments));
-        // Nothing depends on whether these succeed: they undo what was done a moment ago.
-        let _ = waiting.thread_unblock();
+        let Err(errno) = nix::unistd::execv(&program, &arguments);
+        // Nothing depends on whether this succeeds: it undoes what was done a moment ago.
         let _ = kept(false);
         Err(format!("{}: {errno}", again.program.display()))
     }
@@ -402,8 +405,18 @@ fn slot((link, slot): &((usize, std::net::IpAddr), u32)) -> Slot {
 }
 
 /// Those that the daemon listens for.
-pub(super) fn signals() -> SigSet {
+fn signals() -> SigSet {
     [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP].into_iter().collect()
+}
+
+/// Lets the daemon's signals wait, as far as this thread and those that it starts are concerned.
+pub fn hold_signals() -> io::Result<()> {
+    Ok(signals().thread_block()?)
+}
+
+/// Lets this thread have them, those that have waited first.
+pub(super) fn release_signals() -> io::Result<()> {
+    Ok(signals().thread_unblock()?)
 }
 
 /// Collects children that have ended: in another process nobody would know them.

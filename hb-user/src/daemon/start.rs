@@ -21,11 +21,12 @@ use crate::control::{Server, ServerError};
 use crate::core::{self, Event, Lease, Node};
 use crate::datapath::{DatapathError, Mode, Pins, Program, Witness};
 use crate::incarnation::{self, IncarnationError};
+use crate::logging::{self, LogfileError};
 use crate::pings::{PingError, Prober};
 use crate::process;
 use crate::pulse::{self, Means, Pulse, PulseError, SocketError, Sockets, Watchdog, WatchdogError};
 use crate::realtime::{self, Granted};
-use crate::recorder::{Header, Names, Recorder, RecorderError};
+use crate::recorder::{self, Header, Names, Recorder, RecorderError};
 use crate::resources::address::HandsError;
 
 /// The least time after which a watchdog bites. Devices count in seconds, and a busy host is not a dead one.
@@ -51,6 +52,8 @@ pub enum StartError {
     Pings(#[from] PingError),
     #[error(transparent)]
     Recorder(#[from] RecorderError),
+    #[error(transparent)]
+    Logfile(#[from] LogfileError),
     #[error(transparent)]
     Watchdog(#[from] WatchdogError),
     #[error(transparent)]
@@ -213,6 +216,11 @@ fn watch(program: &mut Program, watches: &[(u32, Watch)]) -> Result<Witness, Str
 pub fn check(cluster: &Cluster, former: &Handover) -> Result<(), StartError> {
     former.fits(cluster)?;
     let peers = settings::peers(cluster, |link| former.slot(link.node, link.peer).unwrap_or(0));
+    // What the new process opens before it goes on: it would be too late for a complaint then.
+    logging::probe(&cluster.logging)?;
+    if let Some(recorder) = &cluster.recorder {
+        recorder::probe(&recorder.file)?;
+    }
     // The kernel may refuse what it took from another version.
     Program::load(&settings::tables(cluster, former.incarnation, &peers))?;
     Ok(())

@@ -10,6 +10,7 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use aya::maps::MapInfo;
+use hb_ebpf::liveness::LAYOUT;
 use hb_ebpf::{Liveness, verdict};
 use nix::mount::{MsFlags, mount};
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
@@ -74,7 +75,7 @@ impl Pins {
     /// Where these maps are, or are to be pinned. One that another version has laid out otherwise is forgotten.
     pub(super) fn maps(&self) -> impl Iterator<Item = (&'static str, PathBuf)> {
         MAPS.into_iter().map(|(name, size, count)| {
-            let path = self.dir.join(name);
+            let path = self.dir.join(format!("{name}_{LAYOUT}"));
             let fits = |info: MapInfo| (usize::try_from(info.value_size()), info.max_entries()) == (Ok(size), count);
             if !MapInfo::from_pin(&path).is_ok_and(fits) {
                 // It is not there, most likely; else the error comes when the new one is pinned.

@@ -185,6 +185,9 @@ impl Beating {
             self.resumed = wake.now;
             self.outbox.age(missed);
             self.settings.lease.age(missed);
+            for peer in &mut self.peers {
+                peer.detector.resume(missed, wake.now);
+            }
         }
         if wake.was_frozen(deadtime, self.settings.interval.saturating_add(missed)) && !self.peers.is_empty() {
             self.hush = wake.now.saturating_add(deadtime);
@@ -194,16 +197,15 @@ impl Beating {
 
     /// Sleeps until `planned`, an event or an order.
     pub(super) fn sleep(&self, planned: Nanos, orders: &Bell) -> Wake {
-        // Neither can fail with what we pass; should it, we look and try again, which is busy but not wrong.
-        if planned != self.stats.planned() {
-            let _ = self.alarm.set(planned);
+        // It cannot fail with what we pass; should it, it is set again in the next round.
+        if planned != self.stats.planned() && self.alarm.set(planned).is_ok() {
+            self.stats.plan(planned);
         }
         let mut fds = [
             PollFd::new(self.alarm.as_fd(), PollFlags::POLLIN),
             PollFd::new(self.means.events.as_fd(), PollFlags::POLLIN),
             PollFd::new(orders.as_fd(), PollFlags::POLLIN),
         ];
-        self.stats.plan(planned);
         let _ = poll(&mut fds, PollTimeout::NONE);
         let now = clock::now();
         // Before the orders are read: what it rings for from here on wakes us again.

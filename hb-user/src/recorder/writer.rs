@@ -64,6 +64,19 @@ impl Writer {
     }
 }
 
+/// Whether the file could be gone on with, which somebody may be writing to.
+pub(super) fn probe(path: &Path) -> Result<(), RecorderError> {
+    let opened = open(path).and_then(|file| file.metadata());
+    let metadata = opened.map_err(|source| RecorderError::Open {
+        path: path.to_owned(),
+        source,
+    })?;
+    if !metadata.is_file() {
+        return Err(RecorderError::NotAFile { path: path.to_owned() });
+    }
+    Ok(())
+}
+
 /// Whatever is there, this does not wait: of a FIFO it would, for a reader.
 fn open(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();

@@ -87,3 +87,30 @@ fn who_is_not_alone_waits_for_nothing() {
     bench.alone = false;
     assert_eq!(death(&bench.look(600)).graced, None);
 }
+
+#[test]
+fn after_a_suspension_nobody_is_blamed_for_a_deadtime() {
+    let mut bench = Bench::met();
+    bench.detector.resume(ms(60_000), ms(590));
+    assert_eq!(bench.detector.deadline(), ms(1090));
+    // What the kernel found by a clock that stood still.
+    bench.witnessed = found(100, 600, 601).into();
+    assert!(!matches!(bench.look(1089).change, Some(Change::Dead(_))));
+    let silence = death(&bench.look(1090));
+    assert_eq!(silence.graced, Some(Graced::Late(ms(60_000))));
+}
+
+#[test]
+fn beats_that_are_old_by_what_we_know_change_nothing() {
+    let mut bench = Bench::met();
+    bench.hears(200, 1, 9);
+    bench.look(200);
+    let before = bench.detector.newest().copied();
+    // A liveness map that began anew is told them once more.
+    for (incarnation, sequence) in [(1, 8), (0, 20)] {
+        bench.hears(300, incarnation, sequence);
+        assert_eq!(bench.look(300).change, None);
+        assert_eq!(bench.detector.newest().copied(), before);
+    }
+    assert_eq!(bench.detector.deadline(), ms(700));
+}
