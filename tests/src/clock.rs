@@ -200,7 +200,7 @@ fn time_of_day() -> Duration {
     now.duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
-/// How many days after 1970-01-01 a date is, as [`civil_from_days`] counts them.
+/// How many days after 1970-01-01 a date is, as `civil_from_days` counts them.
 #[must_use]
 pub fn days_from_civil(year: u64, month: u64, day: u64) -> u64 {
     let year = year - u64::from(month <= 2);

@@ -49,6 +49,10 @@ impl Change {
     }
 }
 
+/// What changes that which a reload cannot.
+const STOP: &str = "stop it and start it again, which moves its groups";
+const RESTART: &str = "order `hb restart`, which moves nothing";
+
 /// Why the configuration stays as it was.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ReloadError {
@@ -253,8 +257,6 @@ impl Daemon {
 
     fn refuse_what_is_fixed(&self, new: &Cluster) -> Result<(), ReloadError> {
         let old = &self.cluster;
-        const STOP: &str = "stop it and start it again, which moves its groups";
-        const RESTART: &str = "order `hb restart`, which moves nothing";
         let fixed = [
             ("udpport", STOP, new.udp_port != old.udp_port),
             ("this node's name", STOP, new.nodes[new.me] != old.nodes[old.me]),

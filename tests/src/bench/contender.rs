@@ -17,7 +17,7 @@ pub use hb::Hb;
 pub use heartbeat::Heartbeat;
 pub use keepalived::Keepalived;
 
-/// The resource that moves. Its script is [`stamp`](crate::stamp), whoever calls it.
+/// The resource that moves. Its script is [`stamp`], whoever calls it.
 pub const RESOURCE: &str = "web";
 
 /// The address that moves, where a contender moves one.
