@@ -131,6 +131,8 @@ fn no_lease_ends_of_a_majority() -> Result<()> {
 fn no_lease_ends_that_ping_nodes_renew() -> Result<()> {
     let timers = format!("{TIMERS}\nping {GATEWAY_IP}");
     let nodes = Nodes::settled(2, |_| Files::of(2, &timers))?;
+    // So long that the peer's support counts.
+    nodes.let_pass(0, 60)?;
     let watch = Watch::start(&nodes)?;
     for node in [0, 1] {
         restart_well(&nodes, node)?;

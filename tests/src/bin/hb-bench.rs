@@ -33,7 +33,7 @@ struct Arguments {
 enum Command {
     #[command(flatten)]
     Part(Name),
-    /// All of the above [default]
+    /// All of the above; what is measured when no part is named
     All,
     /// Draw what `--json` has written, to the directory of `--plots`
     Plot {
