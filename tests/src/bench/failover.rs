@@ -54,7 +54,7 @@ impl Event {
 const STEPS: [Step; 5] = [Step::Idle, Step::Hogs, Step::Churn, Step::Fifo40, Step::Fifo99];
 
 /// Those of a first impression.
-const QUICK_STEPS: [Step; 3] = [Step::Idle, Step::Churn, Step::Fifo99];
+const QUICK_STEPS: [Step; 2] = [Step::Idle, Step::Fifo99];
 
 /// How often each event is repeated: for docs/BENCHMARKS.md, and for a first impression.
 #[derive(Clone, Copy)]
@@ -87,9 +87,9 @@ impl Repeats {
     }
 
     const FULL: Self = Self {
-        crash: (50, 10),
+        crash: (50, 8),
         cut: (20, 3),
-        stop: (20, 5),
+        stop: (20, 4),
         stressed: (6, 2),
     };
 }
