@@ -39,7 +39,7 @@ fn put(place: &Place, name: &str, text: &str) {
 async fn started_from_the_left_and_stopped_from_the_right() {
     let (place, mut group, context) = cluster(&["a", "b", "c"]);
     group.resources[1].args = vec!["x".to_owned(), "y".to_owned()];
-    let report = acquire(&group, &context, false, &Abort::never()).await;
+    let report = acquire(&group, &context, false, None, &Abort::never()).await;
     assert_eq!(report.result, GroupResult::Done);
     assert_eq!(
         place.journal(),
@@ -75,14 +75,14 @@ async fn what_runs_is_started_only_to_reassert_it() {
     put(&place, "a.status", "a is running");
     put(&place, "b.status", "b is not running");
     assert_eq!(
-        acquire(&group, &context, false, &Abort::never()).await.result,
+        acquire(&group, &context, false, None, &Abort::never()).await.result,
         GroupResult::Done
     );
     assert_eq!(place.journal(), ["a status", "b status", "b start"]);
 
     put(&place, "journal", "");
     assert_eq!(
-        acquire(&group, &context, true, &Abort::never()).await.result,
+        acquire(&group, &context, true, None, &Abort::never()).await.result,
         GroupResult::Done
     );
     assert_eq!(place.journal(), ["a start", "b start"]);
@@ -92,7 +92,7 @@ async fn what_runs_is_started_only_to_reassert_it() {
 async fn a_failed_start_stops_the_whole_group() {
     let (place, group, context) = cluster(&["a", "b", "c"]);
     put(&place, "b.start", "");
-    let report = acquire(&group, &context, false, &Abort::never()).await;
+    let report = acquire(&group, &context, false, None, &Abort::never()).await;
     let GroupResult::Failed { resource, reason } = report.result else {
         panic!("{:?}", report.result)
     };
@@ -113,7 +113,7 @@ async fn a_missing_script_fails_the_group_and_is_not_waited_for() {
     let (place, mut group, mut context) = cluster(&["a"]);
     context.stop_pause = Duration::from_secs(1000);
     group.resources.push(resource("gone"));
-    let report = acquire(&group, &context, false, &Abort::never()).await;
+    let report = acquire(&group, &context, false, None, &Abort::never()).await;
     let GroupResult::Failed { resource, reason } = report.result else {
         panic!("{:?}", report.result)
     };
@@ -155,7 +155,7 @@ async fn stuck_outranks_failed() {
     put(&place, "b.start", "");
     put(&place, "a.stop", "");
     place.script("init.d/a", &format!("[ -e $P/journal ] && echo running\n{SCRIPT}"));
-    let report = acquire(&group, &context, true, &Abort::never()).await;
+    let report = acquire(&group, &context, true, None, &Abort::never()).await;
     let GroupResult::Stuck { resource, reason } = report.result else {
         panic!("{:?}", report.result)
     };
@@ -172,7 +172,7 @@ async fn a_status_that_hangs_does_not_keep_a_resource_from_being_started() {
     context.limit = Duration::from_secs(1);
     let body = "echo $1 >> $P/journal; [ $1 = start ] || { echo running; exec sleep 1000; }";
     place.script("init.d/a", body);
-    let report = acquire(&group, &context, false, &Abort::never()).await;
+    let report = acquire(&group, &context, false, None, &Abort::never()).await;
     assert_eq!(report.result, GroupResult::Done);
     assert_eq!(report.steps[0].outcome, Outcome::TimedOut);
     assert_eq!(place.journal(), ["status", "start"]);
@@ -202,7 +202,7 @@ async fn an_aborted_start_is_dead_before_the_stop_begins() {
         .await;
         aborter.abort();
     };
-    let (report, ()) = tokio::join!(acquire(&group, &context, false, &abort), started);
+    let (report, ()) = tokio::join!(acquire(&group, &context, false, None, &abort), started);
     let pids = lines(&place.path("started"));
     assert_eq!(pids.len(), 2);
     assert!(!pids.iter().any(|pid| is_alive(pid)), "dead, without a further wait");
@@ -232,11 +232,11 @@ async fn an_aborted_status_starts_nothing() {
         eventually("it was asked", || !place.journal().is_empty()).await;
         aborter.abort();
     };
-    let (report, ()) = tokio::join!(acquire(&group, &context, false, &abort), asked);
+    let (report, ()) = tokio::join!(acquire(&group, &context, false, None, &abort), asked);
     assert_eq!(report.result, GroupResult::Aborted);
     assert_eq!(place.journal(), ["status"]);
     // And an order given before calls nothing at all.
-    let report = acquire(&group, &context, true, &abort).await;
+    let report = acquire(&group, &context, true, None, &abort).await;
     assert_eq!((report.result, report.steps.len()), (GroupResult::Aborted, 0));
 }
 
