@@ -15,6 +15,7 @@ use super::{
     arena::Arena,
     contender::{Contender, Field, Hb},
     detect::{BESIDE, kill, micros, subject, title},
+    journal::Show,
     ladder::Step,
     machine::Watch,
     plan::Plan,
@@ -51,7 +52,7 @@ struct Effort {
 }
 
 /// Measures everybody that is wanted under every kind of flood that is wanted, and shows each report.
-pub fn measure(plan: &Plan, show: &mut dyn FnMut(Report)) -> Result<()> {
+pub fn measure(plan: &Plan, show: &mut Show<'_>) -> Result<()> {
     let effort = Effort {
         watched: Duration::from_secs(if plan.quick { 3 } else { 10 }),
         deaths: plan.runs(5, 1),
@@ -69,7 +70,7 @@ pub fn measure(plan: &Plan, show: &mut dyn FnMut(Report)) -> Result<()> {
         let arena = Arena::start(contender)?;
         for kind in Kind::ALL {
             if plan.wants(kind.name(), &Kind::names()) && kind.is_for(arena.contender()) {
-                show(measure_kind(&arena, kind, &effort)?);
+                show(measure_kind(&arena, kind, &effort)?)?;
             }
         }
     }
