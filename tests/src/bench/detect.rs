@@ -37,7 +37,7 @@ pub const FROM_LAST_BEAT: &str = "last beat to action";
 pub const FROM_CRASH: &str = "crash to action";
 
 /// The runs that were not begun because the earlier ones had taken too long.
-const CUT_OFF: &str = "runs left out, for lack of time";
+pub const CUT_OFF: &str = "runs left out, for lack of time";
 
 /// The timers with which hb is measured on an idle machine.
 pub const TIMERS: [Timers; 7] = [

@@ -63,6 +63,7 @@ pub fn measure(plan: &Plan, show: &mut Show<'_>) -> Result<()> {
 
     let beside = wants_hb.then(|| hb(BESIDE)).into_iter().chain(field.contenders);
     let mut arenas = beside.map(Arena::start).collect::<Result<Vec<_>>>()?;
+    let mut failed = Vec::new();
     for step in &steps {
         // Freezes are so many a second, not a chance that needs a minute to come.
         let length = if step.freeze().is_some() {
@@ -70,7 +71,11 @@ pub fn measure(plan: &Plan, show: &mut Show<'_>) -> Result<()> {
         } else {
             length
         };
-        watch_step(&mut arenas, *step, length, show)?;
+        // The other steps are not lost by it.
+        if let Err(error) = watch_step(&mut arenas, *step, length, show) {
+            println!("QUIET: {step}: {error:#}\n");
+            failed.push(step.name());
+        }
     }
     arenas.iter_mut().try_for_each(ensure_counted)?;
     drop(arenas);
@@ -78,6 +83,7 @@ pub fn measure(plan: &Plan, show: &mut Show<'_>) -> Result<()> {
     if wants_hb && steps.contains(&Step::Idle) {
         watch_step(&mut [Arena::start(hb(COST))?], Step::Idle, length.min(QUICK), show)?;
     }
+    ensure!(failed.is_empty(), "not measured: {}", failed.join(", "));
     Ok(())
 }
 
