@@ -280,3 +280,6 @@ fn goals(contender: &dyn Contender, step: Step, figure: &str) -> Vec<Goal> {
 pub(super) fn micros(value: i64) -> f64 {
     value as f64
 }
+
+#[cfg(test)]
+mod tests;
