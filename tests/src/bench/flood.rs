@@ -61,7 +61,7 @@ pub fn measure(plan: &Plan, show: &mut Show<'_>) -> Result<()> {
     };
     let mut contenders: Vec<Arc<dyn Contender>> = Vec::new();
     if plan.wants_contender(Hb::NAME) {
-        contenders.push(Arc::new(Hb::new(&plan.hb, BESIDE)));
+        contenders.push(Arc::new(Hb::new(&plan.hb, BESIDE).with_address()));
     }
     let field = Field::rivals(plan)?;
     for (name, reason) in &field.skipped {
