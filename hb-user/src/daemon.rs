@@ -365,8 +365,8 @@ impl Daemon {
         }
         let alone = self.is_alone();
         for index in 0..self.cluster.groups.len() {
-            let is_wanted = self.node.group(index).is_some_and(|group| group.state.is_wanted());
-            self.works.inquire(index, is_wanted, alone);
+            let is_coming = self.node.group(index).is_some_and(|group| group.is_coming);
+            self.works.inquire(index, is_coming, alone);
         }
         self.settle_orders();
     }

@@ -65,7 +65,7 @@ struct Slot {
     /// What still may run, when the configuration has changed.
     former: Option<Arc<GroupScripts>>,
     under_way: Option<UnderWay>,
-    /// What the group's first script says, while we want the group.
+    /// What the group's first script says, while the group may have to be started here next.
     inquiry: Option<Inquiry>,
 }
 
@@ -173,13 +173,13 @@ impl Works {
         });
     }
 
-    /// Asks a group's first script while we want the group, so that its start need not.
-    pub(super) fn inquire(&mut self, group: usize, is_wanted: bool, alone: bool) {
+    /// Asks a group's first script when it may have to be started here next, so that its start need not.
+    pub(super) fn inquire(&mut self, group: usize, is_coming: bool, alone: bool) {
         // What is being dropped may be the same resource: its answer would be about what is about to end.
-        let is_wanted = is_wanted && !self.is_dropping();
+        let is_coming = is_coming && !self.is_dropping();
         let context = self.context(alone);
         let Some(slot) = self.slots.get_mut(group) else { return };
-        if !is_wanted {
+        if !is_coming {
             slot.inquiry = None;
         } else if slot.inquiry.is_none() {
             slot.inquiry = Some(Inquiry::begin(slot.scripts.clone(), context));
