@@ -34,8 +34,8 @@ impl Midstates {
     pub fn tag<M: Message>(&self, message: &M) -> Tag {
         let mut schedule = Schedule([0; 32]);
         let words = &mut schedule.0;
-        for index in 0..13 {
-            put(&mut words[index], message.at(index));
+        for (index, word) in words.iter_mut().take(13).enumerate() {
+            put(word, message.at(index));
         }
         // The message ends one byte before its last word does; the padding's first bit follows it.
         put(&mut words[13], (message.at(13) & 0xffff_ff00) | 0x80);
@@ -51,8 +51,8 @@ impl Midstates {
             }
             // The inner digest is where the outer block begins.
             put(&mut words[5], 0x8000_0000);
-            for index in 6..15 {
-                put(&mut words[index], 0);
+            for word in &mut words[6..15] {
+                put(word, 0);
             }
             put(&mut words[15], bits_after_pad(beat::TAG_LEN));
             before = &self.outer;

@@ -26,6 +26,7 @@ pub struct Schedule(pub [u32; 32]);
 
 /// Advances the chaining value by the block, and leaves it in the first five words of the schedule.
 #[inline(always)]
+#[expect(clippy::cast_ptr_alignment, reason = "the schedule is aligned for pairs of words")]
 #[expect(clippy::many_single_char_names, reason = "the names of the standard")]
 #[expect(
     clippy::cast_possible_truncation,
@@ -33,6 +34,7 @@ pub struct Schedule(pub [u32; 32]);
 )]
 pub fn compress(before: &State, schedule: &mut Schedule) {
     let w = schedule.0.as_mut_ptr();
+    let pairs = w.cast::<u64>();
     let mask = rotated_out();
     let mut pair;
     let [mut a, mut b, mut c, mut d, mut e] = before.map(double);
@@ -58,16 +60,16 @@ pub fn compress(before: &State, schedule: &mut Schedule) {
         }};
         // W[t] = ROTL2(W[t-6] ^ W[t-16] ^ W[t-28] ^ W[t-32]), for t and t + 1.
         (first $i:expr) => {{
-            // SAFETY: `$i` is a literal and even, so every index is, and below 32: two words, aligned.
+            // SAFETY: `$i` is a literal and even; every index is below 16, and the schedule is aligned for pairs.
             unsafe {
-                let x = w.add($i & 31).cast::<u64>().read_volatile()
-                    ^ w.add(($i - 28) & 31).cast::<u64>().read_volatile()
-                    ^ w.add(($i - 16) & 31).cast::<u64>().read_volatile()
-                    ^ w.add(($i - 6) & 31).cast::<u64>().read_volatile();
+                let x = pairs.add(($i & 31) / 2).read_volatile()
+                    ^ pairs.add((($i - 28) & 31) / 2).read_volatile()
+                    ^ pairs.add((($i - 16) & 31) / 2).read_volatile()
+                    ^ pairs.add((($i - 6) & 31) / 2).read_volatile();
                 // Of the two bits that leave each half at its upper end, the lower end gets what `x >> 30` has there.
                 let left = x << 2;
                 pair = left ^ ((left ^ (x >> 30)) & mask);
-                w.add($i & 31).cast::<u64>().write_volatile(pair);
+                pairs.add(($i & 31) / 2).write_volatile(pair);
                 halves(pair).0
             }
         }};

@@ -97,13 +97,11 @@ fn table(name: &'static str) -> impl Fn(MapError) -> DatapathError {
 /// Waits, in a thread of its own, until every frame that is being judged has been: some milliseconds.
 fn settle() -> Option<JoinHandle<()>> {
     let thread = thread::Builder::new().name("hb-settle".into()).stack_size(64 * 1024);
-    match thread.spawn(wait_for_readers) {
-        Ok(handle) => Some(handle),
-        Err(_) => {
-            wait_for_readers();
-            None
-        }
+    let handle = thread.spawn(wait_for_readers).ok();
+    if handle.is_none() {
+        wait_for_readers();
     }
+    handle
 }
 
 /// A program runs as a reader of the kernel's RCU, and membarrier(2) waits for a grace period of that. Where a kernel keeps
