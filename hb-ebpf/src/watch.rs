@@ -3,8 +3,9 @@
 //! The timer is not moved by beats. When it goes off it looks for the newest beat, and sleeps on until that one's deadline, or
 //! has found a silence. So a beat costs nothing more for it, and a peer that lives costs one look in a deadtime.
 //!
-//! A machine that was stopped (a frozen virtual processor, a suspension) has heard nothing meanwhile, and that is no silence
-//! of the peer's. One more timer shows it by being late: after such a gap each peer has a whole deadtime to be heard.
+//! A machine that was stopped (a frozen virtual processor) has heard nothing meanwhile, and that is no silence of the peer's. One
+//! more timer shows it by being late: after such a gap each peer has a whole deadtime to be heard. A suspension, during which the
+//! clock of all this stands still, is for userspace to notice.
 
 use crate::liveness::patience;
 use crate::tables::MAX_LINKS;
@@ -232,12 +233,17 @@ impl Silence {
     /// moment of writing: then an event is about to come.
     #[must_use]
     pub fn read(&self) -> Option<Self> {
-        // SAFETY: the pointer comes from a reference, and any bit pattern is a `Silence`. Volatile: the kernel may write.
+        let edition = || {
+            // SAFETY: the pointer comes from a reference. Volatile: the kernel may write.
+            let edition = unsafe { (&raw const self.edition).read_volatile() };
+            core::sync::atomic::fence(core::sync::atomic::Ordering::Acquire);
+            edition
+        };
+        let before = edition();
+        // SAFETY: as above, and any bit pattern is a `Silence`.
         let copy = unsafe { (&raw const *self).read_volatile() };
         core::sync::atomic::fence(core::sync::atomic::Ordering::Acquire);
-        // SAFETY: as above.
-        let edition = unsafe { (&raw const self.edition).read_volatile() };
-        (edition != 0 && edition.is_multiple_of(2) && copy.edition == edition).then_some(copy)
+        (before != 0 && before.is_multiple_of(2) && edition() == before).then_some(copy)
     }
 }
 

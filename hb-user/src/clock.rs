@@ -3,8 +3,9 @@
 use hb_ebpf::Nanos;
 use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, clock_getres, clock_gettime};
+use serde::{Deserialize, Serialize};
 
-/// Between the readings of two clocks less than this may pass without any suspension.
+/// What is shorter is no suspension worth the name.
 const SUSPENSION: Nanos = Nanos::from_millis(1);
 
 /// `CLOCK_MONOTONIC`, which is also the clock of the kernel's time stamps.
@@ -17,13 +18,42 @@ pub fn now() -> Nanos {
     read(ClockId::CLOCK_MONOTONIC)
 }
 
-/// How long this machine has been suspended since it was started: what `CLOCK_BOOTTIME` counts and [`now`] does not.
-#[must_use]
-pub fn suspended() -> Nanos {
-    // In this order: a moment between the two is no suspension.
-    let monotonic = now();
-    let boot = read(ClockId::CLOCK_BOOTTIME).since(monotonic);
-    if boot < SUSPENSION { Nanos(0) } else { boot }
+/// How long this machine had been suspended since it was started, when that was last looked at: what `CLOCK_BOOTTIME` counts
+/// and [`now`] does not.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Suspended(Nanos);
+
+impl Suspended {
+    /// As of now.
+    #[must_use]
+    pub fn so_far() -> Self {
+        Self(ahead().1)
+    }
+
+    /// How long it has been suspended since this was last asked.
+    pub fn missed(&mut self) -> Nanos {
+        self.notice(ahead())
+    }
+
+    /// Only what was certainly missed counts. What is known is never less than it was: so the time between two readings does not
+    /// look like a suspension, however long ago a true one was.
+    fn notice(&mut self, (least, most): (Nanos, Nanos)) -> Nanos {
+        let missed = least.since(self.0);
+        if missed >= SUSPENSION {
+            self.0 = most;
+            return missed;
+        }
+        self.0 = self.0.min(most);
+        Nanos(0)
+    }
+}
+
+/// How far `CLOCK_BOOTTIME` is ahead of [`now`], at least and at most: clocks are read one after the other.
+fn ahead() -> (Nanos, Nanos) {
+    let before = now();
+    let boot = read(ClockId::CLOCK_BOOTTIME);
+    let after = now();
+    (boot.since(after), boot.since(before))
 }
 
 /// Seconds since 1970 by this host's clock, which may be wrong and may go back.
@@ -73,3 +103,6 @@ pub async fn sleep(span: std::time::Duration) {
     #[expect(clippy::disallowed_methods, reason = "this is the file that sleeps")]
     tokio::time::sleep(span).await;
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use tracing::level_filters::LevelFilter;
 use tracing::{Level, Metadata};
-use tracing_appender::non_blocking::WorkerGuard;
+use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -19,6 +19,9 @@ use crate::config::Logging;
 
 /// Where syslog daemons listen (syslog(3)).
 const SYSLOG: &str = "/dev/log";
+
+/// So many lines wait for who writes them. Each place is 32 bytes of locked memory, used or not.
+const WAITING: usize = 4096;
 
 /// A logfile that cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -43,10 +46,10 @@ pub fn start(logging: &Logging) -> Result<Flush, LogfileError> {
         1 => LevelFilter::DEBUG,
         2.. => LevelFilter::TRACE,
     };
-    let (stderr, flush_stderr) = tracing_appender::non_blocking(io::stderr());
+    let (stderr, flush_stderr) = writer(io::stderr());
     let mut guards = vec![flush_stderr];
     let file = logging.logfile.as_ref().map(open).transpose()?.map(|file| {
-        let (file, flush_file) = tracing_appender::non_blocking(file);
+        let (file, flush_file) = writer(file);
         guards.push(flush_file);
         fmt::layer().with_ansi(false).with_writer(file).with_filter(level)
     });
@@ -70,6 +73,13 @@ pub fn start(logging: &Logging) -> Result<Flush, LogfileError> {
         .with(syslog)
         .try_init();
     Ok(Flush { _guards: guards })
+}
+
+fn writer(to: impl Write + Send + 'static) -> (NonBlocking, WorkerGuard) {
+    NonBlockingBuilder::default()
+        .buffered_lines_limit(WAITING)
+        .thread_name("hb-log")
+        .finish(to)
 }
 
 /// Whether [`start`] would find its logfile.

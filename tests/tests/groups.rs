@@ -122,3 +122,46 @@ fn thirty_two_groups_start_side_by_side_and_each_in_its_order() -> Result<()> {
             == GROUPS)
     })
 }
+
+/// So the start need not wait for the script's status, too.
+#[test]
+fn a_script_is_asked_while_the_other_node_still_stops() -> Result<()> {
+    let files =
+        |_| Files::of(2, "keepalive 50ms\ndeadtime 2\ninitdead 10\nauto_failback off").haresources("n1 stamp::web\n");
+    let mut nodes = Nodes::create(2, files)?;
+    stamp::spoil(
+        nodes.host(0),
+        "web",
+        "stop",
+        stamp::Fault::Takes(Duration::from_secs(1)),
+    )?;
+    nodes.start_all()?;
+    nodes.wait_for_owner("web", 0, LIMIT)?;
+    let told = Moment::now();
+    nodes.stop(0)?;
+    nodes.wait_for_owner("web", 1, LIMIT)?;
+
+    let stamps = nodes.stamps()?;
+    let since = |node| {
+        stamps
+            .iter()
+            .filter(move |stamp| stamp.host == name(node) && stamp.at >= told)
+    };
+    let stopped = since(0)
+        .find(|stamp| stamp.what == What::StopEnd { ok: true })
+        .map(|stamp| stamp.at);
+    let calls: Vec<_> = since(1).map(|stamp| (stamp.what, Some(stamp.at))).collect();
+    let [
+        (What::Status, asked),
+        (What::StartBegin, started),
+        (What::StartEnd { ok: true }, _),
+    ] = calls[..]
+    else {
+        anyhow::bail!("{calls:?}");
+    };
+    ensure!(
+        asked < stopped && stopped < started,
+        "asked {asked:?}, stopped {stopped:?}, started {started:?}"
+    );
+    Ok(())
+}

@@ -176,4 +176,9 @@ mod mutations {
     fn haste_after_a_freeze_is_caught() {
         breaks(Mutation::NeverDoubts, Rule::Frozen);
     }
+
+    #[test]
+    fn silence_for_as_long_as_the_others_wait_is_caught() {
+        breaks(Mutation::KeepsQuiet, Rule::Cause);
+    }
 }

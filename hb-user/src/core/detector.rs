@@ -7,6 +7,8 @@ use hb_ebpf::beat::Echo;
 use hb_ebpf::{Heard, Incarnation, Nanos, Sequence};
 use serde::{Deserialize, Serialize};
 
+use super::mutation::{Mutation, is_mutated};
+
 /// How long a silence means what.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Timing {
@@ -49,7 +51,10 @@ impl Wake {
 /// For how long a node says nothing that was frozen: until it has heard every peer that beats, which takes an interval, and
 /// for less than a deadtime. A peer that was frozen with it, such as by a hypervisor, gives it a deadtime from then to be heard.
 #[must_use]
-pub const fn hush(deadtime: Nanos, interval: Nanos) -> Nanos {
+pub fn hush(deadtime: Nanos, interval: Nanos) -> Nanos {
+    if is_mutated(Mutation::KeepsQuiet) {
+        return deadtime;
+    }
     Nanos(deadtime.0.midpoint(interval.0))
 }
 

@@ -19,6 +19,8 @@ pub enum Mutation {
     TouchesAnyway,
     /// Whoever was frozen does not doubt what it knew.
     NeverDoubts,
+    /// Whoever was frozen says nothing for as long as those wait who were frozen with it.
+    KeepsQuiet,
 }
 
 #[cfg(feature = "mutations")]

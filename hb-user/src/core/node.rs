@@ -181,7 +181,7 @@ impl Node {
             Event::Lease { held } => self.hold(*held),
             Event::Pings { reached } => self.pings = *reached,
             Event::Woke if is_mutated(Mutation::NeverDoubts) => {}
-            Event::Woke => self.doubt = Some(now.saturating_add(self.settings.deadtime)),
+            Event::Woke => self.doubt = Some(now.saturating_add(doubt(&self.settings))),
             Event::Finished { work: number, outcome } => work.extend(self.finish(*number, *outcome)),
             Event::Sick { group } => work.extend(self.nurse(*group)),
             Event::Fenced { node, done } => self.fenced(*node, *done),
@@ -418,6 +418,14 @@ impl Node {
             | GroupState::Declined => true,
         })
     }
+}
+
+/// For how long a node starts nothing that was frozen: until it has been heard to be alive by peers that were frozen with it and
+/// took it for dead, which hear it after [`hush`](super::hush), echo it an interval later, and are heard with that.
+fn doubt(settings: &Settings) -> Nanos {
+    settings
+        .deadtime
+        .saturating_add(Nanos(settings.interval.0.saturating_mul(2)))
 }
 
 #[cfg(test)]

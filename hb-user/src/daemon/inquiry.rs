@@ -4,44 +4,79 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use hb_ebpf::Nanos;
 use tokio::task::JoinHandle;
 
 use super::settings::nanos;
 use crate::clock;
+use crate::process::{Abort, Aborter, abortable};
 use crate::resources::group::{self, Context, GroupScripts};
 use crate::resources::scripts::Finished;
 
-/// An answer that is older is worth nothing: somebody may have started the resource since.
-const FRESH: Duration = Duration::from_secs(1);
+/// What was asked longer ago is asked again: somebody may have started the resource since.
+const FRESH: Duration = Duration::from_secs(10);
 
-/// A script that is being asked, or has answered. Dropped, it is asked no more.
+/// A script that is being asked, or has answered. Whatever is done with the group next has to wait for its end.
 #[derive(Debug)]
-pub(super) struct Inquiry(JoinHandle<Option<Finished>>);
+pub(super) struct Inquiry {
+    aborter: Aborter,
+    asked: Nanos,
+    script: JoinHandle<Option<Finished>>,
+}
 
 impl Inquiry {
     /// Asks.
     pub(super) fn begin(scripts: Arc<GroupScripts>, context: Arc<Context>) -> Self {
-        Self(tokio::spawn(async move { group::ask(&scripts, &context).await }))
+        let (aborter, abort) = abortable();
+        Self {
+            aborter,
+            asked: clock::now(),
+            script: tokio::spawn(async move { group::ask(&scripts, &context, &abort).await }),
+        }
     }
 
     /// Whether a script runs for it.
     pub(super) fn is_under_way(&self) -> bool {
-        !self.0.is_finished()
+        !self.script.is_finished()
     }
 
-    /// What it has answered, unless that was too long ago.
-    pub(super) async fn answer(mut self) -> Option<Finished> {
-        let answer = match (&mut self.0).await {
-            Ok(answer) => answer,
-            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-            Err(_) => None,
+    /// Nobody wants to know any more.
+    pub(super) fn give_up(&self) {
+        self.aborter.abort();
+    }
+
+    /// Gives up, and waits until the script is dead.
+    pub(super) async fn end(self) {
+        self.give_up();
+        let _ = ended(self.script).await;
+    }
+
+    /// That the resource does not run here, if that is what it answers, and was asked just now. Whatever else it says is no
+    /// answer: it may have looked at what the other node still had, or have been broken off.
+    pub(super) async fn answer(self, abort: &Abort) -> Option<Finished> {
+        let Self { aborter, asked, script } = self;
+        let give_up = async {
+            abort.given().await;
+            aborter.abort();
+            std::future::pending().await
         };
-        answer.filter(|status| clock::now().since(status.ended) <= nanos(FRESH))
+        let status = tokio::select! {
+            status = ended(script) => status,
+            never = give_up => never,
+        };
+        let is_fresh = clock::now().since(asked) <= nanos(FRESH);
+        status.filter(|status| is_fresh && group::says_running(status) == Some(false))
     }
 }
 
-impl Drop for Inquiry {
-    fn drop(&mut self) {
-        self.0.abort();
+/// A task that panics ends the daemon: it is better dead than wrong.
+async fn ended(script: JoinHandle<Option<Finished>>) -> Option<Finished> {
+    match script.await {
+        Ok(status) => status,
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        Err(_) => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -368,6 +368,11 @@ impl Daemon {
             );
             return Err(format!("{name} is being started or stopped: wait until that is done"));
         }
+        if self.works.are_asking() {
+            return Err(
+                "a script is asked for its status before it may have to be started: wait until that is done".to_owned(),
+            );
+        }
         if let Some(what) = self.outside.at_work() {
             return Err(format!("{what}: wait until that is done"));
         }

@@ -179,17 +179,26 @@ impl Works {
         let is_coming = is_coming && !self.is_dropping();
         let context = self.context(alone);
         let Some(slot) = self.slots.get_mut(group) else { return };
-        if !is_coming {
-            slot.inquiry = None;
-        } else if slot.inquiry.is_none() {
-            slot.inquiry = Some(Inquiry::begin(slot.scripts.clone(), context));
+        match &slot.inquiry {
+            Some(inquiry) if !is_coming => {
+                inquiry.give_up();
+                // While its script is dying, what comes next has to wait for it.
+                slot.inquiry.take_if(|inquiry| !inquiry.is_under_way());
+            }
+            None if is_coming => slot.inquiry = Some(Inquiry::begin(slot.scripts.clone(), context)),
+            Some(_) | None => {}
         }
+    }
+
+    /// Whether a script is asked that may have to be started next.
+    pub(super) fn are_asking(&self) -> bool {
+        let inquiries = self.slots.iter().filter_map(|slot| slot.inquiry.as_ref());
+        { inquiries }.any(Inquiry::is_under_way)
     }
 
     /// Whether scripts are at work.
     pub(super) fn are_at_work(&self) -> bool {
-        let inquiries = self.slots.iter().filter_map(|slot| slot.inquiry.as_ref());
-        !self.tasks.is_empty() || { inquiries }.any(Inquiry::is_under_way)
+        !self.tasks.is_empty()
     }
 
     /// Whether a group that was dropped is still being stopped: it must not come back before.
@@ -231,15 +240,18 @@ impl Works {
                 Carry::Kept(from) => (take(*from), false),
                 Carry::Changed(from) => (take(*from), true),
             };
-            let (former, under_way) = old.map_or((None, None), |old| {
+            let (former, under_way, inquiry) = old.map_or((None, None, None), |old| {
+                if let Some(inquiry) = &old.inquiry {
+                    inquiry.give_up();
+                }
                 let former = old.former.or(Some(old.scripts).filter(|_| has_changed));
-                (former, old.under_way)
+                (former, old.under_way, old.inquiry)
             });
             self.slots.push(Slot {
                 scripts: scripts(group),
                 former,
                 under_way,
-                inquiry: None,
+                inquiry,
             });
         }
         self.alone = Arc::new(context(cluster, true, hands.clone()));
@@ -271,15 +283,21 @@ async fn run(
     match task {
         Task::Acquire { reassert } => {
             let asked = match inquiry {
-                Some(inquiry) if !reassert => tokio::select! {
-                    asked = inquiry.answer() => asked,
-                    () = abort.given() => None,
-                },
-                Some(_) | None => None,
+                Some(inquiry) if !reassert => inquiry.answer(abort).await,
+                Some(inquiry) => {
+                    inquiry.end().await;
+                    None
+                }
+                None => None,
             };
             group::acquire(scripts, context, reassert, asked, abort).await
         }
-        Task::Release | Task::Drop => group::release(scripts, context).await,
+        Task::Release | Task::Drop => {
+            if let Some(inquiry) = inquiry {
+                inquiry.end().await;
+            }
+            group::release(scripts, context).await
+        }
     }
 }
 

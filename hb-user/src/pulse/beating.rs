@@ -16,7 +16,7 @@ use super::tenure::Tenure;
 use super::thread::Mailbox;
 use super::wake::{Alarm, Bell};
 use super::{Means, News, Peer, Settings, Sockets, Stats};
-use crate::clock;
+use crate::clock::{self, Suspended};
 use crate::core::{Advert, Change, Detector, Differs, Echoed, Outbox, Wake, Witnessed, hush};
 use crate::datapath::Witness;
 
@@ -107,7 +107,7 @@ pub(super) struct Beating {
     hush: Nanos,
     woke: Option<Nanos>,
     /// How long the machine had been suspended when we woke last.
-    suspended: Nanos,
+    suspended: Suspended,
     resumed: Nanos,
     tenure: Tenure,
     /// How many ping nodes the controller knows to answer.
@@ -143,7 +143,7 @@ impl Beating {
             answer: false,
             hush: Nanos(0),
             woke: None,
-            suspended: clock::suspended(),
+            suspended: Suspended::so_far(),
             resumed: Nanos(0),
             tenure: Tenure::default(),
             reached: None,
@@ -179,8 +179,7 @@ impl Beating {
     pub(super) fn notice_freeze(&mut self, wake: Wake) {
         let deadtime = self.settings.timing.deadtime;
         // While the machine is suspended our clock stands still, and everybody else's does not.
-        let suspended = clock::suspended();
-        let missed = suspended.since(std::mem::replace(&mut self.suspended, suspended));
+        let missed = self.suspended.missed();
         if missed > Nanos(0) {
             self.resumed = wake.now;
             self.outbox.age(missed);
@@ -253,6 +252,8 @@ impl Beating {
     }
 
     pub(super) fn farewell(&mut self, now: Nanos) {
+        // Who goes says so, even if it has just been frozen: the others would wait for its deadline.
+        self.hush = Nanos(0);
         self.send(now);
         let until = now.saturating_add(self.settings.timing.deadtime);
         self.farewell = Some(Farewell {

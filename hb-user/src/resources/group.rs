@@ -167,10 +167,10 @@ pub async fn acquire(
 }
 
 /// Asks the first script of a group for its `status`: what [`acquire`] would begin with, done while another node still stops
-/// the group. `None` if it has no script. Dropping the future kills the script.
-pub async fn ask(group: &GroupScripts, context: &Context) -> Option<Finished> {
+/// the group. `None` if it has no script.
+pub async fn ask(group: &GroupScripts, context: &Context, abort: &Abort) -> Option<Finished> {
     let first = group.resources.iter().find(|resource| resource.address.is_none())?;
-    Some(Work::new(context).call(first, Operation::Status, &Abort::never()).await)
+    Some(Work::new(context).call(first, Operation::Status, abort).await)
 }
 
 /// Stops a group on this node, whether or not it runs here.
@@ -316,7 +316,8 @@ impl<'a> Work<'a> {
 }
 
 /// What a `status` says; `None` when it did not come to its end. A missing script is a resource that does not run.
-fn says_running(status: &Finished) -> Option<bool> {
+#[must_use]
+pub fn says_running(status: &Finished) -> Option<bool> {
     match status.outcome {
         Outcome::Exited(_) | Outcome::Done => Some(status.says_running),
         Outcome::NotStarted(_) => Some(false),

@@ -8,6 +8,6 @@ pub mod monitor;
 mod output;
 pub mod scripts;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 pub use output::is_running;

@@ -8,12 +8,12 @@ use std::time::Duration;
 use super::scripts::ScriptDirs;
 
 /// `resource.d`, `init.d` and a journal that scripts write to, in a directory of their own.
-pub(super) struct Place {
+pub(crate) struct Place {
     dir: tempfile::TempDir,
 }
 
 impl Place {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         for name in ["resource.d", "init.d"] {
             std::fs::create_dir(dir.path().join(name)).expect(name);
@@ -21,11 +21,11 @@ impl Place {
         Self { dir }
     }
 
-    pub(super) fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
-    pub(super) fn dirs(&self) -> ScriptDirs {
+    pub(crate) fn dirs(&self) -> ScriptDirs {
         ScriptDirs {
             resource_d: self.path("resource.d"),
             init_d: self.path("init.d"),
@@ -36,7 +36,7 @@ impl Place {
     ///
     /// Another process writes it: a file descriptor open for writing here would be inherited by whatever another test
     /// forks just then, and the script's start fail with ETXTBSY.
-    pub(super) fn script(&self, name: &str, body: &str) -> PathBuf {
+    pub(crate) fn script(&self, name: &str, body: &str) -> PathBuf {
         let path = self.path(name);
         let mut shell = Command::new("/bin/sh")
             .args(["-c", "cat > \"$0\" && chmod 755 \"$0\""])
@@ -53,18 +53,18 @@ impl Place {
     }
 
     /// What the scripts wrote to `$P/journal`.
-    pub(super) fn journal(&self) -> Vec<String> {
+    pub(crate) fn journal(&self) -> Vec<String> {
         lines(&self.path("journal"))
     }
 }
 
-pub(super) fn lines(path: &Path) -> Vec<String> {
+pub(crate) fn lines(path: &Path) -> Vec<String> {
     let text = std::fs::read_to_string(path).unwrap_or_default();
     text.lines().map(str::to_owned).collect()
 }
 
 /// Waits until `condition` holds, for at most 10 s.
-pub(super) async fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+pub(crate) async fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let wait = async {
         while !condition() {
             crate::clock::sleep(Duration::from_millis(5)).await;
@@ -77,7 +77,7 @@ pub(super) async fn eventually(what: &str, mut condition: impl FnMut() -> bool) 
 }
 
 /// Whether a process exists and is no zombie.
-pub(super) fn is_alive(pid: &str) -> bool {
+pub(crate) fn is_alive(pid: &str) -> bool {
     std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| {
         stat.rsplit_once(')')
             .is_some_and(|(_, rest)| !rest.trim_start().starts_with('Z'))

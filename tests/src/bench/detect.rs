@@ -269,6 +269,8 @@ fn goals(contender: &dyn Contender, step: Step, figure: &str) -> Vec<Goal> {
         (Step::Idle, ACTION) => vec![Goal::Median(500.0), Goal::Max(3000.0)],
         (Step::Idle | Step::Hogs, FROM_CRASH) => vec![Goal::Median(31.0)],
         (Step::Churn, FROM_CRASH) => vec![Goal::Median(33.0)],
+        (Step::Hogs, ACTION) => vec![Goal::Median(1000.0)],
+        (Step::Churn, ACTION) => vec![Goal::Median(3000.0)],
         (Step::Fifo40 | Step::Fifo99, ACTION) => vec![Goal::Max(5000.0)],
         (Step::Fifo40 | Step::Fifo99 | Step::FrozenBriefly | Step::Frozen, VERDICT) => vec![Goal::Max(1000.0)],
         (_, _) => Vec::new(),

@@ -326,6 +326,7 @@ impl Pulse {
     }
 
     fn say_farewell(&mut self, now: Nanos, out: &mut Vec<Output>) {
+        self.hush = Nanos(0);
         self.send(now, out);
         self.farewell = Some((self.sequence.low(), now.saturating_add(DEADTIME)));
     }

@@ -269,6 +269,7 @@ impl Witness {
         self.count("farewells");
         let node = host.life.as_ref().map(|life| &life.control.node);
         self.leaves_things[host.index] = node.is_some_and(hb_user::core::Node::in_maintenance);
+        self.hushed[host.index] = Nanos(0);
         self.note_maintenance(now);
     }
 

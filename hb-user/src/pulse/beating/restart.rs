@@ -8,6 +8,7 @@ use hb_ebpf::{Nanos, NodeId, Sequence};
 use serde::{Deserialize, Serialize};
 
 use super::{Beating, Watched};
+use crate::clock::Suspended;
 use crate::core::{Detector, Echoed, Lease, Outbox, hush};
 use crate::pulse::tenure::Tenure;
 use crate::pulse::thread::Mailbox;
@@ -38,7 +39,7 @@ pub struct Snapshot {
     outbox: Outbox,
     lease: Lease,
     tenure: Tenure,
-    suspended: Nanos,
+    suspended: Suspended,
     resumed: Nanos,
     reached: Option<u8>,
     /// Of each ping node, when it was asked what it has answered.
@@ -85,7 +86,7 @@ impl Snapshot {
             outbox,
             lease,
             tenure: Tenure::default(),
-            suspended: Nanos(0),
+            suspended: Suspended::default(),
             resumed: Nanos(0),
             reached: None,
             answered: vec![None],

@@ -313,12 +313,13 @@ fn ping_nodes_let_take_over_who_reaches_as_many() {
 }
 
 #[test]
-fn a_frozen_node_listens_for_a_deadtime() {
+fn a_frozen_node_starts_nothing_for_a_deadtime_and_two_intervals() {
     let mut bench = Bench::two();
     bench.says(B, &[Released]);
     bench.tell(&Event::Woke);
     assert_eq!((bench.state(), bench.waiting()), (Released, Some(Waiting::Doubt)));
-    let end = bench.now.saturating_add(ms(500));
+    let interval = bench.node.settings.interval;
+    let end = bench.now.saturating_add(ms(500)).saturating_add(Nanos(2 * interval.0));
     assert_eq!(bench.node.deadline(), Some(end));
     assert!(bench.silent(B).is_empty());
     assert_eq!(bench.at(end), ["acquire 0: peer_died"]);
