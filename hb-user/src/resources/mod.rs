@@ -1,6 +1,7 @@
 //! What a takeover does: scripts, local addresses and cloud floating IPs.
 
 pub mod address;
+pub mod cloud;
 pub mod digitalocean;
 pub mod environment;
 pub mod group;
