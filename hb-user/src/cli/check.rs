@@ -91,7 +91,7 @@ impl Surroundings<'_> {
         }
         let resource_d = dir.join("resource.d");
         for group in groups {
-            for resource in group.resources.iter().filter(|resource| resource.address.is_none()) {
+            for resource in group.resources.iter().filter(|resource| !resource.is_built_in()) {
                 let places = [resource_d.join(&resource.name), self.init_d.join(&resource.name)];
                 if places.iter().any(|path| is_executable(path)) {
                     continue;

@@ -81,6 +81,9 @@ fn load(dir: &Path, host: &Host, resolve: Resolve<'_>) -> Result<Loaded, ConfigE
     let monitored = hb_toml.set_monitors(&mut groups);
     monitored.map_err(|fault| fault.in_file(&hb_toml_path))?;
 
+    let with_token = haresources::check_clouds(&groups, &hb_toml.clouds);
+    with_token.map_err(|fault| fault.in_file(&haresources_path))?;
+
     let mut settings = ha_cf.settings;
     settings.extend(hb_toml.settings);
     let mut warnings = ha_cf.warnings;
@@ -104,6 +107,7 @@ fn load(dir: &Path, host: &Host, resolve: Resolve<'_>) -> Result<Loaded, ConfigE
         stonith: ha_cf.stonith,
         fencing: hb_toml.fencing,
         watchdog: ha_cf.watchdog,
+        clouds: hb_toml.clouds,
         scripts: hb_toml.scripts,
         realtime: Realtime {
             enabled: ha_cf.realtime,
@@ -116,6 +120,7 @@ fn load(dir: &Path, host: &Host, resolve: Resolve<'_>) -> Result<Loaded, ConfigE
         directives: ha_cf.directives,
     };
     warnings.extend(cluster.dangers());
+    warnings.extend(cluster.cloud_oddities());
     Ok(Loaded {
         cluster,
         warnings,
@@ -132,6 +137,7 @@ fn load_authkeys(path: &Path) -> Result<(Keys, Vec<Warning>), ConfigError> {
         return Err(ConfigError::Exposed {
             path: path.to_owned(),
             mode: mode & 0o7777,
+            what: "keys",
         });
     }
     authkeys::parse(&read(path, &mut file)?).map_err(|fault| fault.in_file(path))

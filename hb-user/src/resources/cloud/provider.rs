@@ -5,6 +5,9 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
+pub use crate::config::InstanceId;
+use crate::config::cloud::is_id;
+
 /// What a provider's call returns. No call outlives its own time limit.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Failure>> + Send + 'a>>;
 
@@ -45,39 +48,6 @@ pub trait Provider: fmt::Debug + Send + Sync {
     /// What the API said last of the requests that are left, if it ever did.
     fn rate_limit(&self) -> Option<RateLimit> {
         None
-    }
-}
-
-/// A provider's name for a host: a droplet's number, an instance's id.
-#[derive(Clone, Debug, Eq, Hash, PartialEq)]
-pub struct InstanceId(String);
-
-impl InstanceId {
-    /// The most characters of an id; the longest real ones have 36.
-    const MAX: usize = 64;
-
-    /// Takes what can be an id: letters, digits and hyphens.
-    #[must_use]
-    pub fn new(text: &str) -> Option<Self> {
-        is_id(text, Self::MAX).then(|| Self(text.to_owned()))
-    }
-
-    /// As it is written in requests.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// Where the provider counts its hosts.
-    #[must_use]
-    pub fn number(&self) -> Option<u64> {
-        self.0.parse().ok()
-    }
-}
-
-impl fmt::Display for InstanceId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
     }
 }
 
@@ -128,7 +98,7 @@ impl ActionId {
     /// Takes what can be an id: letters, digits and hyphens.
     #[must_use]
     pub fn new(text: &str) -> Option<Self> {
-        is_id(text, InstanceId::MAX).then(|| Self(text.to_owned()))
+        is_id(text).then(|| Self(text.to_owned()))
     }
 
     /// As it is written in requests.
@@ -182,7 +152,7 @@ pub enum Failure {
         wait: Duration,
     },
     /// 401, 403: the credentials are no good, or not good for this. Trying again does not help.
-    #[error("{call}: access refused ({status}: {message})")]
+    #[error("{call}: access refused ({status}: {message}): {hint}")]
     Unauthorised {
         /// What was asked for.
         call: String,
@@ -190,6 +160,8 @@ pub enum Failure {
         status: u16,
         /// The provider's words.
         message: String,
+        /// What the credentials must be good for.
+        hint: &'static str,
     },
     /// 404, 422 and every other answer that trying again does not change. This call had no effect.
     #[error("{call}: refused ({status}): {message}")]
@@ -249,8 +221,4 @@ pub struct RateLimit {
     pub limit: u64,
     /// Left of them.
     pub remaining: u64,
-}
-
-fn is_id(text: &str, max: usize) -> bool {
-    !text.is_empty() && text.len() <= max && text.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'-')
 }
