@@ -9,6 +9,7 @@ use self::places::Place;
 use super::Failure;
 use crate::config::differences::DIFFERENCES;
 use crate::config::{Cluster, Group, Host, Loaded, Stonith, StonithParameters, StuckPolicy, Warning, is_executable};
+use crate::resources::cloud;
 
 mod places;
 #[cfg(test)]
@@ -87,6 +88,12 @@ impl Surroundings<'_> {
             loaded.warnings.push(Warning {
                 origin: "ha.cf".to_owned(),
                 message: format!("there is no watchdog device {}", device.display()),
+            });
+        }
+        if let Err(error) = cloud::probe(cluster) {
+            loaded.warnings.push(Warning {
+                origin: "hb.toml".to_owned(),
+                message: super::causes(&error),
             });
         }
         let resource_d = dir.join("resource.d");

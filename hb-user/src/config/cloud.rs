@@ -61,6 +61,21 @@ impl CloudKind {
         Ok(CloudAddress { kind: self, target })
     }
 
+    /// Where the API is, unless hb.toml says otherwise.
+    #[must_use]
+    pub fn api(self, region: Option<&str>) -> String {
+        match (self, region) {
+            (Self::DigitalOcean, _) => "https://api.digitalocean.com".to_owned(),
+            (Self::Hetzner, _) => "https://api.hetzner.cloud".to_owned(),
+            (Self::Vultr, _) => "https://api.vultr.com".to_owned(),
+            (Self::Aws, Some(region)) if region.starts_with("cn-") => {
+                format!("https://ec2.{region}.amazonaws.com.cn")
+            }
+            (Self::Aws, Some(region)) => format!("https://ec2.{region}.amazonaws.com"),
+            (Self::Aws, None) => "https://ec2.amazonaws.com".to_owned(),
+        }
+    }
+
     fn expected(self) -> &'static str {
         match self {
             Self::DigitalOcean => "digitalocean::ADDRESS, a reserved IP",
@@ -185,7 +200,7 @@ impl CloudSettings {
         Self {
             kind,
             secret,
-            api_url: default_api(kind, None),
+            api_url: kind.api(None),
             metadata_url: "http://169.254.169.254".to_owned(),
             ca_file: None,
             connect_timeout: Duration::from_secs(5),
@@ -200,20 +215,6 @@ impl CloudSettings {
     }
 }
 
-/// The API's public address.
-pub(super) fn default_api(kind: CloudKind, region: Option<&str>) -> String {
-    match (kind, region) {
-        (CloudKind::DigitalOcean, _) => "https://api.digitalocean.com".to_owned(),
-        (CloudKind::Hetzner, _) => "https://api.hetzner.cloud".to_owned(),
-        (CloudKind::Vultr, _) => "https://api.vultr.com".to_owned(),
-        (CloudKind::Aws, Some(region)) if region.starts_with("cn-") => {
-            format!("https://ec2.{region}.amazonaws.com.cn")
-        }
-        (CloudKind::Aws, Some(region)) => format!("https://ec2.{region}.amazonaws.com"),
-        (CloudKind::Aws, None) => "https://ec2.amazonaws.com".to_owned(),
-    }
-}
-
 /// Where a provider's token is.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum SecretSource {
@@ -221,6 +222,8 @@ pub enum SecretSource {
     File(PathBuf),
     /// In a credential that systemd hands over: a file of this name in `$CREDENTIALS_DIRECTORY`.
     Credential(String),
+    /// In the hands of who asks, who passes it on by himself.
+    Given,
     /// Nowhere: AWS gives an instance temporary keys for the role that it has.
     InstanceRole,
 }
@@ -230,6 +233,7 @@ impl Display for SecretSource {
         match self {
             Self::File(path) => path.display().fmt(f),
             Self::Credential(name) => write!(f, "the systemd credential {name}"),
+            Self::Given => f.write_str("given"),
             Self::InstanceRole => f.write_str("the instance's role"),
         }
     }

@@ -68,7 +68,7 @@ impl Resource {
     /// Whether its name is that of a script of Heartbeat's that moves addresses.
     #[must_use]
     pub fn is_called_as_address(&self) -> bool {
-        Script::of(&self.name).is_some()
+        Script::of(&self.name).is_some() || CloudKind::of(&self.name).is_some()
     }
 }
 

@@ -2,7 +2,6 @@
 
 pub mod address;
 pub mod cloud;
-pub mod digitalocean;
 pub mod environment;
 pub mod group;
 pub mod monitor;

@@ -45,6 +45,11 @@ pub trait Provider: fmt::Debug + Send + Sync {
         Box::pin(std::future::ready(Ok(false)))
     }
 
+    /// Does what is not needed now but would cost time later: the API's name is resolved.
+    fn keep_warm(&self) -> Answer<'_, ()> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
     /// What the API said last of the requests that are left, if it ever did.
     fn rate_limit(&self) -> Option<RateLimit> {
         None
@@ -105,6 +110,12 @@ impl ActionId {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl From<u64> for ActionId {
+    fn from(number: u64) -> Self {
+        Self(number.to_string())
     }
 }
 
@@ -191,6 +202,19 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// The same failure of a call that has a better name than its path.
+    pub(super) fn named(mut self, name: &str) -> Self {
+        match &mut self {
+            Self::Pending { call, .. }
+            | Self::Throttled { call, .. }
+            | Self::Unauthorised { call, .. }
+            | Self::Refused { call, .. }
+            | Self::Passing { call, .. } => name.clone_into(call),
+            Self::Setting { .. } => {}
+        }
+        self
+    }
+
     /// Whether nothing was done for certain.
     #[must_use]
     pub fn without_effect(&self) -> bool {

@@ -1,7 +1,6 @@
 //! The tables of the providers of floating IPs.
 
 use super::{Reader, absolute};
-use crate::config::cloud::default_api;
 use crate::config::error::Fault;
 use crate::config::hb_toml::file;
 use crate::config::{CloudKind, CloudSettings, Identity, InstanceId, SecretSource};
@@ -33,7 +32,7 @@ impl Reader<'_> {
             api_url: self.given(
                 &key("api_url"),
                 table.api_url.as_ref(),
-                default_api(kind, region.as_deref()),
+                kind.api(region.as_deref()),
                 |text: &str| url(text, &["https://", "http://"]),
                 ToString::to_string,
             )?,
