@@ -18,7 +18,7 @@ mod provider;
 mod readiness;
 mod secrets;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod thread;
 mod vultr;
 

@@ -224,3 +224,6 @@ fn classify(refusal: Refusal) -> Failure {
         _ => refusal.by_status(HINT),
     }
 }
+
+#[cfg(test)]
+mod tests;

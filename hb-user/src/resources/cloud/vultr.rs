@@ -226,3 +226,6 @@ struct Links {
     #[serde(default)]
     next: String,
 }
+
+#[cfg(test)]
+mod tests;
