@@ -225,7 +225,9 @@ pub fn check(cluster: &Cluster, former: &Handover) -> Result<(), StartError> {
     if let Some(recorder) = &cluster.recorder {
         recorder::probe(&recorder.file)?;
     }
-    crate::resources::cloud::probe(cluster)?;
+    if let Some(error) = crate::resources::cloud::probe(cluster).into_iter().next() {
+        return Err(error.into());
+    }
     // The kernel may refuse what it took from another version.
     Program::load(&settings::tables(cluster, former.incarnation, &peers))?;
     Ok(())

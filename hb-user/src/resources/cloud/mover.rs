@@ -58,7 +58,7 @@ impl Moved {
     /// Whether nothing was to be done.
     #[must_use]
     pub fn was_ours(&self) -> bool {
-        self.from.as_ref() == Some(&self.instance)
+        self.from.as_ref() == Some(&self.instance) && self.accepted.is_none()
     }
 }
 
@@ -211,7 +211,7 @@ impl<'a> Mover<'a> {
                 self.wait_for_others(&mut pauses).await?;
             } else {
                 match self.assign(&to, &owner).await {
-                    Ok(Assignment::Done) => return self.verify(to).await,
+                    Ok(Assignment::Done | Assignment::Begun) => return self.verify(to).await,
                     Ok(Assignment::Accepted(action)) => match self.follow(&action).await? {
                         End::Completed | End::Untold => return self.verify(to).await,
                         End::Errored(message) => {
@@ -269,7 +269,7 @@ impl<'a> Mover<'a> {
         let at = clock::now();
         let action = match &assignment {
             Assignment::Accepted(action) => Some(action.clone()),
-            Assignment::Done => None,
+            Assignment::Begun | Assignment::Done => None,
         };
         self.tell(&Progress::Accepted {
             action: action.clone(),

@@ -177,6 +177,19 @@ async fn the_instances_role_gives_the_keys() {
     state.lock().expect("alone").metadata_token = "AQAEA-2".to_owned();
     assert_eq!(ip.is_active().await, Ok(Some(true)));
 
+    // So do the keys end before their time.
+    let fetched = server.count("GET /latest/meta-data/iam/");
+    server.faults(
+        "POST /",
+        [Fault::Said(refusal(
+            400,
+            "ExpiredToken",
+            "The security token is expired",
+        ))],
+    );
+    assert!(ip.owner().await.is_ok());
+    assert_eq!(server.count("GET /latest/meta-data/iam/"), fetched + 2);
+
     server.faults("GET /latest/meta-data/iam/", [Fault::Said(Said::new(404, ""))]);
     let error = take_over(&of(&settings, IP)).await.expect_err("no role").to_string();
     assert!(error.contains("this instance has no role"), "{error}");

@@ -76,7 +76,7 @@ async fn it_is_taken_away_first_and_then_attached() {
     let (ip, _dir) = floating_ip(CloudKind::Vultr, IP, &server);
     let moved = take_over(&ip).await.expect("taken over");
     assert_eq!((moved.action, moved.is_active), (None, None));
-    assert!(moved.accepted.is_some() && moved.completed.is_some());
+    assert!(moved.accepted.is_some() && moved.completed.is_none());
     assert_eq!(*owner.lock().expect("alone"), OURS);
     assert_eq!(
         server.log(),
@@ -137,7 +137,23 @@ async fn a_fault_between_taking_away_and_attaching_is_mended() {
 async fn a_locked_server_is_waited_for_and_a_refusal_is_not() {
     let (server, _owner) = cloud().await;
     let (ip, _dir) = floating_ip(CloudKind::Vultr, IP, &server);
-    server.faults("POST", [Fault::Said(error(400, "Server is currently locked"))]);
+    let busy = [
+        "Server is currently locked",
+        "Unable to detach subnet, please restart your server from the control panel",
+        "Floating IPv4 address is already attached to another server",
+    ];
+    server.faults("POST", busy.map(|message| Fault::Said(error(400, message))));
+    take_over(&ip).await.expect("taken over");
+    assert_eq!(server.count("POST"), 5, "{:?}", server.log());
+
+    // Who had it has let go of it meanwhile.
+    let (server, owner) = cloud().await;
+    let (ip, _dir) = floating_ip(CloudKind::Vultr, IP, &server);
+    owner.lock().expect("alone").clear();
+    let list = list(&json!([address(THEIRS)]), "");
+    server.faults("GET /v2", [Fault::Said(Said::new(200, list))]);
+    let said = error(400, "Floating IPv4 address is not attached to a server");
+    server.faults("POST", [Fault::Said(said)]);
     take_over(&ip).await.expect("taken over");
 
     let (server, _owner) = cloud().await;
