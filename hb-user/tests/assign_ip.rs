@@ -31,7 +31,7 @@ fn api() -> SocketAddr {
             "/v2/reserved_ips/198.51.100.9",
             get(move || {
                 let droplet = assigned.load(Ordering::Relaxed).then(|| json!({ "id": DROPLET }));
-                async { Json(json!({ "reserved_ip": { "droplet": droplet } })) }
+                async move { Json(json!({ "reserved_ip": { "droplet": droplet } })) }
             }),
         );
     std::thread::spawn(move || {

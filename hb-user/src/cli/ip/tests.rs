@@ -1,6 +1,7 @@
 use std::fs;
 
 use clap::Parser as _;
+use clap::error::ErrorKind::{MissingRequiredArgument, ValueValidation};
 
 use super::*;
 use crate::cli::Cli;
@@ -36,7 +37,6 @@ fn what_a_person_types_is_understood() {
     ] {
         assert!(parse(args).is_ok(), "{args:?}");
     }
-    use clap::error::ErrorKind::{MissingRequiredArgument, ValueValidation};
     assert_eq!(parse(&["owner"]).err(), Some(MissingRequiredArgument));
     assert_eq!(
         parse(&["assign", "203.0.113.10", "--to", "a b"]).err(),

@@ -444,6 +444,28 @@ fn a_provider_needs_only_a_token() {
     }
 }
 
+/// The README's table has every key, with its default.
+#[test]
+fn the_readmes_table_of_providers_is_true() {
+    let readme = include_str!("../../../../README.md");
+    let (_, rest) = readme.split_once("| key of `[digitalocean]`").expect("a table");
+    let (table, _) = rest.split_once("\n\n").expect("its end");
+    let file = parse(b"[digitalocean]\ntoken_file = \"/t\"\n").expect("accepted");
+    for setting in file.settings.iter().filter(|setting| setting.is_default()) {
+        let Some(key) = setting.name.strip_prefix("digitalocean.") else {
+            continue;
+        };
+        let row = table.lines().find(|row| row.contains(&format!("`{key}`"))).expect(key);
+        let value = match setting.value.as_str() {
+            "https://api.digitalocean.com" => "the provider's",
+            "120s" => "`2m`",
+            value => value,
+        };
+        let shown = row.split('|').nth(2).unwrap_or_default().trim();
+        assert_eq!(shown.trim_matches('`'), value.trim_matches('`'), "{key}");
+    }
+}
+
 #[test]
 fn a_provider_takes_everything() {
     let text = r#"

@@ -1,6 +1,6 @@
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::*;
 
@@ -368,6 +368,25 @@ async fn a_pending_event_without_an_action_to_wait_for_is_waited_out() {
         error,
         "not assigned within 0.3 s; last: a move is under way: pending event"
     );
+}
+
+#[tokio::test]
+async fn a_list_of_actions_that_cannot_be_read_is_no_end() {
+    for fault in [refused, passing] {
+        let faults = (0..3).map(|_| Fault::Fails(fault()));
+        let cloud = Cloud::theirs().fault("pending", faults);
+        cloud.inner().moving = Some((other(), 1));
+        // The action ends by itself: nobody looks at it.
+        let end = async {
+            while cloud.log().iter().filter(|call| **call == "pending").count() < 3 {
+                sleep(Duration::from_millis(1)).await;
+            }
+            cloud.inner().moving = None;
+        };
+        let order = order();
+        let (result, ()) = tokio::join!(take(&cloud, &order), end);
+        assert!(result.is_ok(), "{result:?}");
+    }
 }
 
 #[tokio::test]
