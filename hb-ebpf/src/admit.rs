@@ -1,14 +1,14 @@
 //! The decision: is this frame a beat of a peer, and a new one? From cheap to expensive; the tag comes last.
 
-use core::mem::MaybeUninit;
-
-use crate::beat::{self, Flags, Message, Status, Tag, Words};
+use crate::beat::{self, Flags, Message, Status, Tag};
 use crate::frame::{self, Datagram, Frame, Window};
 use crate::hmac::Midstates;
 use crate::liveness::{Event, Heard};
-use crate::sha1::Work;
 use crate::tables::{Address, Own, Peer};
 use crate::{Incarnation, KeyId, Liveness, Nanos, NodeId, Sequence, Verdict};
+
+/// A datagram that is as long as a beat, where it lies.
+pub type Payload<'a> = Window<'a, { beat::LEN }>;
 
 /// What the decision needs from where it runs: maps and helpers in the kernel, plain memory on the host.
 pub trait World {
@@ -26,45 +26,15 @@ pub trait World {
     fn liveness(&self, slot: u32) -> Option<&mut Liveness>;
     /// The time.
     fn now(&self) -> Nanos;
-    /// The time of the last tick, which costs a tenth of the other: up to ten milliseconds ago.
+    /// The time of the last tick, up to ten milliseconds ago, by a clock of its own. It costs a load, where the other is a
+    /// call.
     fn tick(&self) -> Nanos;
-    /// [`crate::sha1::compress`].
-    fn compress(&self, work: &mut Work);
     /// [`authenticate`] with this world.
-    fn authenticate(&self, received: &Received, key: &Midstates, liveness: &mut Liveness, slot: u32) -> Verdict;
+    fn authenticate(&self, beat: &Payload<'_>, key: &Midstates, liveness: &mut Liveness, slot: u32) -> Verdict;
     /// Counts a verdict by [`Verdict::counter`].
     fn count(&self, counter: u32);
     /// Tells userspace about a change. May fail in silence: the map has the level.
     fn announce(&self, event: &Event);
-}
-
-/// A beat that is worth a hash, read whole.
-#[derive(Clone, Copy, Debug)]
-#[repr(C)]
-pub struct Received {
-    message: Words,
-    tag: Tag,
-}
-
-impl Received {
-    /// Reads a beat into `space`, word by word: LLVM would fill it with zeros first, byte by byte.
-    #[inline(always)]
-    fn read<'a>(payload: &Window<'_, { beat::LEN }>, space: &'a mut MaybeUninit<Self>) -> &'a Self {
-        let place = space.as_mut_ptr();
-        // SAFETY: the place is valid for writes, and every field of it is written before it counts as initialised.
-        unsafe {
-            let message = (&raw mut (*place).message.0).cast::<u32>();
-            for index in 0..14 {
-                message.add(index).write_volatile(payload.word(4 * index));
-            }
-            let tag = (&raw mut (*place).tag.0).cast::<u32>();
-            for index in 0..5 {
-                tag.add(index)
-                    .write_volatile(payload.word(beat::MESSAGE_LEN + 4 * index));
-            }
-            space.assume_init_ref()
-        }
-    }
 }
 
 /// Judges a frame, and does what the verdict entails: records the beat, announces what changed, counts.
@@ -89,10 +59,7 @@ pub fn admit<F: Frame, W: World>(frame: &F, world: &W) -> Verdict {
         return refuse(Verdict::Source, Some(slot));
     };
     match check_fields(&payload).and_then(|()| check_freshness(world, liveness, &payload)) {
-        Ok(()) => {
-            let mut space = MaybeUninit::uninit();
-            world.authenticate(Received::read(&payload, &mut space), key, liveness, slot)
-        }
+        Ok(()) => world.authenticate(&payload, key, liveness, slot),
         Err(Verdict::Duplicate) => Verdict::Duplicate,
         Err(verdict) => refuse(verdict, Some(slot)),
     }
@@ -102,7 +69,7 @@ pub fn admit<F: Frame, W: World>(frame: &F, world: &W) -> Verdict {
 fn recognise<'f, 'w, F: Frame, W: World>(
     frame: &'f F,
     world: &'w W,
-) -> Result<(Window<'f, { beat::LEN }>, Address, &'w Midstates, &'w Peer), Verdict> {
+) -> Result<(Payload<'f>, Address, &'w Midstates, &'w Peer), Verdict> {
     let own = world.own();
     let datagram = frame::datagram(frame, own.port).ok_or(Verdict::NotOurs)?;
     if datagram.length != beat::LEN {
@@ -156,20 +123,17 @@ fn other_length<F: Frame>(frame: &F, datagram: &Datagram) -> Verdict {
 #[inline(always)]
 pub fn authenticate<W: World>(
     world: &W,
-    received: &Received,
+    beat: &Payload<'_>,
     key: &Midstates,
     liveness: &mut Liveness,
     slot: u32,
 ) -> Verdict {
-    let tag = key.tag(&received.message, |work| world.compress(work));
-    if !tag.matches(&received.tag) {
+    if !key.tag(beat).matches(&tag(beat)) {
         world.count(Verdict::Tag.counter(Some(slot)));
         return Verdict::Tag;
     }
     let seen = world.now();
-    // Read the message again: kept from before the hashing, it would fill half of the stack.
-    let message = &core::hint::black_box(received).message;
-    let difference = liveness.record(&heard(message, seen));
+    let difference = liveness.record(&heard(beat, seen));
     if difference.is_any() {
         world.announce(&Event {
             seen,
@@ -218,7 +182,12 @@ fn check_freshness<W: World, M: Message>(world: &W, liveness: &mut Liveness, mes
 }
 
 #[inline(always)]
-fn heard(message: &Words, seen: Nanos) -> Heard {
+fn tag(beat: &Payload<'_>) -> Tag {
+    Tag([0, 1, 2, 3, 4].map(|index| beat.word(beat::MESSAGE_LEN + 4 * index)))
+}
+
+#[inline(always)]
+fn heard<M: Message>(message: &M, seen: Nanos) -> Heard {
     Heard {
         seen,
         incarnation: message.incarnation(),

@@ -2,8 +2,8 @@
 //!
 //! Userspace computes the midstates, so the key itself never enters the kernel, and a beat costs two compressions.
 
-use crate::beat::{self, Tag};
-use crate::sha1::{self, State, Work};
+use crate::beat::{self, Message, Tag};
+use crate::sha1::{self, Schedule, State};
 use crate::units::put;
 
 /// What the kernel knows of a key.
@@ -29,32 +29,35 @@ impl Midstates {
         }
     }
 
-    /// The tag of a beat's message. `compress` is [`sha1::compress`] or a BPF function around it.
+    /// The tag of a beat's message. The compression stands in the code once: it is long, and in a cold cache that counts.
     #[inline(always)]
-    pub fn tag(&self, message: &beat::Words, compress: impl Fn(&mut Work)) -> Tag {
-        let mut work = Work {
-            state: self.inner,
-            block: [0; 16],
-        };
-        for index in 0..13 {
-            put(&mut work.block[index], message.0[index]);
+    pub fn tag<M: Message>(&self, message: &M) -> Tag {
+        let mut schedule = Schedule([0; 32]);
+        let words = &mut schedule.0;
+        for (index, word) in words.iter_mut().take(13).enumerate() {
+            put(word, message.at(index));
         }
         // The message ends one byte before its last word does; the padding's first bit follows it.
-        put(&mut work.block[13], (message.0[13] & 0xffff_ff00) | 0x80);
-        put(&mut work.block[15], bits_after_pad(beat::MESSAGE_LEN));
-        compress(&mut work);
+        put(&mut words[13], (message.at(13) & 0xffff_ff00) | 0x80);
+        put(&mut words[15], bits_after_pad(beat::MESSAGE_LEN));
 
-        for index in 0..5 {
-            put(&mut work.block[index], work.state[index]);
-            put(&mut work.state[index], self.outer[index]);
+        let mut before = &self.inner;
+        let mut is_outer = false;
+        loop {
+            sha1::compress(before, &mut schedule);
+            let words = &mut schedule.0;
+            if is_outer {
+                return Tag([words[0], words[1], words[2], words[3], words[4]]);
+            }
+            // The inner digest is where the outer block begins.
+            put(&mut words[5], 0x8000_0000);
+            for word in &mut words[6..15] {
+                put(word, 0);
+            }
+            put(&mut words[15], bits_after_pad(beat::TAG_LEN));
+            before = &self.outer;
+            is_outer = true;
         }
-        put(&mut work.block[5], 0x8000_0000);
-        for index in 6..15 {
-            put(&mut work.block[index], 0);
-        }
-        put(&mut work.block[15], bits_after_pad(beat::TAG_LEN));
-        compress(&mut work);
-        Tag(work.state)
     }
 }
 
@@ -65,15 +68,13 @@ const fn bits_after_pad(bytes: usize) -> u32 {
 }
 
 fn after_pad(key: &[u8; 64], pad: u8) -> State {
-    let mut work = Work {
-        state: sha1::IV,
-        block: [0; 16],
-    };
-    for (word, bytes) in work.block.iter_mut().zip(key.chunks_exact(4)) {
+    let mut schedule = Schedule([0; 32]);
+    for (word, bytes) in schedule.0.iter_mut().zip(key.chunks_exact(4)) {
         *word = u32::from_be_bytes([bytes[0] ^ pad, bytes[1] ^ pad, bytes[2] ^ pad, bytes[3] ^ pad]);
     }
-    sha1::compress(&mut work);
-    work.state
+    sha1::compress(&sha1::IV, &mut schedule);
+    let words = schedule.0;
+    [words[0], words[1], words[2], words[3], words[4]]
 }
 
 #[cfg(test)]

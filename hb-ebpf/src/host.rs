@@ -3,14 +3,13 @@
 extern crate std;
 
 use core::cell::{Cell, RefCell, UnsafeCell};
-use std::collections::BTreeMap;
 use std::vec;
 use std::vec::Vec;
 
-use crate::admit::{self, Received, World};
+use crate::admit::{self, Payload, World};
 use crate::hmac::Midstates;
 use crate::liveness::Event;
-use crate::sha1::{self, Work};
+use crate::peers::{self, Bucket};
 use crate::tables::{self, Own, Peer};
 use crate::{KeyId, Liveness, Nanos, NodeId, Verdict, verdict};
 
@@ -19,7 +18,9 @@ use crate::{KeyId, Liveness, Nanos, NodeId, Verdict, verdict};
 pub struct Memory {
     own: Own,
     keys: [Midstates; tables::KEYS as usize],
-    peers: BTreeMap<u32, Peer>,
+    peers: Vec<(NodeId, Peer)>,
+    buckets: Vec<Bucket>,
+    mask: u32,
     liveness: Vec<UnsafeCell<Liveness>>,
     counters: RefCell<Vec<u64>>,
     events: RefCell<Vec<Event>>,
@@ -34,7 +35,9 @@ impl Memory {
         Self {
             own,
             keys: [Midstates::default(); tables::KEYS as usize],
-            peers: BTreeMap::new(),
+            peers: Vec::new(),
+            buckets: vec![Bucket::default()],
+            mask: 0,
             liveness: (0..slots).map(|_| UnsafeCell::default()).collect(),
             counters: RefCell::new(vec![0; (slots + 1) * verdict::COUNT as usize]),
             events: RefCell::default(),
@@ -54,9 +57,16 @@ impl Memory {
     }
 
     /// Adds a node whose beats are wanted.
+    ///
+    /// # Panics
+    ///
+    /// If it is nobody.
     #[must_use]
     pub fn with_peer(mut self, id: NodeId, peer: Peer) -> Self {
-        self.peers.insert(id.0, peer);
+        self.peers.push((id, peer));
+        let mask = peers::mask_for(1, &self.peers);
+        let laid_out = mask.and_then(|mask| Some((mask, peers::lay_out(&self.peers, mask)?)));
+        (self.mask, self.buckets) = laid_out.expect("a node has a number, and there is room for it");
         self
     }
 
@@ -97,7 +107,7 @@ impl World for Memory {
     }
 
     fn peer(&self, id: NodeId) -> Option<&Peer> {
-        self.peers.get(&id.0)
+        peers::find(id, self.mask, |index| self.buckets.get(index as usize))
     }
 
     fn liveness(&self, slot: u32) -> Option<&mut Liveness> {
@@ -115,12 +125,8 @@ impl World for Memory {
         self.now.get()
     }
 
-    fn compress(&self, work: &mut Work) {
-        sha1::compress(work);
-    }
-
-    fn authenticate(&self, received: &Received, key: &Midstates, liveness: &mut Liveness, slot: u32) -> Verdict {
-        admit::authenticate(self, received, key, liveness, slot)
+    fn authenticate(&self, beat: &Payload<'_>, key: &Midstates, liveness: &mut Liveness, slot: u32) -> Verdict {
+        admit::authenticate(self, beat, key, liveness, slot)
     }
 
     fn count(&self, counter: u32) {

@@ -16,6 +16,7 @@ pub mod hmac;
 #[cfg(not(feature = "xdp"))]
 pub mod host;
 pub mod liveness;
+pub mod peers;
 pub mod sha1;
 pub mod tables;
 pub mod units;

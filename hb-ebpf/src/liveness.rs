@@ -100,7 +100,7 @@ impl Heard {
 
 /// The number of this layout, and of what the program counts: another for each that means something else, so that no version takes
 /// another's pinned map for its own.
-pub const LAYOUT: u32 = 1;
+pub const LAYOUT: u32 = 2;
 
 /// How many buckets the histogram of inter-arrival times has.
 pub const BUCKETS: usize = 32;
@@ -122,7 +122,7 @@ pub struct Liveness {
     pub duplicates: u64,
     /// The longest time between two beats of one incarnation.
     pub longest_gap: Nanos,
-    /// When the next hash for a stranger's claim would be due at an even pace; see [`Liveness::may_hash`].
+    /// When the next hash for a stranger's claim would be due at an even pace, by the clock of ticks; see [`Liveness::may_hash`].
     budget: Nanos,
     /// Times between two beats of one incarnation.
     pub gaps: [u64; BUCKETS],

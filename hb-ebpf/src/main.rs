@@ -16,21 +16,19 @@ use core::ptr;
 
 use aya_ebpf::bindings::bpf_timer;
 use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_PASS};
-use aya_ebpf::btf_maps::{Array, HashMap, PerCpuArray, RingBuf};
-use aya_ebpf::helpers::{
-    bpf_ktime_get_coarse_ns, bpf_ktime_get_ns, bpf_timer_init, bpf_timer_set_callback, bpf_timer_start,
-};
+use aya_ebpf::btf_maps::{Array, PerCpuArray, RingBuf};
+use aya_ebpf::helpers::{bpf_jiffies64, bpf_ktime_get_ns, bpf_timer_init, bpf_timer_set_callback, bpf_timer_start};
 use aya_ebpf::macros::{btf_map, xdp};
 use aya_ebpf::programs::XdpContext;
 use aya_log_ebpf::debug;
-use hb_ebpf::admit::{self, Received, World};
+use hb_ebpf::admit::{self, Payload, World};
 use hb_ebpf::frame::{Frame, Window};
 use hb_ebpf::hmac::Midstates;
 use hb_ebpf::liveness::{Event, change};
-use hb_ebpf::sha1::{self, Work};
+use hb_ebpf::peers::{self, Bucket};
 use hb_ebpf::tables::{self, Own, Peer};
 use hb_ebpf::watch::{self, Awake, Newest, Silence, Watch};
-use hb_ebpf::{KeyId, Liveness, Nanos, NodeId, Verdict, verdict};
+use hb_ebpf::{KeyId, Liveness, Nanos, NodeId, Verdict, beat, verdict};
 
 /// Userspace reads the liveness map through memory.
 const BPF_F_MMAPABLE: usize = 1 << 10;
@@ -39,9 +37,13 @@ const BPF_F_MMAPABLE: usize = 1 << 10;
 #[btf_map]
 static KEYS: Array<Midstates, { tables::KEYS as usize }> = Array::new();
 
-/// The peers by [`NodeId`]. Userspace writes.
+/// The peers, in two halves: see [`peers`]. Userspace writes, and sets the number of entries.
 #[btf_map]
-static PEERS: HashMap<u32, Peer, 16> = HashMap::new();
+static PEERS: Array<Bucket, { 2 * 4 * peers::PROBES as usize }> = Array::new();
+
+/// Which half of `PEERS` is in use, 0 or 1. Userspace writes.
+#[btf_map]
+static HALF: Array<u32, 1> = Array::new();
 
 /// One value a peer and link. The program writes. Userspace sets the number of entries.
 #[btf_map]
@@ -82,6 +84,14 @@ static OWN_NODE: u32 = 0;
 /// The low half of our own incarnation; set before loading.
 #[unsafe(no_mangle)]
 static OWN_INCARNATION: u32 = 0;
+
+/// One less than there are buckets in a half of `PEERS`, which are a power of two; set before loading.
+#[unsafe(no_mangle)]
+static PEER_MASK: u32 = 4 * peers::PROBES - 1;
+
+/// The time between two ticks of the kernel's, in nanoseconds; set before loading.
+#[unsafe(no_mangle)]
+static TICK: u64 = 4_000_000;
 
 /// The program's name in the kernel, and the entry for every frame of an interface.
 #[xdp]
@@ -243,9 +253,11 @@ impl World for Kernel {
 
     #[inline(always)]
     fn peer(&self, id: NodeId) -> Option<&Peer> {
-        // SAFETY: userspace replaces values whole, which for a hash map means another element; the old one stays
-        // until the program has ended (RCU).
-        unsafe { PEERS.get(id.0) }
+        // SAFETY: valid for reads; volatile, because the loader writes it after compilation.
+        let mask = unsafe { ptr::read_volatile(&raw const PEER_MASK) };
+        // No branch, of which the verifier would follow both ways.
+        let first = (*HALF.get(0)? & 1) * (mask + 1);
+        peers::find(id, mask, |index| PEERS.get(first + index))
     }
 
     #[inline(always)]
@@ -262,18 +274,13 @@ impl World for Kernel {
 
     #[inline(always)]
     fn tick(&self) -> Nanos {
-        // SAFETY: as above.
-        Nanos(unsafe { bpf_ktime_get_coarse_ns() })
+        // SAFETY: the helper has no preconditions. The other is valid for reads; volatile, because the loader writes it.
+        Nanos(unsafe { bpf_jiffies64() * ptr::read_volatile(&raw const TICK) })
     }
 
     #[inline(always)]
-    fn compress(&self, work: &mut Work) {
-        hb_compress(work);
-    }
-
-    #[inline(always)]
-    fn authenticate(&self, received: &Received, key: &Midstates, liveness: &mut Liveness, slot: u32) -> Verdict {
-        Verdict::from_u32(hb_authenticate(received, key, liveness, slot))
+    fn authenticate(&self, beat: &Payload<'_>, key: &Midstates, liveness: &mut Liveness, slot: u32) -> Verdict {
+        Verdict::from_u32(hb_authenticate(beat.0, key, liveness, slot))
     }
 
     #[inline(always)]
@@ -301,39 +308,21 @@ impl World for Kernel {
     reason = "the caller is the verifier's charge, not the compiler's"
 )]
 pub extern "C" fn hb_authenticate(
-    received: *const Received,
+    beat: *const [u8; beat::LEN],
     key: *const Midstates,
     liveness: *mut Liveness,
     slot: u32,
 ) -> u32 {
     // SAFETY: the verifier holds callers to a null pointer or a whole value, and so for the others.
-    let received = unsafe { received.as_ref() };
+    let beat = unsafe { beat.as_ref() };
     // SAFETY: as above.
     let key = unsafe { key.as_ref() };
     // SAFETY: as above, and the caller's reference is the only one.
     let liveness = unsafe { liveness.as_mut() };
-    let (Some(received), Some(key), Some(liveness)) = (received, key, liveness) else {
+    let (Some(beat), Some(key), Some(liveness)) = (beat, key, liveness) else {
         return Verdict::Tag as u32;
     };
-    admit::authenticate(&Kernel, received, key, liveness, slot) as u32
-}
-
-/// [`sha1::compress`] as a global BPF function: it is called twice.
-#[unsafe(no_mangle)]
-#[inline(never)]
-#[expect(
-    clippy::not_unsafe_ptr_arg_deref,
-    reason = "the caller is the verifier's charge, not the compiler's"
-)]
-pub extern "C" fn hb_compress(work: *mut Work) -> u32 {
-    // SAFETY: the verifier holds callers to a null pointer or a whole `Work`.
-    match unsafe { work.as_mut() } {
-        None => 1,
-        Some(work) => {
-            sha1::compress(work);
-            0
-        }
-    }
+    admit::authenticate(&Kernel, &Window(beat), key, liveness, slot) as u32
 }
 
 #[unsafe(link_section = "license")]

@@ -48,7 +48,7 @@ pub struct Link {
     pub slot: u32,
 }
 
-/// A value of the map `PEERS`, whose key is the [`crate::NodeId`].
+/// Where a peer's beats come from: what a [`crate::peers::Bucket`] says of a node.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]
 pub struct Peer {

@@ -1,7 +1,8 @@
 //! The clock: the one file of the crate that reads it.
 
 use hb_ebpf::Nanos;
-use nix::time::{ClockId, clock_gettime};
+use nix::sys::time::TimeSpec;
+use nix::time::{ClockId, clock_getres, clock_gettime};
 
 /// Between the readings of two clocks less than this may pass without any suspension.
 const SUSPENSION: Nanos = Nanos::from_millis(1);
@@ -31,9 +32,23 @@ pub fn unix_seconds() -> u64 {
     read(ClockId::CLOCK_REALTIME).0 / 1_000_000_000
 }
 
+/// The time between two ticks of the kernel's: how fine its coarse clocks are.
+///
+/// # Panics
+///
+/// Never on Linux, as [`now`].
+#[must_use]
+pub fn tick() -> Nanos {
+    nanos(clock_getres(ClockId::CLOCK_MONOTONIC_COARSE).expect("Linux has this clock"))
+}
+
 fn read(clock: ClockId) -> Nanos {
     #[expect(clippy::disallowed_methods, reason = "this is the file that reads the clock")]
     let time = clock_gettime(clock).expect("Linux has this clock");
+    nanos(time)
+}
+
+fn nanos(time: TimeSpec) -> Nanos {
     let seconds = u64::try_from(time.tv_sec()).unwrap_or(0);
     let nanos = u64::try_from(time.tv_nsec()).unwrap_or(0);
     Nanos(seconds.saturating_mul(1_000_000_000).saturating_add(nanos))

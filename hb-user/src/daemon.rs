@@ -6,6 +6,7 @@
 mod alarms;
 mod ends;
 mod handover;
+mod inquiry;
 mod news;
 mod orders;
 mod outside;
@@ -361,6 +362,11 @@ impl Daemon {
         for (index, group) in self.cluster.groups.iter().enumerate() {
             let runs = self.node.group(index).is_some_and(|group| group.state.runs());
             self.outside.watch(&group.name(), runs, now);
+        }
+        let alone = self.is_alone();
+        for index in 0..self.cluster.groups.len() {
+            let is_coming = self.node.group(index).is_some_and(|group| group.is_coming);
+            self.works.inquire(index, is_coming, alone);
         }
         self.settle_orders();
     }

@@ -77,6 +77,7 @@ fn no_disaster_breaks_a_rule_and_every_kind_of_disaster_happens() {
         "lapses",
         "maintenance commands",
         "overlaps",
+        "pauses",
         "reasserted",
         "reboots",
         "refused as old",

@@ -14,10 +14,10 @@ Parts:
   failover   crash, cut, orderly stop and heal, beside the rivals
   flood      a flood at the standby's port, and detection meanwhile, beside the rivals
   restart    for how long no beat leaves while `hb restart` replaces the daemon
-  scale      2 to 16 nodes at a thousand beats a second, and tables of up to 4,096 peers
+  scale      2 to 16 nodes at a thousand beats a second, as many as the machine carries; tables of up to 4,096 peers
   all        all of these; what is measured when no part is named
-  plot FILE, table FILE
-             plots and tables of what `--json FILE` wrote
+  plot FILE.., table FILE..
+             plots and tables of what `--json FILE` wrote, in one go or in several
 
 Options, among others:
   --quick          a first impression; `failover --quick` takes less than five minutes

@@ -11,7 +11,7 @@ use super::*;
 use crate::beat::{MESSAGE_LEN, Words};
 
 fn tag(key: &[u8; 64], message: &[u8; MESSAGE_LEN]) -> Vec<u8> {
-    let tag = Midstates::of_block(key).tag(&Words::of_message(message), sha1::compress);
+    let tag = Midstates::of_block(key).tag(&Words::of_message(message));
     tag.0.iter().flat_map(|word| word.to_be_bytes()).collect()
 }
 
@@ -32,9 +32,9 @@ proptest! {
 fn the_byte_behind_the_message_does_not_matter() {
     let key = Midstates::of_block(&[0x0b; 64]);
     let mut words = Words::of_message(&[0x55; MESSAGE_LEN]);
-    let expected = key.tag(&words, sha1::compress);
+    let expected = key.tag(&words);
     words.0[13] |= 0xff;
-    assert!(key.tag(&words, sha1::compress).matches(&expected));
+    assert!(key.tag(&words).matches(&expected));
 }
 
 #[test]
@@ -43,7 +43,4 @@ fn layouts_are_pinned() {
     assert_eq!(offset_of!(Midstates, inner), 0);
     assert_eq!(offset_of!(Midstates, outer), 20);
     assert_eq!(offset_of!(Midstates, valid), 40);
-    assert_eq!(size_of::<Work>(), 84);
-    assert_eq!(offset_of!(Work, state), 0);
-    assert_eq!(offset_of!(Work, block), 20);
 }

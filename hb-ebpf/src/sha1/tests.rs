@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use sha1::{Digest, Sha1};
 use std::vec::Vec;
 
-use super::{IV, Work, compress};
+use super::{IV, Schedule, compress};
 
 /// SHA-1 of a whole message, by our compression and the padding of FIPS 180-4, section 5.1.1.
 fn digest(message: &[u8]) -> Vec<u8> {
@@ -17,17 +17,15 @@ fn digest(message: &[u8]) -> Vec<u8> {
     let end = padded.len();
     padded[end - 8..].copy_from_slice(&(message.len() as u64 * 8).to_be_bytes());
 
-    let mut work = Work {
-        state: IV,
-        block: [0; 16],
-    };
+    let (mut state, mut schedule) = (IV, Schedule([0; 32]));
     for block in padded.chunks_exact(64) {
-        for (word, bytes) in work.block.iter_mut().zip(block.chunks_exact(4)) {
+        for (word, bytes) in schedule.0.iter_mut().zip(block.chunks_exact(4)) {
             *word = u32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
         }
-        compress(&mut work);
+        compress(&state, &mut schedule);
+        state.copy_from_slice(&schedule.0[..5]);
     }
-    work.state.iter().flat_map(|word| word.to_be_bytes()).collect()
+    state.iter().flat_map(|word| word.to_be_bytes()).collect()
 }
 
 #[test]

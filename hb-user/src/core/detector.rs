@@ -46,6 +46,13 @@ impl Wake {
     }
 }
 
+/// For how long a node says nothing that was frozen: until it has heard every peer that beats, which takes an interval, and
+/// for less than a deadtime. A peer that was frozen with it, such as by a hypervisor, gives it a deadtime from then to be heard.
+#[must_use]
+pub const fn hush(deadtime: Nanos, interval: Nanos) -> Nanos {
+    Nanos(deadtime.0.midpoint(interval.0))
+}
+
 /// A silence that the kernel found: it was listening all the time, whatever we were doing.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Witnessed {

@@ -12,7 +12,7 @@ mod peer;
 #[cfg(test)]
 mod testing;
 
-pub use detector::{Change, Detector, Findings, Graced, Silence, Timing, Wake, Witnessed};
+pub use detector::{Change, Detector, Findings, Graced, Silence, Timing, Wake, Witnessed, hush};
 pub use event::{
     Action, Advert, Carry, Cause, Command, Event, Failback, GroupSettings, Outcome, Quorum, Reconfiguration, Settings,
     StuckPolicy, Which,

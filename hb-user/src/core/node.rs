@@ -34,6 +34,8 @@ pub struct GroupView {
     pub waiting: Option<Waiting>,
     /// When a start that failed may be tried here again.
     pub retry: Option<Nanos>,
+    /// Whether it may be started here next: we want it, or whoever has it lets go of it.
+    pub is_coming: bool,
 }
 
 /// What a node keeps in mind of a group that it does not have.
@@ -283,7 +285,15 @@ impl Node {
                 Memory::Failed(until) => Some(until),
                 Memory::Nothing | Memory::Declined => None,
             },
+            is_coming: self.is_coming(index),
         })
+    }
+
+    fn is_coming(&self, index: usize) -> bool {
+        let state = self.groups[index].state;
+        let mut holders = self.holders(index).map(|node| self.peers[node].group(index)).peekable();
+        let is_let_go = holders.peek().is_some() && holders.all(|theirs| theirs == GroupState::Releasing);
+        state.is_wanted() || is_let_go && !state.is_held() && self.status == Status::Up && self.may_act()
     }
 
     /// The settings in force.

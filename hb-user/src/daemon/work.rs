@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 
+use super::inquiry::Inquiry;
 use super::reload::Change;
 use crate::config::{AutoFailback, Cluster, Facility};
 use crate::core::{Carry, Outcome};
@@ -65,6 +66,8 @@ struct Slot {
     /// What still may run, when the configuration has changed.
     former: Option<Arc<GroupScripts>>,
     under_way: Option<UnderWay>,
+    /// What the group's first script says, while the group may have to be started here next.
+    inquiry: Option<Inquiry>,
 }
 
 impl Slot {
@@ -104,6 +107,7 @@ impl Works {
             scripts: scripts(group),
             former: None,
             under_way: None,
+            inquiry: None,
         });
         Self {
             slots: slots.collect(),
@@ -151,6 +155,7 @@ impl Works {
             }
             Task::Release | Task::Drop => slot.former.clone().unwrap_or_else(|| slot.scripts.clone()),
         };
+        let inquiry = slot.inquiry.take();
         self.dropping
             .send_modify(|count| *count += usize::from(task == Task::Drop));
         let mut dropping = self.dropping.subscribe();
@@ -171,7 +176,7 @@ impl Works {
                     () = abort.given() => {}
                 }
             }
-            let report = run(task, &scripts, &context, &abort).await;
+            let report = run(task, &scripts, &context, inquiry, &abort).await;
             drop(end);
             Finished {
                 group: name,
@@ -182,9 +187,23 @@ impl Works {
         });
     }
 
+    /// Asks a group's first script when it may have to be started here next, so that its start need not.
+    pub(super) fn inquire(&mut self, group: usize, is_coming: bool, alone: bool) {
+        // What is being dropped may be the same resource: its answer would be about what is about to end.
+        let is_coming = is_coming && !self.is_dropping();
+        let context = self.context(alone);
+        let Some(slot) = self.slots.get_mut(group) else { return };
+        if !is_coming {
+            slot.inquiry = None;
+        } else if slot.inquiry.is_none() {
+            slot.inquiry = Some(Inquiry::begin(slot.scripts.clone(), context));
+        }
+    }
+
     /// Whether scripts are at work.
     pub(super) fn are_at_work(&self) -> bool {
-        !self.tasks.is_empty()
+        let inquiries = self.slots.iter().filter_map(|slot| slot.inquiry.as_ref());
+        !self.tasks.is_empty() || { inquiries }.any(Inquiry::is_under_way)
     }
 
     /// Whether a group that was dropped is still being stopped: it must not come back before.
@@ -234,6 +253,7 @@ impl Works {
                 scripts: scripts(group),
                 former,
                 under_way,
+                inquiry: None,
             });
         }
         self.alone = Arc::new(context(cluster, true, &movers));
@@ -268,9 +288,24 @@ pub(super) fn clouds(cluster: &Cluster, running: Option<&Clouds>) -> Result<Opti
     Clouds::open(cluster, realtime::cloud(&cluster.realtime), running)
 }
 
-async fn run(task: Task, scripts: &GroupScripts, context: &Context, abort: &Abort) -> GroupReport {
+async fn run(
+    task: Task,
+    scripts: &GroupScripts,
+    context: &Context,
+    inquiry: Option<Inquiry>,
+    abort: &Abort,
+) -> GroupReport {
     match task {
-        Task::Acquire { reassert } => group::acquire(scripts, context, reassert, abort).await,
+        Task::Acquire { reassert } => {
+            let asked = match inquiry {
+                Some(inquiry) if !reassert => tokio::select! {
+                    asked = inquiry.answer() => asked,
+                    () = abort.given() => None,
+                },
+                Some(_) | None => None,
+            };
+            group::acquire(scripts, context, reassert, asked, abort).await
+        }
         Task::Release | Task::Drop => group::release(scripts, context).await,
     }
 }

@@ -18,6 +18,8 @@ pub enum DatapathError {
     Object { what: &'static str, name: &'static str },
     #[error("cannot write the table {name}")]
     Table { name: &'static str, source: MapError },
+    #[error("the table of peers has no room for {count}, or one of them has the number 0")]
+    Peers { count: usize },
     #[error("the kernel starts no timers for BPF programs: {reason}")]
     Timers { reason: String },
     #[error("cannot map a table of the kernel's into memory")]

@@ -4,6 +4,7 @@ mod attach;
 mod counters;
 mod error;
 mod log;
+mod peers;
 mod pins;
 mod program;
 mod shared;

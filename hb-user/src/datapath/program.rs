@@ -3,24 +3,24 @@
 use std::io;
 use std::os::fd::AsFd;
 
-use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf};
+use aya::maps::{Array, Map, MapData, PerCpuArray, RingBuf};
 use aya::programs::{ProgramError, Xdp};
 use aya::{Ebpf, EbpfError, EbpfLoader, Pod};
 use hb_ebpf::hmac::Midstates;
+use hb_ebpf::peers::Bucket;
 use hb_ebpf::tables::{Own, Peer};
 use hb_ebpf::watch::Watch;
 use hb_ebpf::{KeyId, NodeId, verdict};
 
+use super::peers::PeerTable;
 use super::{Counters, DatapathError, LivenessMap, Pins};
+use crate::clock;
 
 /// The object that `cargo xtask build-ebpf` made, embedded by `build.rs`.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/hb-xdp.o"));
 
 /// How many links can have a place in the liveness map, those of former configurations included.
 pub const SLOTS: u32 = 256;
-
-/// How many peers a configuration can have.
-const PEERS: u32 = 16;
 
 /// The program's name in the object.
 const PROGRAM: &str = "hb_xdp";
@@ -40,10 +40,6 @@ pub struct Tables {
 
 /// There is room for every configuration, and for more where these tables are larger than any: a benchmark's.
 impl Tables {
-    fn room_for_peers(&self) -> u32 {
-        u32::try_from(self.peers.len()).map_or(u32::MAX, |peers| peers.max(PEERS))
-    }
-
     fn slots(&self) -> u32 {
         let links = self.peers.iter().flat_map(|(_, peer)| &peer.links);
         links.map(|link| link.slot + 1).fold(SLOTS, u32::max)
@@ -54,6 +50,7 @@ impl Tables {
 #[derive(Debug)]
 pub struct Program {
     ebpf: Ebpf,
+    peers: PeerTable,
     slots: u32,
 }
 
@@ -66,6 +63,7 @@ impl Program {
     /// The same. With what is pinned already it goes on; the rest is pinned.
     pub fn load_pinned(tables: &Tables, pins: Option<&Pins>) -> Result<Self, DatapathError> {
         let slots = tables.slots();
+        let peers = PeerTable::for_peers(&tables.peers)?;
         let log_level: u8 = if tables.log { u8::MAX } else { 0 };
         let mut loader = EbpfLoader::new();
         for (name, path) in pins.into_iter().flat_map(Pins::maps) {
@@ -75,23 +73,27 @@ impl Program {
             .override_global("UDP_PORT", &tables.own.port, true)
             .override_global("OWN_NODE", &tables.own.node.0, true)
             .override_global("OWN_INCARNATION", &tables.own.incarnation, true)
+            .override_global("PEER_MASK", peers.mask(), true)
+            .override_global("TICK", &clock::tick().0, true)
             .override_global(aya_log::LEVEL, &log_level, true)
-            .map_max_entries("PEERS", tables.room_for_peers())
+            .map_max_entries("PEERS", peers.buckets())
             .map_max_entries("LIVENESS", slots)
             .map_max_entries("COUNTERS", (slots + 1) * verdict::COUNT)
             .load(OBJECT)
             .map_err(load_error)?;
-        fill(&mut ebpf, None, tables)?;
+        fill_keys(&mut ebpf, None, tables)?;
+        peers.fill(&mut ebpf, &tables.peers)?;
         xdp_mut(&mut ebpf)?
             .load()
             .map_err(|error| load_error(EbpfError::ProgramError(error)))?;
-        Ok(Self { ebpf, slots })
+        Ok(Self { ebpf, peers, slots })
     }
 
     /// Changes the tables while beats are being admitted: what is valid in both is valid all the time. Our own
     /// name, life and port are fixed.
     pub fn update(&mut self, old: &Tables, new: &Tables) -> Result<(), DatapathError> {
-        fill(&mut self.ebpf, Some(old), new)
+        fill_keys(&mut self.ebpf, Some(old), new)?;
+        self.peers.replace(&mut self.ebpf, &new.peers)
     }
 
     /// The liveness of every slot, through memory.
@@ -137,7 +139,7 @@ impl Program {
     }
 }
 
-fn fill(ebpf: &mut Ebpf, old: Option<&Tables>, tables: &Tables) -> Result<(), DatapathError> {
+fn fill_keys(ebpf: &mut Ebpf, old: Option<&Tables>, tables: &Tables) -> Result<(), DatapathError> {
     let table = |name| move |source| DatapathError::Table { name, source };
 
     let map = ebpf.map_mut("KEYS").ok_or(DatapathError::Object {
@@ -152,19 +154,6 @@ fn fill(ebpf: &mut Ebpf, old: Option<&Tables>, tables: &Tables) -> Result<(), Da
     for (id, _) in gone.filter(|(id, _)| tables.keys.iter().all(|(other, _)| other != id)) {
         keys.set(u32::from(id.0), Plain(Midstates::default()), 0)
             .map_err(table("KEYS"))?;
-    }
-
-    let map = ebpf.map_mut("PEERS").ok_or(DatapathError::Object {
-        what: "map",
-        name: "PEERS",
-    })?;
-    let mut peers: HashMap<_, u32, Plain<Peer>> = HashMap::try_from(map).map_err(table("PEERS"))?;
-    for (id, peer) in &tables.peers {
-        peers.insert(id.0, Plain(*peer), 0).map_err(table("PEERS"))?;
-    }
-    let gone = old.iter().flat_map(|old| &old.peers);
-    for (id, _) in gone.filter(|(id, _)| tables.peers.iter().all(|(other, _)| other != id)) {
-        peers.remove(&id.0).map_err(table("PEERS"))?;
     }
     Ok(())
 }
@@ -211,6 +200,6 @@ pub(super) struct Plain<T>(pub(super) T);
 // SAFETY: `repr(C)`, only integers and arrays of them, no padding (pinned by the layout tests of hb-ebpf).
 unsafe impl Pod for Plain<Midstates> {}
 // SAFETY: as above.
-unsafe impl Pod for Plain<Peer> {}
+unsafe impl Pod for Plain<Bucket> {}
 // SAFETY: as above.
 unsafe impl Pod for Plain<Watch> {}

@@ -17,7 +17,7 @@ use super::thread::Mailbox;
 use super::wake::{Alarm, Bell};
 use super::{Means, News, Peer, Settings, Sockets, Stats};
 use crate::clock;
-use crate::core::{Advert, Change, Detector, Differs, Echoed, Outbox, Wake, Witnessed};
+use crate::core::{Advert, Change, Detector, Differs, Echoed, Outbox, Wake, Witnessed, hush};
 use crate::datapath::Witness;
 
 use restart::Promise;
@@ -174,8 +174,8 @@ impl Beating {
         deadlines.fold(self.next_beat.min(until).min(lease).min(confirmed), Nanos::min)
     }
 
-    /// Who was frozen for longer than a deadtime says nothing for one: others may have taken over, and it would only
-    /// confuse them with what was.
+    /// Who was frozen for longer than a deadtime listens first: others may have taken over, and it would only confuse them
+    /// with what was.
     pub(super) fn notice_freeze(&mut self, wake: Wake) {
         let deadtime = self.settings.timing.deadtime;
         // While the machine is suspended our clock stands still, and everybody else's does not.
@@ -190,7 +190,7 @@ impl Beating {
             }
         }
         if wake.was_frozen(deadtime, self.settings.interval.saturating_add(missed)) && !self.peers.is_empty() {
-            self.hush = wake.now.saturating_add(deadtime);
+            self.hush = wake.now.saturating_add(hush(deadtime, self.settings.interval));
             self.woke = Some(wake.lateness().saturating_add(missed));
         }
     }

@@ -121,8 +121,8 @@ pub struct Step {
 
 /// Starts a group on this node.
 ///
-/// From left to right each resource is asked for its `status`, and started unless it runs. With `reassert` nothing is
-/// asked and everything is started, for resources that somebody may have taken meanwhile while they still look fine
+/// From left to right each resource is asked for its `status`, and started unless it runs. `asked` is what the first
+/// script has answered just now (see [`ask`]). With `reassert` nothing is asked and everything is started, for resources that somebody may have taken meanwhile while they still look fine
 /// from here. When a start fails the whole group is stopped, the resources that were never started included. An address is
 /// not asked for: one that is here already is announced again, and that is all. Nor is a floating IP: starting one begins
 /// with reading its owner.
@@ -134,16 +134,28 @@ pub struct Step {
 /// Calls of one group never overlap within one future; not polling two futures on the same group at once is the
 /// caller's part. Dropping the future kills the running script, too, but does not wait for its death: where anything is
 /// to be done with the group afterwards, abort instead.
-pub async fn acquire(group: &GroupScripts, context: &Context, reassert: bool, abort: &Abort) -> GroupReport {
+pub async fn acquire(
+    group: &GroupScripts,
+    context: &Context,
+    reassert: bool,
+    mut asked: Option<Finished>,
+    abort: &Abort,
+) -> GroupReport {
     let mut work = Work::new(context);
     for resource in &group.resources {
         if abort.is_given() {
             return work.report(GroupResult::Aborted);
         }
         let is_asked = !reassert && !resource.is_built_in();
-        if is_asked && work.is_running(resource, abort).await == Some(true) {
-            tracing::info!(%resource, "runs here already");
-            continue;
+        if is_asked {
+            let status = match asked.take() {
+                Some(status) => work.note(resource, Operation::Status, status, None),
+                None => work.call(resource, Operation::Status, abort).await,
+            };
+            if says_running(&status) == Some(true) {
+                tracing::info!(%resource, "runs here already");
+                continue;
+            }
         }
         if abort.is_given() {
             return work.report(GroupResult::Aborted);
@@ -174,6 +186,13 @@ pub async fn acquire(group: &GroupScripts, context: &Context, reassert: bool, ab
         return work.report(GroupResult::Aborted);
     }
     work.report(GroupResult::Done)
+}
+
+/// Asks the first script of a group for its `status`: what [`acquire`] would begin with, done while another node still stops
+/// the group. `None` if it has no script. Dropping the future kills the script.
+pub async fn ask(group: &GroupScripts, context: &Context) -> Option<Finished> {
+    let first = group.resources.iter().find(|resource| !resource.is_built_in())?;
+    Some(Work::new(context).call(first, Operation::Status, &Abort::never()).await)
 }
 
 /// Stops a group on this node, whether or not it runs here.
@@ -259,23 +278,13 @@ impl<'a> Work<'a> {
             sleep(self.context.stop_pause).await;
         };
         let reason = describe(Operation::Stop, &stop);
-        match self.is_running(resource, &never).await {
+        match says_running(&self.call(resource, Operation::Status, &never).await) {
             Some(false) => {
                 tracing::error!(%resource, reason, "status says stopped: taken as released, but the script is at fault");
                 Ok(())
             }
             Some(true) => Err(format!("{reason}; status says that it runs")),
             None => Err(format!("{reason}; status gave no answer")),
-        }
-    }
-
-    /// What `status` says; `None` when it did not come to its end. A missing script is a resource that does not run.
-    async fn is_running(&mut self, resource: &Resource, abort: &Abort) -> Option<bool> {
-        let status = self.call(resource, Operation::Status, abort).await;
-        match status.outcome {
-            Outcome::Exited(_) | Outcome::Done => Some(status.says_running),
-            Outcome::NotStarted(_) => Some(false),
-            Outcome::Signalled(_) | Outcome::TimedOut | Outcome::Aborted | Outcome::Failed(_) => None,
         }
     }
 
@@ -287,8 +296,18 @@ impl<'a> Work<'a> {
             (None, Some(address)) => floating_ip::call(self.context, address, operation, abort, &mut moved).await,
             (None, None) => self.run_script(resource, &name, operation, abort).await,
         };
+        self.note(resource, operation, finished, moved)
+    }
+
+    fn note(
+        &mut self,
+        resource: &Resource,
+        operation: Operation,
+        finished: Finished,
+        moved: Option<Moved>,
+    ) -> Finished {
         self.steps.push(Step {
-            resource: name,
+            resource: resource.to_string(),
             operation,
             started: finished.started,
             ended: finished.ended,
@@ -324,6 +343,15 @@ impl<'a> Work<'a> {
             limit: self.context.limit,
         };
         scripts::call(&call, abort).await
+    }
+}
+
+/// What a `status` says; `None` when it did not come to its end. A missing script is a resource that does not run.
+fn says_running(status: &Finished) -> Option<bool> {
+    match status.outcome {
+        Outcome::Exited(_) | Outcome::Done => Some(status.says_running),
+        Outcome::NotStarted(_) => Some(false),
+        Outcome::Signalled(_) | Outcome::TimedOut | Outcome::Aborted | Outcome::Failed(_) => None,
     }
 }
 

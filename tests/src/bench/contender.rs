@@ -1,6 +1,7 @@
 //! Who is measured: hb and its rivals, each as its host sees it, and as its packets show it.
 
 mod bfdd;
+mod files;
 mod hb;
 mod heartbeat;
 mod keepalived;
@@ -22,10 +23,6 @@ pub const RESOURCE: &str = "web";
 
 /// The address that moves, where a contender moves one.
 pub const ADDRESS: std::net::Ipv4Addr = std::net::Ipv4Addr::new(198, 51, 100, 100);
-
-/// haresources with which [`ADDRESS`] moves, too: as a group of its own, so that neither waits for the other where groups
-/// are taken in parallel.
-const WITH_ADDRESS: &str = "n1 stamp::web\nn1 IPaddr2::198.51.100.100/24/eth0\n";
 
 /// Longest that it may take until a daemon is on its own.
 const STARTING: Duration = Duration::from_secs(10);

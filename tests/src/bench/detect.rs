@@ -5,11 +5,12 @@ pub mod kill;
 
 use std::{sync::Arc, time::Duration};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use super::{
     arena::Arena,
     contender::{Contender, Field, Hb, Heartbeat, Timers},
+    journal::Show,
     ladder::Step,
     machine::Watch,
     plan::Plan,
@@ -35,6 +36,9 @@ pub const FROM_LAST_BEAT: &str = "last beat to action";
 /// The same, from the kill.
 pub const FROM_CRASH: &str = "crash to action";
 
+/// The runs that were not begun because the earlier ones had taken too long.
+pub const CUT_OFF: &str = "runs left out, for lack of time";
+
 /// The timers with which hb is measured on an idle machine.
 pub const TIMERS: [Timers; 7] = [
     Timers::millis(100, 500),
@@ -46,82 +50,114 @@ pub const TIMERS: [Timers; 7] = [
     Timers::millis(1, 5),
 ];
 /// Those with which it is measured under stress.
-const UNDER_STRESS: [Timers; 3] = [Timers::millis(50, 200), Timers::millis(10, 30), Timers::millis(1, 5)];
+const UNDER_STRESS: [Timers; 3] = [BESIDE_HEARTBEAT, BESIDE, Timers::millis(1, 5)];
 /// Those with which it stands beside the rivals, and of which the goals are.
 pub const BESIDE: Timers = Timers::millis(10, 30);
+/// Those of its slowest rival.
+const BESIDE_HEARTBEAT: Timers = Heartbeat::FASTEST;
 
-/// How often somebody is killed.
-struct Effort {
-    idle: usize,
-    stressed: usize,
-}
-
-/// Measures everybody that is wanted on every step that is wanted, and shows each report.
-pub fn measure(plan: &Plan, show: &mut dyn FnMut(Report)) -> Result<()> {
-    let field = Field::rivals(plan)?;
-    for (name, reason) in &field.skipped {
-        println!("DETECTION: {name} left out: {reason:#}\n");
-    }
-    let steps = Step::wanted(plan, &QUICK_STEPS);
-    let mut turns: Vec<(Arc<dyn Contender>, Effort, Vec<Step>)> = Vec::new();
-    if plan.wants_contender(Hb::NAME) {
-        for timers in TIMERS.into_iter().filter(|timers| !plan.quick || *timers == BESIDE) {
-            let stands = |step: &&Step| **step == Step::Idle || UNDER_STRESS.contains(&timers);
-            let effort = Effort {
-                idle: plan.runs(50, 10),
-                stressed: plan.runs(3, 2),
-            };
-            let own = steps.iter().filter(stands).copied().collect();
-            turns.push((Arc::new(Hb::new(&plan.hb, timers).with_address()), effort, own));
-        }
-    }
-    for rival in field.contenders {
-        // After a kill it takes 6 s until it can be killed again.
-        let effort = if rival.name() == Heartbeat::NAME {
-            Effort {
-                idle: plan.runs(10, 2),
-                stressed: plan.runs(2, 1),
-            }
-        } else {
-            Effort {
-                idle: plan.runs(50, 5),
-                stressed: plan.runs(3, 1),
-            }
-        };
-        turns.push((rival, effort, steps.clone()));
-    }
-    for (contender, effort, steps) in turns {
-        if steps.is_empty() {
-            continue;
-        }
-        let mut arena = Arena::start(contender)?;
-        if let Some(reason) = arena.trigger().refused() {
-            println!("DETECTION: the killer has no reserved time, its moments may be late under hogs: {reason}\n");
-        }
-        for step in steps {
-            let runs = if step == Step::Idle {
-                effort.idle
-            } else {
-                effort.stressed
-            };
-            show(measure_step(&mut arena, step, runs)?);
-        }
-    }
-    Ok(())
-}
+/// How long somebody is killed again and again on one step, at most: the run that has begun is brought to its end.
+const LIMIT: Duration = Duration::from_secs(90);
 
 /// The steps of a first impression.
 const QUICK_STEPS: [Step; 4] = [Step::Idle, Step::Churn, Step::Fifo99, Step::Frozen];
 
-/// One contender on one step.
-fn measure_step(arena: &mut Arena, step: Step, runs: usize) -> Result<Report> {
+/// Somebody on a step.
+struct Turn {
+    contender: Arc<dyn Contender>,
+    step: Step,
+    /// How often he is killed.
+    runs: usize,
+}
+
+/// Measures everybody that is wanted on every step that is wanted, and shows each report.
+pub fn measure(plan: &Plan, show: &mut Show<'_>) -> Result<()> {
+    let mut failures = Vec::new();
+    for turn in turns(plan)? {
+        let who = format!("{} {} on {}", turn.contender.name(), turn.contender.timers(), turn.step);
+        // Hosts of its own for each, so that nobody else's daemons run, and nothing is left of an earlier step.
+        match Arena::start(Arc::clone(&turn.contender)).and_then(|arena| measure_turn(arena, &turn)) {
+            Ok(report) => show(report)?,
+            // The others are not lost by it.
+            Err(error) => {
+                println!("DETECTION: {who}: {error:#}\n");
+                failures.push(who);
+            }
+        }
+    }
+    ensure!(failures.is_empty(), "not measured: {}", failures.join(", "));
+    Ok(())
+}
+
+/// Who is measured on which step, in this order: what is compared comes first, step by step, so that whoever interrupts
+/// it has whole steps.
+fn turns(plan: &Plan) -> Result<Vec<Turn>> {
+    let field = Field::rivals(plan)?;
+    for (name, reason) in &field.skipped {
+        println!("DETECTION: {name} left out: {reason:#}\n");
+    }
+    let hb = |timers| Arc::new(Hb::new(&plan.hb, timers).with_address()) as Arc<dyn Contender>;
+    let hb_is_wanted = plan.wants_contender(Hb::NAME);
+    let steps = Step::wanted(plan, &QUICK_STEPS);
+
+    let mut turns = Vec::new();
+    for step in &steps {
+        let mut add = |contender: Arc<dyn Contender>| {
+            let runs = runs(plan, &*contender, *step);
+            turns.push(Turn {
+                contender,
+                step: *step,
+                runs,
+            });
+        };
+        if hb_is_wanted {
+            add(hb(BESIDE));
+        }
+        field.contenders.iter().cloned().for_each(add);
+    }
+    if hb_is_wanted && !plan.quick {
+        for step in steps {
+            let others = TIMERS.into_iter().filter(|timers| *timers != BESIDE);
+            for timers in others.filter(|timers| step == Step::Idle || UNDER_STRESS.contains(timers)) {
+                let contender = hb(timers);
+                let runs = runs(plan, &*contender, step);
+                turns.push(Turn { contender, step, runs });
+            }
+        }
+    }
+    Ok(turns)
+}
+
+/// How often somebody is killed.
+fn runs(plan: &Plan, contender: &dyn Contender, step: Step) -> usize {
+    let (full, quick) = match (contender.name(), step) {
+        // Each takes it ten seconds.
+        (Heartbeat::NAME, Step::Idle) => (10, 2),
+        (Heartbeat::NAME, _) => (2, 1),
+        (Hb::NAME, Step::Idle) if [BESIDE, BESIDE_HEARTBEAT].contains(&contender.timers()) => (50, 10),
+        (Hb::NAME, Step::Idle) => (20, 10),
+        (Hb::NAME, _) if contender.timers() == BESIDE => (5, 2),
+        (_, Step::Idle) => (50, 5),
+        (_, _) => (3, 1),
+    };
+    plan.runs(full, quick)
+}
+
+fn measure_turn(mut arena: Arena, &Turn { step, runs, .. }: &Turn) -> Result<Report> {
     let Timers { interval, deadtime } = arena.contender().timers();
-    let watch = Watch::start()?;
-    let (mut noticed, mut false_deaths, mut missed, mut restarts) = (Vec::new(), 0, 0, 0);
+    if let Some(reason) = arena.trigger().refused() {
+        println!("DETECTION: the killer has no reserved time, its moments may be late under hogs: {reason}\n");
+    }
+    let (watch, began) = (Watch::start()?, Moment::now());
+    let (mut noticed, mut false_deaths, mut missed, mut restarts, mut done) = (Vec::new(), 0, 0, 0, 0);
     for run in 0..runs {
+        if began.elapsed() > LIMIT {
+            break;
+        }
+        done += 1;
         // Kills spread over the interval, whatever the cycle's own rhythm.
         let phase = interval * u32::try_from(run % 7)? / 7;
-        match kill(arena, step, phase) {
+        match kill(&arena, step, phase) {
             Ok(Outcome::Noticed(one)) => noticed.push(one),
             Ok(Outcome::False) => false_deaths += 1,
             Ok(Outcome::Missed) => missed += 1,
@@ -140,7 +176,7 @@ fn measure_step(arena: &mut Arena, step: Step, runs: usize) -> Result<Report> {
         title: title(
             "DETECTION",
             contender,
-            &format!("{step}, killed {runs} times by kill -9"),
+            &format!("{step}, killed {done} times by kill -9"),
         ),
         subject: Some(subject(contender, "crash", step)),
         figures: figures(contender, step, deadtime, &noticed)?,
@@ -156,6 +192,7 @@ fn measure_step(arena: &mut Arena, step: Step, runs: usize) -> Result<Report> {
                 count(&noticed, |one| one.was_silent(deadtime)),
             ),
             ("runs that failed, after which both daemons began again", restarts),
+            (CUT_OFF, (runs - done) as u64),
             ("packets that the observer lost", arena.observer().dropped()),
         ]
         .into(),
@@ -243,3 +280,6 @@ fn goals(contender: &dyn Contender, step: Step, figure: &str) -> Vec<Goal> {
 pub(super) fn micros(value: i64) -> f64 {
     value as f64
 }
+
+#[cfg(test)]
+mod tests;

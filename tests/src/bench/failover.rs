@@ -12,10 +12,10 @@ use anyhow::Result;
 
 use super::{
     contender::{Contender, Field, Hb, Heartbeat, Keepalived, Timers},
+    journal::Show,
     ladder::Step,
     machine::{Load, Watch},
     plan::Plan,
-    report::Report,
 };
 use outcome::Outcome;
 use stage::Stage;
@@ -54,7 +54,7 @@ impl Event {
 const STEPS: [Step; 5] = [Step::Idle, Step::Hogs, Step::Churn, Step::Fifo40, Step::Fifo99];
 
 /// Those of a first impression.
-const QUICK_STEPS: [Step; 2] = [Step::Idle, Step::Fifo99];
+const QUICK_STEPS: [Step; 3] = [Step::Idle, Step::Churn, Step::Fifo99];
 
 /// How often each event is repeated: for docs/BENCHMARKS.md, and for a first impression.
 #[derive(Clone, Copy)]
@@ -95,7 +95,7 @@ impl Repeats {
 }
 
 /// Measures all that is wanted, and shows each report.
-pub fn measure(plan: &Plan, show: &mut dyn FnMut(Report)) -> Result<()> {
+pub fn measure(plan: &Plan, show: &mut Show<'_>) -> Result<()> {
     let steps = STEPS.map(Step::name);
     plan.only_among(&[&Event::NAMES[..], &steps].concat())?;
     for (name, contender) in field(plan)? {
@@ -155,7 +155,7 @@ impl<'a> Measurement<'a> {
         })
     }
 
-    fn all(&self, show: &mut dyn FnMut(Report)) -> Result<()> {
+    fn all(&self, show: &mut Show<'_>) -> Result<()> {
         let Repeats {
             crash,
             cut,
@@ -227,8 +227,8 @@ impl<'a> Measurement<'a> {
         })
     }
 
-    fn show(&self, event: Event, step: Step, runs: &Runs<Outcome>, show: &mut dyn FnMut(Report)) -> Result<()> {
-        show(tell::report(self.stage.contender(), event, step, runs)?);
+    fn show(&self, event: Event, step: Step, runs: &Runs<Outcome>, show: &mut Show<'_>) -> Result<()> {
+        show(tell::report(self.stage.contender(), event, step, runs)?)?;
         Ok(())
     }
 }

@@ -9,12 +9,13 @@ mod kind;
 
 use std::{sync::Arc, time::Duration};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use super::{
     arena::Arena,
     contender::{Contender, Field, Hb},
-    detect::{BESIDE, kill, micros, subject, title},
+    detect::{BESIDE, CUT_OFF, kill, micros, subject, title},
+    journal::Show,
     ladder::Step,
     machine::Watch,
     plan::Plan,
@@ -41,6 +42,8 @@ const OTHERS: usize = 1;
 const LIMIT: Duration = Duration::from_secs(30);
 /// From the start of a flood until it counts.
 const WARM_UP: Duration = Duration::from_millis(500);
+/// How long somebody is killed again and again in one flood, at most: the run that has begun is brought to its end.
+const DEATHS_LIMIT: Duration = Duration::from_secs(40);
 /// Calm before a death.
 const BEFORE: Duration = Duration::from_millis(300);
 
@@ -51,28 +54,47 @@ struct Effort {
 }
 
 /// Measures everybody that is wanted under every kind of flood that is wanted, and shows each report.
-pub fn measure(plan: &Plan, show: &mut dyn FnMut(Report)) -> Result<()> {
+pub fn measure(plan: &Plan, show: &mut Show<'_>) -> Result<()> {
     let effort = Effort {
-        watched: Duration::from_secs(if plan.quick { 3 } else { 10 }),
+        watched: Duration::from_secs(if plan.quick { 3 } else { 15 }),
         deaths: plan.runs(5, 1),
     };
     let mut contenders: Vec<Arc<dyn Contender>> = Vec::new();
     if plan.wants_contender(Hb::NAME) {
-        contenders.push(Arc::new(Hb::new(&plan.hb, BESIDE)));
+        contenders.push(Arc::new(Hb::new(&plan.hb, BESIDE).with_address()));
     }
     let field = Field::rivals(plan)?;
     for (name, reason) in &field.skipped {
         println!("FLOOD: {name} left out: {reason:#}\n");
     }
     contenders.extend(field.contenders);
+    let mut failed = Vec::new();
     for contender in contenders {
-        let arena = Arena::start(contender)?;
+        let mut arena = None;
         for kind in Kind::ALL {
-            if plan.wants(kind.name(), &Kind::names()) && kind.is_for(arena.contender()) {
-                show(measure_kind(&arena, kind, &effort)?);
+            if !plan.wants(kind.name(), &Kind::names()) || !kind.is_for(&*contender) {
+                continue;
+            }
+            let hosts = match arena.take() {
+                Some(hosts) => Ok(hosts),
+                None => Arena::start(Arc::clone(&contender)),
+            };
+            let measured = hosts.and_then(|hosts| Ok((measure_kind(&hosts, kind, &effort)?, hosts)));
+            match measured {
+                Ok((report, hosts)) => {
+                    show(report)?;
+                    arena = Some(hosts);
+                }
+                // The others are not lost by it, and begin on other hosts.
+                Err(error) => {
+                    let what = format!("{}, {}", contender.name(), kind.name());
+                    println!("FLOOD: {what}: {error:#}\n");
+                    failed.push(what);
+                }
             }
         }
     }
+    ensure!(failed.is_empty(), "not measured: {}", failed.join("; "));
     Ok(())
 }
 
@@ -92,8 +114,13 @@ fn measure_kind(arena: &Arena, kind: Kind, effort: &Effort) -> Result<Report> {
     let watched = watched(arena, kind, effort.watched)?;
     let after = counters(arena)?;
     let mut overshoots = Vec::new();
-    let (mut spoilt, mut missed) = (0, 0);
+    let (mut spoilt, mut missed, mut done) = (0, 0, 0);
+    let began = Moment::now();
     for _ in 0..effort.deaths {
+        if began.elapsed() > DEATHS_LIMIT {
+            break;
+        }
+        done += 1;
         match death(arena, kind)? {
             kill::Outcome::Noticed(noticed) => {
                 let deadline = noticed.last_beat + arena.contender().timers().deadtime;
@@ -131,6 +158,7 @@ fn measure_kind(arena: &Arena, kind: Kind, effort: &Effort) -> Result<Report> {
         (FALSE_DEATHS, watched.false_deaths),
         ("deaths declared before there was one", spoilt),
         ("deaths that nobody noticed while it was waited", missed),
+        (CUT_OFF, (effort.deaths - done) as u64),
         ("packets that the observer lost", arena.observer().dropped()),
     ];
     let mut report = Report {
@@ -138,10 +166,10 @@ fn measure_kind(arena: &Arena, kind: Kind, effort: &Effort) -> Result<Report> {
             "FLOOD",
             contender,
             &format!(
-                "{}, at the standby, watched for {} s; then {} deaths in it",
+                "{}, at the standby, watched for {} s; deaths in it: {}",
                 kind.describe(),
                 effort.watched.as_secs(),
-                effort.deaths
+                done
             ),
         ),
         subject: Some(subject(contender, &format!("flood: {}", kind.name()), Step::Idle)),

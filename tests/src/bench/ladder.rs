@@ -1,9 +1,11 @@
 //! What else goes on while something is measured: from nothing to hogs that hold every processor.
 
-use std::{fmt, thread, time::Duration};
+use std::{fmt, fs::OpenOptions, io::Write as _, os::unix::fs::OpenOptionsExt as _, thread, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use nix::{
+    errno::Errno,
+    fcntl::OFlag,
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
@@ -11,6 +13,7 @@ use nix::{
 use super::{
     plan::Plan,
     processes::{self, Process},
+    reserved::with_reserved_time,
 };
 use crate::{
     clock::{pause, poll},
@@ -55,6 +58,9 @@ const RUNNING: Duration = Duration::from_millis(100);
 const FILLING: u32 = 10;
 /// How often is looked. Looking costs, too.
 const LOOK: Duration = Duration::from_millis(20);
+
+/// A named pipe in its host, through which it is told to begin.
+const GO: &str = "/run/go";
 
 /// The program.
 const STRESS: &str = "/usr/bin/stress-ng";
@@ -194,27 +200,60 @@ pub struct Stress {
 }
 
 impl Stress {
-    /// Starts a step, and waits until it really runs; `None` for those of which nothing runs.
-    pub fn start(step: Step) -> Result<Option<Self>> {
+    /// Does something while a step is stood on, on a thread with reserved time; with nothing, and on this thread, where
+    /// nothing runs.
+    pub fn during<T: Send>(step: Step, work: impl FnOnce(Option<&Self>) -> Result<T> + Send) -> Result<T> {
         let processors = thread::available_parallelism()?.get();
         let Some((wanted, workers)) = step.stress(processors) else {
-            return Ok(None);
+            return work(None);
         };
+        let stress = Self::prepare(step, &wanted)?;
+        with_reserved_time(move || {
+            stress.begin(processors, workers)?;
+            work(Some(&stress))
+        })
+    }
+
+    /// Starts it, as far as waiting for [`begin`](Self::begin). What starts a process is not on the thread that has
+    /// reserved time, but shares its memory: once the hogs run it might be held off in the middle of changing that, and
+    /// hold everybody.
+    fn prepare(step: Step, wanted: &[String]) -> Result<Self> {
         let host = Host::create("stress")?;
+        host.run_ok("mkfifo", &[GO])?;
         // A session of its own is a scheduling group of its own: sched(7), "The autogroup feature".
         let mut command = host.command("setsid");
-        command.args(["--fork", STRESS, "--quiet", "--timeout"]);
+        command.args(["--fork", "sh", "-c", &format!("read -r go <{GO}; exec \"$@\""), "sh"]);
+        command.args([STRESS, "--quiet", "--timeout"]);
         command.arg(format!("{}s", step.limit().as_secs())).args(wanted);
         let starter = host.spawn(&mut command)?;
-        let stress = Self {
+        Ok(Self {
             step,
             host,
             _starter: starter,
-        };
+        })
+    }
+
+    /// Lets it go, and waits until it really runs.
+    fn begin(&self, processors: usize, workers: usize) -> Result<()> {
+        let go = format!("/proc/{}/root{GO}", self.host.pid());
+        let mut options = OpenOptions::new();
+        options.write(true).custom_flags(OFlag::O_NONBLOCK.bits());
+        let waiting = poll(STARTING, || match options.open(&go) {
+            Ok(go) => Ok(Some(go)),
+            // Nobody reads it yet.
+            Err(error) if error.raw_os_error() == Some(Errno::ENXIO as i32) => {
+                pause(LOOK);
+                Ok(None)
+            }
+            Err(error) => Err(error).with_context(|| format!("cannot open {go}")),
+        })?;
+        let mut waiting = waiting.with_context(|| format!("{}: does not start: {}", self.step, self.host.log()))?;
+        writeln!(waiting)?;
+        let filling = if self.step == Step::Memory { FILLING } else { 1 };
+        let enough = RUNNING * u32::try_from(processors)? * filling;
         let running = poll(STARTING, || {
-            let all = stress.workers()?;
+            let all = self.workers()?;
             let ran: Duration = all.iter().map(|worker| worker.ran).sum();
-            let enough = RUNNING * u32::try_from(processors)? * if step == Step::Memory { FILLING } else { 1 };
             if all.len() >= workers && ran >= enough {
                 return Ok(Some(()));
             }
@@ -223,12 +262,12 @@ impl Stress {
         })?;
         running.with_context(|| {
             format!(
-                "{step}: not {workers} workers that ran within {STARTING:?}: {:?}\n{}",
-                stress.workers(),
-                stress.host.log()
+                "{}: not {workers} workers that ran within {STARTING:?}: {:?}\n{}",
+                self.step,
+                self.workers(),
+                self.host.log()
             )
-        })?;
-        Ok(Some(stress))
+        })
     }
 
     /// What ends it from any thread.

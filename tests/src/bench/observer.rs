@@ -33,7 +33,7 @@ use nix::{
 };
 use socket2::{SockFilter, SockRef};
 
-use super::trigger::reserve;
+use super::reserved::reserve;
 use crate::{
     clock::{DayClock, Moment, lock},
     host::Host,

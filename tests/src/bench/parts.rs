@@ -1,10 +1,15 @@
-//! The parts of the benchmark: who adds one adds a line here to each of the three lists.
+//! The parts of the benchmark: who adds one adds a line here to each list.
 
 use anyhow::Result;
 use clap::Subcommand;
 
-use super::{detect, failover, flood, packet, plan::Plan, quiet, report::Report, restart, results::Part, scale};
-use crate::clock::Moment;
+use super::{
+    detect, failover, flood,
+    journal::{Journal, Show},
+    packet,
+    plan::Plan,
+    quiet, restart, scale,
+};
 
 /// What can be measured.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Subcommand)]
@@ -37,54 +42,38 @@ impl Name {
         Self::Scale,
     ];
 
-    /// Measures it, prints each report as soon as it is there, and gives all of them.
-    pub fn measure(self, plan: &Plan) -> Result<Part> {
-        let began = Moment::now();
-        let mut packets = None;
-        let mut reports = Vec::new();
-        let mut show = |report: Report| {
-            println!("{report}");
-            reports.push(report);
-        };
-        let name = match self {
+    /// Its name, as on the command line.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Packet => "packet",
+            Self::Detect => "detect",
+            Self::Quiet => "quiet",
+            Self::Failover => "failover",
+            Self::Flood => "flood",
+            Self::Restart => "restart",
+            Self::Scale => "scale",
+        }
+    }
+
+    /// Measures it, and has each report shown and kept as soon as it is there.
+    pub fn measure(self, plan: &Plan, journal: &mut Journal) -> Result<()> {
+        journal.begin_part(self.name());
+        let show: &mut Show<'_> = &mut |report| journal.report(report);
+        match self {
             Self::Packet => {
                 let standard = packet::Effort::default();
                 let runs = plan.runs(standard.runs, standard.runs);
-                let report = packet::run(packet::Effort { runs, ..standard })?;
-                println!("{report}");
-                packets = Some(report);
-                "packet"
+                let packets = packet::run(packet::Effort { runs, ..standard })?;
+                journal.packets(packets)?;
             }
-            Self::Detect => {
-                detect::measure(plan, &mut show)?;
-                "detect"
-            }
-            Self::Quiet => {
-                quiet::measure(plan, &mut show)?;
-                "quiet"
-            }
-            Self::Failover => {
-                failover::measure(plan, &mut show)?;
-                "failover"
-            }
-            Self::Flood => {
-                flood::measure(plan, &mut show)?;
-                "flood"
-            }
-            Self::Restart => {
-                restart::measure(plan, &mut show)?;
-                "restart"
-            }
-            Self::Scale => {
-                scale::measure(plan, &mut show)?;
-                "scale"
-            }
-        };
-        Ok(Part {
-            name: name.to_owned(),
-            seconds: began.elapsed().as_secs_f64(),
-            packets,
-            reports,
-        })
+            Self::Detect => detect::measure(plan, show)?,
+            Self::Quiet => quiet::measure(plan, show)?,
+            Self::Failover => failover::measure(plan, show)?,
+            Self::Flood => flood::measure(plan, show)?,
+            Self::Restart => restart::measure(plan, show)?,
+            Self::Scale => scale::measure(plan, show)?,
+        }
+        journal.end_part()
     }
 }

@@ -12,6 +12,7 @@ use super::{
     arena::{Arena, NODES},
     contender::{Contender, Field, Hb, Timers},
     detect::{BESIDE, subject, title},
+    journal::Show,
     ladder::{Step, Stress},
     machine::{Load, Watch},
     plan::Plan,
@@ -50,7 +51,7 @@ const LOOK: Duration = Duration::from_millis(50);
 const QUICK_STEPS: [Step; 3] = [Step::Idle, Step::Timers, Step::Fifo99];
 
 /// Measures everybody that is wanted on every step that is wanted, and shows each report.
-pub fn measure(plan: &Plan, show: &mut dyn FnMut(Report)) -> Result<()> {
+pub fn measure(plan: &Plan, show: &mut Show<'_>) -> Result<()> {
     let field = Field::rivals(plan)?;
     for (name, reason) in &field.skipped {
         println!("QUIET: {name} left out: {reason:#}\n");
@@ -62,6 +63,7 @@ pub fn measure(plan: &Plan, show: &mut dyn FnMut(Report)) -> Result<()> {
 
     let beside = wants_hb.then(|| hb(BESIDE)).into_iter().chain(field.contenders);
     let mut arenas = beside.map(Arena::start).collect::<Result<Vec<_>>>()?;
+    let mut failed = Vec::new();
     for step in &steps {
         // Freezes are so many a second, not a chance that needs a minute to come.
         let length = if step.freeze().is_some() {
@@ -69,7 +71,11 @@ pub fn measure(plan: &Plan, show: &mut dyn FnMut(Report)) -> Result<()> {
         } else {
             length
         };
-        watch_step(&mut arenas, *step, length, show)?;
+        // The other steps are not lost by it.
+        if let Err(error) = watch_step(&mut arenas, *step, length, show) {
+            println!("QUIET: {step}: {error:#}\n");
+            failed.push(step.name());
+        }
     }
     arenas.iter_mut().try_for_each(ensure_counted)?;
     drop(arenas);
@@ -77,11 +83,12 @@ pub fn measure(plan: &Plan, show: &mut dyn FnMut(Report)) -> Result<()> {
     if wants_hb && steps.contains(&Step::Idle) {
         watch_step(&mut [Arena::start(hb(COST))?], Step::Idle, length.min(QUICK), show)?;
     }
+    ensure!(failed.is_empty(), "not measured: {}", failed.join(", "));
     Ok(())
 }
 
 /// All contenders on one step.
-fn watch_step(arenas: &mut [Arena], step: Step, length: Duration, show: &mut dyn FnMut(Report)) -> Result<()> {
+fn watch_step(arenas: &mut [Arena], step: Step, length: Duration, show: &mut Show<'_>) -> Result<()> {
     let mut windows: Vec<Vec<Window>> = arenas.iter().map(|_| Vec::new()).collect();
     let mut loads = Vec::new();
     let mut left = length;
@@ -93,22 +100,21 @@ fn watch_step(arenas: &mut [Arena], step: Step, length: Duration, show: &mut dyn
         left -= slice;
         // What the begin and the end of a step do to anybody is part of it.
         let open = arenas.iter().map(Open::new).collect::<Result<Vec<_>>>()?;
-        let stress = Stress::start(step)?;
-        let watch = Watch::start()?;
-        let freezes = match (&stress, arenas.first()) {
-            (Some(stress), Some(arena)) => {
-                let (ending, end) = (stress.ending()?, Moment::now() + slice);
-                // This thread may be starved as much as anybody: the trigger's has reserved its time.
-                arena.trigger().fire_and(Vec::new(), move || {
-                    pause(end - Moment::now());
-                    ending.end()
-                })?;
-                arenas.iter().map(|_| Vec::new()).collect()
-            }
-            (None, _) | (_, None) => wait(arenas, &open, step, slice)?,
-        };
-        let load = watch.stop()?;
-        drop(stress);
+        let (freezes, load) = Stress::during(step, |stress| {
+            let watch = Watch::start()?;
+            let freezes = match (stress, arenas.first()) {
+                (Some(stress), Some(arena)) => {
+                    let (ending, end) = (stress.ending()?, Moment::now() + slice);
+                    arena.trigger().fire_and(Vec::new(), move || {
+                        pause(end - Moment::now());
+                        ending.end()
+                    })?;
+                    arenas.iter().map(|_| Vec::new()).collect()
+                }
+                (None, _) | (_, None) => wait(arenas, &open, step, slice)?,
+            };
+            Ok((freezes, watch.stop()?))
+        })?;
         pause(AFTERMATH);
         for ((windows, arena), (open, freezes)) in windows.iter_mut().zip(&*arenas).zip(open.iter().zip(freezes)) {
             windows.push(open.close(arena, &freezes)?);
@@ -121,7 +127,7 @@ fn watch_step(arenas: &mut [Arena], step: Step, length: Duration, show: &mut dyn
     }
     let load = Load::of_all(&loads);
     for (arena, windows) in arenas.iter().zip(&windows) {
-        show(report(arena, step, windows, load)?);
+        show(report(arena, step, windows, load)?)?;
     }
     Ok(())
 }

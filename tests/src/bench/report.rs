@@ -206,6 +206,13 @@ impl Report {
     pub fn figure(&self, name: &str) -> Option<&Figure> {
         self.figures.iter().find(|figure| figure.name == name)
     }
+
+    /// Whether another one says the same of another time: of the same subject or, where there is none, under the same
+    /// title.
+    #[must_use]
+    pub fn is_of_the_same(&self, other: &Self) -> bool {
+        self.subject == other.subject && (self.subject.is_some() || self.title == other.title)
+    }
 }
 
 impl Spread {

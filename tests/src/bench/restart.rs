@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 use super::{
+    journal::Show,
     machine::Watch,
     plan::Plan,
     report::{Counts, Figure, Goal, Report, Unit},
@@ -33,7 +34,7 @@ struct Restart {
 }
 
 /// Restarts the owner's daemon and the other's in turn, again and again.
-pub fn measure(plan: &Plan, show: &mut impl FnMut(Report)) -> Result<()> {
+pub fn measure(plan: &Plan, show: &mut Show<'_>) -> Result<()> {
     let runs = plan.runs(RUNS, QUICK);
     let mut nodes = Nodes::create(2, |_| Files::of(2, TIMERS))?;
     for node in 0..2 {
@@ -97,8 +98,7 @@ pub fn measure(plan: &Plan, show: &mut impl FnMut(Report)) -> Result<()> {
             .into(),
         ),
         load,
-    });
-    Ok(())
+    })
 }
 
 fn restart(nodes: &Nodes, node: usize) -> Result<Restart> {

@@ -1,12 +1,12 @@
 //! All that was measured in one go, as `--json` writes it, and as tables and plots are made of.
 
 use std::{
-    fs::{self, File},
+    fs,
     io::Write as _,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::{machine::Machine, packet::PacketReport, report::Report, rivals::Programs};
@@ -57,12 +57,52 @@ impl Results {
             .with_context(|| format!("{}: expected what `cargo xtask bench --json` writes", path.display()))
     }
 
-    /// To a file.
+    /// From several such files of one machine, as if all of it had been measured in one go. What stands in two of them is
+    /// taken from the later one.
+    pub fn read_all(paths: &[PathBuf]) -> Result<Self> {
+        let (first, others) = paths.split_first().context("no file")?;
+        let mut all = Self::read(first)?;
+        for path in others {
+            let other = Self::read(path)?;
+            ensure!(
+                other.machine.to_string() == all.machine.to_string(),
+                "{}: measured on {}, expected {} as in {}",
+                path.display(),
+                other.machine,
+                all.machine,
+                first.display()
+            );
+            other.parts.into_iter().for_each(|part| all.add(part));
+        }
+        Ok(all)
+    }
+
+    fn add(&mut self, part: Part) {
+        let Some(known) = self.parts.iter_mut().find(|known| known.name == part.name) else {
+            self.parts.push(part);
+            return;
+        };
+        known.seconds += part.seconds;
+        known.packets = part.packets.or_else(|| known.packets.take());
+        for report in part.reports {
+            match known.reports.iter_mut().find(|known| known.is_of_the_same(&report)) {
+                Some(known) => *known = report,
+                None => known.reports.push(report),
+            }
+        }
+    }
+
+    /// To a file, which at any moment is there as a whole: the old one or the new one.
     pub fn write(&self, path: &Path) -> Result<()> {
         let write = || -> Result<()> {
-            let mut file = File::create(path)?;
+            let directory = path.parent().filter(|parent| *parent != Path::new(""));
+            let mut file = tempfile::NamedTempFile::new_in(directory.unwrap_or(Path::new(".")))?;
             serde_json::to_writer_pretty(&mut file, self)?;
-            Ok(writeln!(file)?)
+            writeln!(file)?;
+            let for_everybody = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+            fs::set_permissions(file.path(), for_everybody)?;
+            file.persist(path)?;
+            Ok(())
         };
         write().with_context(|| format!("cannot write {}", path.display()))
     }
@@ -73,3 +113,6 @@ impl Results {
         parts.flat_map(|part| &part.reports)
     }
 }
+
+#[cfg(test)]
+mod tests;

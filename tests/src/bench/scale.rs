@@ -5,24 +5,20 @@ mod table;
 
 use anyhow::Result;
 
-use super::{plan::Plan, report::Report};
+use super::{journal::Show, plan::Plan};
 
 /// What can be asked for by `--only`.
 const PARTS: [&str; 2] = ["table", "hosts"];
 
 /// Measures what is wanted, and shows each report.
-pub fn measure(plan: &Plan, show: &mut dyn FnMut(Report)) -> Result<()> {
+pub fn measure(plan: &Plan, show: &mut Show<'_>) -> Result<()> {
     if plan.wants("table", &PARTS) {
         for peers in table::PEERS {
-            show(table::measure(peers, plan.runs(21, 7))?);
+            show(table::measure(peers, plan.runs(21, 7))?)?;
         }
     }
     if plan.wants("hosts", &PARTS) {
-        for nodes in hosts::NODES {
-            if !plan.quick || nodes <= 4 {
-                show(hosts::measure(plan, nodes)?);
-            }
-        }
+        hosts::measure_all(plan, show)?;
     }
     Ok(())
 }

@@ -1,8 +1,10 @@
 //! Signals at planned moments, from a thread that no hog keeps off the processor.
 
 use std::{
-    process::Command,
-    sync::mpsc::{Receiver, SyncSender, sync_channel},
+    sync::{
+        Mutex,
+        mpsc::{Receiver, SyncSender, sync_channel},
+    },
     thread::JoinHandle,
 };
 
@@ -13,7 +15,8 @@ use nix::{
     unistd::{Pid, gettid},
 };
 
-use crate::clock::{Moment, pause};
+use super::reserved::reserve;
+use crate::clock::{Moment, lock, pause};
 
 /// The share of a processor that the thread reserves: so many microseconds of every so many. A process that holds others
 /// by `SCHED_FIFO`, at whatever priority, cannot hold this one.
@@ -41,7 +44,7 @@ type Order = (Vec<Shot>, Deed);
 #[derive(Debug)]
 pub struct Trigger {
     orders: Option<SyncSender<Order>>,
-    done: Receiver<Result<Vec<Moment>>>,
+    done: Mutex<Receiver<Result<Vec<Moment>>>>,
     thread: Option<JoinHandle<()>>,
     refused: Option<String>,
 }
@@ -67,7 +70,7 @@ impl Trigger {
         let refused = reserve(thread_id.recv()?, RUNTIME_US, PERIOD_US)?;
         Ok(Self {
             orders: Some(orders),
-            done,
+            done: Mutex::new(done),
             thread: Some(thread),
             refused,
         })
@@ -92,9 +95,10 @@ impl Trigger {
     ) -> Result<Vec<Moment>> {
         let orders = self.orders.as_ref().context("the trigger's thread has ended")?;
         // Whoever takes no order any more has ended.
+        let done = lock(&self.done);
         let sent = orders.send((shots, Box::new(deed)));
         ensure!(sent.is_ok(), "the trigger's thread has ended");
-        self.done.recv()?
+        done.recv()?
     }
 }
 
@@ -123,20 +127,6 @@ fn fire(shots: &[Shot]) -> Result<Vec<Moment>> {
         }
     }
     Ok(fired)
-}
-
-/// Reserves time for a thread, so many microseconds of every so many, by util-linux's chrt: gives why the kernel refused
-/// it, if it did.
-pub(super) fn reserve(thread: Pid, runtime_us: u32, period_us: u32) -> Result<Option<String>> {
-    let nanos = |micros: u32| (u64::from(micros) * 1000).to_string();
-    let (runtime, period) = (nanos(runtime_us), nanos(period_us));
-    let output = Command::new("chrt")
-        .args(["--deadline", "--sched-runtime", &runtime, "--sched-deadline", &period])
-        .args(["--sched-period", &period, "--pid", "0", &thread.to_string()])
-        .output()
-        .context("cannot run chrt (util-linux)")?;
-    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-    Ok((!output.status.success()).then_some(said))
 }
 
 #[cfg(test)]

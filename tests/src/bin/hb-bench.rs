@@ -6,10 +6,10 @@ use std::{
     process::ExitCode,
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use clap::{Args, Parser, Subcommand};
 use hb_tests::{
-    bench::{drawings, parts::Name, plan::Plan, reach, results::Results, table},
+    bench::{drawings, journal::Journal, parts::Name, plan::Plan, reach, results::Results, table},
     cluster::hb_binary,
 };
 
@@ -37,13 +37,15 @@ enum Command {
     All,
     /// Draw what `--json` has written, to the directory of `--plots`
     Plot {
-        /// What `--json` has written
-        file: PathBuf,
+        /// What `--json` has written, in one go or in several; what stands in two files is taken from the later one
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
     },
     /// Print what `--json` has written as tables in Markdown, the goals first
     Table {
-        /// What `--json` has written
-        file: PathBuf,
+        /// What `--json` has written, in one go or in several; what stands in two files is taken from the later one
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
     },
 }
 
@@ -77,8 +79,8 @@ fn main() -> ExitCode {
     let done = match command {
         None | Some(Command::All) => measure(Name::ALL, options),
         Some(Command::Part(part)) => measure(&[part], options),
-        Some(Command::Plot { file }) => plot(&file, options.plots),
-        Some(Command::Table { file }) => table(&file),
+        Some(Command::Plot { files }) => plot(&files, options.plots),
+        Some(Command::Table { files }) => table(&files),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -97,24 +99,31 @@ fn measure(parts: &[Name], options: Options) -> Result<()> {
         contenders: options.contender,
         only: options.only,
     };
-    let mut results = Results::begin(&plan.hb)?;
+    let results = Results::begin(&plan.hb)?;
     println!("{}\n{}\n", results.machine, results.programs);
+    let mut journal = Journal::begin(results, options.json)?;
+    let mut failed = Vec::new();
     for part in parts {
-        results.parts.push(part.measure(&plan)?);
-        // After each part, so that a failure later on does not lose what is there.
-        if let Some(path) = &options.json {
-            results.write(path)?;
+        // The other parts are not lost by it.
+        if let Err(error) = part.measure(&plan, &mut journal) {
+            eprintln!("hb-bench: {}: {error:#}\n", part.name());
+            failed.push(part.name());
         }
     }
-    match options.plots {
-        Some(directory) => draw(&results, &directory),
-        None => Ok(()),
+    if let Some(directory) = options.plots {
+        draw(journal.results(), &directory)?;
     }
+    ensure!(
+        failed.is_empty(),
+        "not measured, or not as a whole: {}",
+        failed.join(", ")
+    );
+    Ok(())
 }
 
-fn plot(file: &Path, directory: Option<PathBuf>) -> Result<()> {
+fn plot(files: &[PathBuf], directory: Option<PathBuf>) -> Result<()> {
     let directory = directory.context("plot: --plots DIR says where to draw")?;
-    draw(&Results::read(file)?, &directory)
+    draw(&Results::read_all(files)?, &directory)
 }
 
 fn draw(results: &Results, directory: &Path) -> Result<()> {
@@ -124,8 +133,8 @@ fn draw(results: &Results, directory: &Path) -> Result<()> {
     Ok(())
 }
 
-fn table(file: &Path) -> Result<()> {
-    let results = Results::read(file)?;
+fn table(files: &[PathBuf]) -> Result<()> {
+    let results = Results::read_all(files)?;
     let (reach, tables) = (reach::markdown(&results), table::markdown(&results));
     // Whoever reads it may have had enough.
     let _ = write!(stdout(), "{reach}\n{tables}");

@@ -80,6 +80,8 @@ pub(super) enum Disaster {
         host: usize,
         machine: bool,
     },
+    /// All machines at once, and they run on together: what a hypervisor does on which they all run.
+    Pause,
     /// The controller is slow.
     Slow {
         host: usize,
@@ -192,6 +194,22 @@ impl Plan {
                 disaster: Disaster::Restart {
                     host: dice.index(self.nodes),
                 },
+            });
+        }
+    }
+
+    /// Everything is stopped at once, in some seeds. By dice of their own, as above.
+    pub(super) fn add_pauses(&mut self, dice: &mut Dice) {
+        if !dice.percent(20) {
+            return;
+        }
+        for _ in 0..=dice.index(3) {
+            let begins = dice.span(0, DISASTERS - 1500);
+            let longest = if dice.percent(60) { 700 } else { 1500 };
+            self.disasters.push(Planned {
+                begins,
+                ends: Nanos(begins.0 + dice.span(1, longest).0),
+                disaster: Disaster::Pause,
             });
         }
     }

@@ -3,7 +3,7 @@
 use hb_ebpf::beat::{Beat, Flags, Status};
 use hb_ebpf::liveness::Liveness;
 use hb_ebpf::{Heard, Incarnation, Nanos, Sequence};
-use hb_user::core::{Advert, Change, Detector, Differs, Echoed, Lease, Outbox, Settings, Timing, Wake};
+use hb_user::core::{Advert, Change, Detector, Differs, Echoed, Lease, Outbox, Settings, Timing, Wake, hush};
 
 use super::network::LINKS;
 use super::plan::PINGS;
@@ -187,7 +187,7 @@ impl Pulse {
             alone: self.is_alone(now, slots),
         };
         if wake.lateness().saturating_add(INTERVAL) > DEADTIME {
-            self.hush = now.saturating_add(DEADTIME);
+            self.hush = now.saturating_add(hush(DEADTIME, INTERVAL));
             self.woke = true;
         }
         for order in orders {
@@ -302,7 +302,7 @@ impl Pulse {
         self.planned = now;
         let is_late = now >= self.last_beat.saturating_add(PROMISE);
         if is_late {
-            self.hush = now.saturating_add(DEADTIME);
+            self.hush = now.saturating_add(hush(DEADTIME, INTERVAL));
             self.woke = true;
         }
         is_late

@@ -6,7 +6,7 @@ mod owners;
 use std::fmt;
 
 use hb_ebpf::Nanos;
-use hb_user::core::{Command, Outcome, Quorum};
+use hb_user::core::{Command, Outcome, Quorum, hush};
 
 use super::host::{Host, Pairs};
 use super::network::Network;
@@ -34,7 +34,7 @@ pub enum Rule {
     Works,
     /// Nothing is started or stopped in maintenance.
     Maintenance,
-    /// Who was frozen says nothing and starts nothing for a deadtime.
+    /// Who was frozen says nothing until it has heard the others, and starts nothing for a deadtime.
     Frozen,
 }
 
@@ -111,9 +111,13 @@ pub(super) struct Witness {
     in_maintenance: [bool; NODES],
     last_maintenance: Nanos,
     lapsed: [Nanos; NODES],
+    stopped: [Nanos; NODES],
     thawed: [Nanos; NODES],
-    /// Until when a node has to keep still.
+    /// Until when a node may say nothing, and until when it may start nothing.
     hushed: [Nanos; NODES],
+    doubts: [Nanos; NODES],
+    /// When all machines were stopped last, and when they ran on.
+    paused: (Nanos, Nanos),
     /// Since when a node is cut off from all at one blow, ping nodes included.
     isolated: [Option<Nanos>; NODES],
     last_upheaval: Nanos,
@@ -157,8 +161,11 @@ impl Witness {
             in_maintenance: [false; NODES],
             last_maintenance: Nanos(0),
             lapsed: Default::default(),
+            stopped: Default::default(),
             thawed: Default::default(),
             hushed: Default::default(),
+            doubts: Default::default(),
+            paused: Default::default(),
             isolated: [None; NODES],
             last_upheaval: Nanos(0),
             config_before: [0; NODES],
@@ -216,6 +223,7 @@ impl Witness {
         self.died[host] = Default::default();
         self.in_maintenance[host] = false;
         self.hushed[host] = Nanos(0);
+        self.doubts[host] = Nanos(0);
         self.lapsed[host] = Nanos(0);
         for shared in &mut self.shared {
             shared[host] = Default::default();
@@ -316,6 +324,10 @@ impl Witness {
         self.last_upheaval = now;
     }
 
+    pub(super) fn freezes(&mut self, now: Nanos, host: usize) {
+        self.stopped[host] = now;
+    }
+
     pub(super) fn thaws(&mut self, now: Nanos, host: &Host, frozen: Nanos) {
         let index = host.index;
         self.trace
@@ -324,8 +336,24 @@ impl Witness {
         let Some(life) = &host.life else { return };
         let is_long = frozen > DEADTIME.saturating_add(ms(1));
         if is_long && life.began <= host.frozen_since {
-            self.hushed[index] = now.saturating_add(DEADTIME);
+            self.listens(now, index);
         }
+    }
+
+    fn listens(&mut self, now: Nanos, host: usize) {
+        self.hushed[host] = now.saturating_add(hush(DEADTIME, INTERVAL));
+        self.doubts[host] = now.saturating_add(DEADTIME);
+    }
+
+    /// All machines are stopped.
+    pub(super) fn is_paused(&mut self, now: Nanos) {
+        self.count("pauses");
+        self.paused = (now, Nanos::MAX);
+    }
+
+    /// All machines run on.
+    pub(super) fn runs_on(&mut self, now: Nanos) {
+        self.paused.1 = now;
     }
 
     /// A daemon restarts, and these others have confirmed that they wait.
@@ -348,7 +376,7 @@ impl Witness {
         }
         if is_late {
             self.count("restarts that were late");
-            self.hushed[host] = now.saturating_add(DEADTIME);
+            self.listens(now, host);
         }
     }
 
@@ -368,7 +396,7 @@ impl Witness {
     }
 
     /// What the pulse thread of a host tells.
-    pub(super) fn hears(&mut self, now: Nanos, host: &Host, news: News) -> Result<(), Violation> {
+    pub(super) fn hears(&mut self, now: Nanos, host: &Host, news: News, network: &Network) -> Result<(), Violation> {
         let index = host.index;
         match news {
             News::Dead { node } => {
@@ -393,6 +421,14 @@ impl Witness {
                     let what = format!("{} takes {} for dead, and heard it", name(index), name(node));
                     return Self::broken(Rule::Cause, now, what);
                 }
+                if self.were_stopped_together(index, node, heard, network) {
+                    let what = format!(
+                        "{} takes {} for dead, which was stopped with it",
+                        name(index),
+                        name(node)
+                    );
+                    return Self::broken(Rule::Cause, now, what);
+                }
             }
             News::Lease { held: false } => {
                 self.count("lapses");
@@ -402,6 +438,19 @@ impl Witness {
             News::Up { .. } | News::Lease { held: true } | News::Pings { .. } | News::Promised { .. } | News::Gone => {}
         }
         Ok(())
+    }
+
+    /// Whether nothing but a pause of all machines is the reason of a silence that began after this beat.
+    fn were_stopped_together(&self, host: usize, other: usize, heard: Nanos, network: &Network) -> bool {
+        let (begun, ended) = self.paused;
+        let calm = begun.since(Nanos(2 * INTERVAL.0));
+        heard >= calm
+            && heard <= ended
+            && self.thawed[host] == ended
+            && self.thawed[other] == ended
+            && self.stopped[other] < ended
+            && self.last_upheaval < calm
+            && network.last_trouble(other, host, ended) < calm
     }
 
     /// Which nodes are cut off from all others and from the ping nodes, at one blow, after quiet times.

@@ -163,6 +163,7 @@ pub(super) struct World {
 
 /// Makes other dice of the same seed.
 const RESTARTS: u64 = 0x005e_ed0f_7e57;
+const PAUSES: u64 = 0x005e_ed0f_9a05;
 
 /// A thread that is later than this was stopped, as in hb-user/src/pulse/mod.rs.
 const OVERDUE: Nanos = ms(5);
@@ -175,6 +176,7 @@ impl World {
         let mut plan = Plan::new(&mut dice);
         let mut restarts = Dice::new(seed ^ RESTARTS);
         plan.add_restarts(&mut restarts);
+        plan.add_pauses(&mut Dice::new(seed ^ PAUSES));
         let hosts = (0..plan.nodes).map(|host| Host::new(host, 1 + dice.span(0, 1_000_000).0));
         let mut world = Self {
             now: Nanos(0),
@@ -505,7 +507,7 @@ impl World {
             }
             Output::Graced => self.witness.count("graced"),
             Output::News(news) => {
-                self.witness.hears(self.now, &self.hosts[host], news)?;
+                self.witness.hears(self.now, &self.hosts[host], news, &self.network)?;
                 if !matches!(news, News::Up { .. }) {
                     self.witness.trace.say(|| format!("{} pulse: {news:?}", name(host)));
                 }

@@ -8,7 +8,7 @@ use hb_ebpf::{Nanos, NodeId, Sequence};
 use serde::{Deserialize, Serialize};
 
 use super::{Beating, Watched};
-use crate::core::{Detector, Echoed, Lease, Outbox};
+use crate::core::{Detector, Echoed, Lease, Outbox, hush};
 use crate::pulse::tenure::Tenure;
 use crate::pulse::thread::Mailbox;
 use crate::pulse::{News, keep};
@@ -228,7 +228,7 @@ impl Beating {
         self.last_beat = former.last_beat;
         self.next_beat = now;
         if now >= former.promised && !self.peers.is_empty() {
-            self.hush = now.saturating_add(self.settings.timing.deadtime);
+            self.hush = now.saturating_add(hush(self.settings.timing.deadtime, self.settings.interval));
             self.woke = Some(now.since(former.last_beat));
         }
     }

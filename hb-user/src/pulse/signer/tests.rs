@@ -1,12 +1,11 @@
 use hb_ebpf::beat::Words;
-use hb_ebpf::sha1::compress;
 
 use super::*;
 
 /// Both halves, over a message of 55 bytes.
 fn tags(key: &[u8]) -> [Vec<u8>; 2] {
     let message = std::array::from_fn(|index| u8::try_from(index).unwrap_or(0));
-    let ours = midstates(key).tag(&Words::of_message(&message), compress);
+    let ours = midstates(key).tag(&Words::of_message(&message));
     [
         Signer::new(key).sign(&message)[MESSAGE_LEN..].to_vec(),
         ours.0.iter().flat_map(|word| word.to_be_bytes()).collect(),

@@ -42,7 +42,7 @@ fn put(place: &Place, name: &str, text: &str) {
 async fn started_from_the_left_and_stopped_from_the_right() {
     let (place, mut group, context) = cluster(&["a", "b", "c"]);
     group.resources[1].args = vec!["x".to_owned(), "y".to_owned()];
-    let report = acquire(&group, &context, false, &Abort::never()).await;
+    let report = acquire(&group, &context, false, None, &Abort::never()).await;
     assert_eq!(report.result, GroupResult::Done);
     assert_eq!(
         place.journal(),
@@ -78,14 +78,14 @@ async fn what_runs_is_started_only_to_reassert_it() {
     put(&place, "a.status", "a is running");
     put(&place, "b.status", "b is not running");
     assert_eq!(
-        acquire(&group, &context, false, &Abort::never()).await.result,
+        acquire(&group, &context, false, None, &Abort::never()).await.result,
         GroupResult::Done
     );
     assert_eq!(place.journal(), ["a status", "b status", "b start"]);
 
     put(&place, "journal", "");
     assert_eq!(
-        acquire(&group, &context, true, &Abort::never()).await.result,
+        acquire(&group, &context, true, None, &Abort::never()).await.result,
         GroupResult::Done
     );
     assert_eq!(place.journal(), ["a start", "b start"]);
@@ -95,7 +95,7 @@ async fn what_runs_is_started_only_to_reassert_it() {
 async fn a_failed_start_stops_the_whole_group() {
     let (place, group, context) = cluster(&["a", "b", "c"]);
     put(&place, "b.start", "");
-    let report = acquire(&group, &context, false, &Abort::never()).await;
+    let report = acquire(&group, &context, false, None, &Abort::never()).await;
     let GroupResult::Failed { resource, reason } = report.result else {
         panic!("{:?}", report.result)
     };
@@ -116,7 +116,7 @@ async fn a_missing_script_fails_the_group_and_is_not_waited_for() {
     let (place, mut group, mut context) = cluster(&["a"]);
     context.stop_pause = Duration::from_secs(1000);
     group.resources.push(resource("gone"));
-    let report = acquire(&group, &context, false, &Abort::never()).await;
+    let report = acquire(&group, &context, false, None, &Abort::never()).await;
     let GroupResult::Failed { resource, reason } = report.result else {
         panic!("{:?}", report.result)
     };
@@ -158,7 +158,7 @@ async fn stuck_outranks_failed() {
     put(&place, "b.start", "");
     put(&place, "a.stop", "");
     place.script("init.d/a", &format!("[ -e $P/journal ] && echo running\n{SCRIPT}"));
-    let report = acquire(&group, &context, true, &Abort::never()).await;
+    let report = acquire(&group, &context, true, None, &Abort::never()).await;
     let GroupResult::Stuck { resource, reason } = report.result else {
         panic!("{:?}", report.result)
     };
@@ -175,7 +175,7 @@ async fn a_status_that_hangs_does_not_keep_a_resource_from_being_started() {
     context.limit = Duration::from_secs(1);
     let body = "echo $1 >> $P/journal; [ $1 = start ] || { echo running; exec sleep 1000; }";
     place.script("init.d/a", body);
-    let report = acquire(&group, &context, false, &Abort::never()).await;
+    let report = acquire(&group, &context, false, None, &Abort::never()).await;
     assert_eq!(report.result, GroupResult::Done);
     assert_eq!(report.steps[0].outcome, Outcome::TimedOut);
     assert_eq!(place.journal(), ["status", "start"]);
@@ -205,7 +205,7 @@ async fn an_aborted_start_is_dead_before_the_stop_begins() {
         .await;
         aborter.abort();
     };
-    let (report, ()) = tokio::join!(acquire(&group, &context, false, &abort), started);
+    let (report, ()) = tokio::join!(acquire(&group, &context, false, None, &abort), started);
     let pids = lines(&place.path("started"));
     assert_eq!(pids.len(), 2);
     assert!(!pids.iter().any(|pid| is_alive(pid)), "dead, without a further wait");
@@ -235,11 +235,11 @@ async fn an_aborted_status_starts_nothing() {
         eventually("it was asked", || !place.journal().is_empty()).await;
         aborter.abort();
     };
-    let (report, ()) = tokio::join!(acquire(&group, &context, false, &abort), asked);
+    let (report, ()) = tokio::join!(acquire(&group, &context, false, None, &abort), asked);
     assert_eq!(report.result, GroupResult::Aborted);
     assert_eq!(place.journal(), ["status"]);
     // And an order given before calls nothing at all.
-    let report = acquire(&group, &context, true, &abort).await;
+    let report = acquire(&group, &context, true, None, &abort).await;
     assert_eq!((report.result, report.steps.len()), (GroupResult::Aborted, 0));
 }
 
@@ -280,7 +280,7 @@ async fn clouded(owner: &'static str) -> (Place, GroupScripts, Context, Server, 
 #[tokio::test]
 async fn a_floating_ip_is_there_before_what_follows_it() {
     let (place, group, context, server, _dir) = clouded(r#"{"id":1}"#).await;
-    let report = acquire(&group, &context, false, &Abort::never()).await;
+    let report = acquire(&group, &context, false, None, &Abort::never()).await;
     assert_eq!(report.result, GroupResult::Done);
     assert_eq!(report.steps[0].resource, "digitalocean::203.0.113.10");
     let moved = report.steps[0].moved.as_ref().expect("told");
@@ -311,7 +311,7 @@ fn sick(resource: &str) -> crate::resources::monitor::Health {
 #[tokio::test]
 async fn a_floating_ip_that_cannot_be_had_fails_its_group() {
     let (place, group, context, _server, _dir) = clouded(r#"{"id":2}"#).await;
-    let report = acquire(&group, &context, false, &Abort::never()).await;
+    let report = acquire(&group, &context, false, None, &Abort::never()).await;
     let expected = GroupResult::Failed {
         resource: "digitalocean::203.0.113.10".to_owned(),
         reason: "start: POST /v2/reserved_ips/203.0.113.10/actions: refused (422): impossible".to_owned(),
@@ -330,7 +330,7 @@ async fn taking_a_floating_ip_over_is_broken_off_on_order() {
     let (_place, group, context, server, _dir) = clouded(r#"{"id":2}"#).await;
     server.faults("GET /v2", std::iter::repeat_n(Fault::Hang, 20));
     let (aborter, abort) = abortable();
-    let (report, ()) = tokio::join!(acquire(&group, &context, false, &abort), async {
+    let (report, ()) = tokio::join!(acquire(&group, &context, false, None, &abort), async {
         eventually("the owner is asked for", || server.count("GET /v2") > 0).await;
         aborter.abort();
     });

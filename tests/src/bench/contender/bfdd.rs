@@ -11,7 +11,7 @@ use crate::{
         observer::packet::{BfdState, Packet},
         processes,
     },
-    clock::{Moment, days_from_civil},
+    clock::{Moment, days_from_civil, pause, poll},
     host::Host,
     network::INTERFACE,
     nodes::lan::address,
@@ -24,6 +24,8 @@ pub struct Bfdd(());
 const DAEMON: &str = "/usr/lib/frr/bfdd";
 const ZEBRA: &str = "/usr/lib/frr/zebra";
 const CONFIGURATION: &str = "/etc/frr/bfdd.conf";
+const ZEBRA_SOCKET: &str = "/run/frr/zserv.api";
+const LOOK: Duration = Duration::from_millis(10);
 
 /// It has no option for a priority of its own: chrt(1) gives it one.
 const PRIORITY: &str = "50";
@@ -100,7 +102,22 @@ impl Contender for Bfdd {
         host.write_file(Self::LOG, 0o666, "")?;
         // FRR's daemons run as its own user.
         host.run_ok("sh", &["-c", "mkdir -p /run/frr && chown frr:frr /run/frr"])?;
-        super::launch(host, &[ZEBRA, "--config_file", "/dev/null"])
+        super::launch(host, &[ZEBRA, "--config_file", "/dev/null"])?;
+        // Whoever does not find it at once tries again after ten seconds.
+        let ready = poll(super::STARTING, || {
+            let ready = host.enter(|| Path::new(ZEBRA_SOCKET).exists())?;
+            if !ready {
+                pause(LOOK);
+            }
+            Ok(ready.then_some(()))
+        })?;
+        ready.with_context(|| {
+            format!(
+                "{}: zebra does not listen at {ZEBRA_SOCKET}: {}",
+                host.name(),
+                host.log()
+            )
+        })
     }
 
     fn start(&self, host: &Host, _node: usize) -> Result<()> {

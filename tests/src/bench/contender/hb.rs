@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use super::{Contender, Timers, Verdict, WITH_ADDRESS};
+use super::{Contender, Timers, Verdict, files::Settings};
 use crate::{
     bench::{
         arena::{NODES, View},
@@ -14,7 +14,6 @@ use crate::{
     clock::Moment,
     cluster::HB,
     host::Host,
-    nodes::Files,
     status::Status,
 };
 
@@ -22,8 +21,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Hb {
     binary: PathBuf,
-    timers: Timers,
-    moves_address: bool,
+    settings: Settings,
 }
 
 impl Hb {
@@ -35,18 +33,18 @@ impl Hb {
     pub fn new(binary: &Path, timers: Timers) -> Self {
         Self {
             binary: binary.to_owned(),
-            timers,
-            moves_address: false,
+            settings: Settings {
+                timers,
+                moves_address: false,
+            },
         }
     }
 
     /// The same, with an address to move.
     #[must_use]
-    pub fn with_address(self) -> Self {
-        Self {
-            moves_address: true,
-            ..self
-        }
+    pub fn with_address(mut self) -> Self {
+        self.settings.moves_address = true;
+        self
     }
 }
 
@@ -56,7 +54,7 @@ impl Contender for Hb {
     }
 
     fn timers(&self) -> Timers {
-        self.timers
+        self.settings.timers
     }
 
     fn processes(&self) -> &'static [&'static str] {
@@ -64,23 +62,11 @@ impl Contender for Hb {
     }
 
     fn moves_address(&self) -> bool {
-        self.moves_address
+        self.settings.moves_address
     }
 
     fn install(&self, host: &Host, _node: usize) -> Result<()> {
-        let Timers { interval, deadtime } = self.timers;
-        let ha_cf = format!(
-            "keepalive {}ms\ndeadtime {}ms\nauto_failback off",
-            interval.as_millis(),
-            deadtime.as_millis()
-        );
-        let files = Files::of(2, &ha_cf);
-        let files = if self.moves_address {
-            files.haresources(WITH_ADDRESS)
-        } else {
-            files
-        };
-        files.install(host)?;
+        self.settings.install(host, "")?;
         host.install_file(&self.binary, HB, 0o755)
     }
 

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::{Contender, Timers, Verdict, WITH_ADDRESS};
+use super::{Contender, Timers, Verdict, files::Settings};
 use crate::{
     bench::{
         arena::View,
@@ -12,15 +12,13 @@ use crate::{
     },
     clock::Moment,
     host::Host,
-    nodes::Files,
 };
 
 /// Heartbeat, with timers.
 #[derive(Debug)]
 pub struct Heartbeat {
     installed: heartbeat::Heartbeat,
-    timers: Timers,
-    moves_address: bool,
+    settings: Settings,
 }
 
 impl Heartbeat {
@@ -37,18 +35,18 @@ impl Heartbeat {
     pub fn find(timers: Timers) -> Result<Self> {
         Ok(Self {
             installed: heartbeat::Heartbeat::find()?,
-            timers,
-            moves_address: false,
+            settings: Settings {
+                timers,
+                moves_address: false,
+            },
         })
     }
 
     /// The same, with an address to move, by the script that comes with it.
     #[must_use]
-    pub fn with_address(self) -> Self {
-        Self {
-            moves_address: true,
-            ..self
-        }
+    pub fn with_address(mut self) -> Self {
+        self.settings.moves_address = true;
+        self
     }
 }
 
@@ -58,7 +56,7 @@ impl Contender for Heartbeat {
     }
 
     fn timers(&self) -> Timers {
-        self.timers
+        self.settings.timers
     }
 
     fn setup(&self) -> &'static str {
@@ -70,24 +68,12 @@ impl Contender for Heartbeat {
     }
 
     fn moves_address(&self) -> bool {
-        self.moves_address
+        self.settings.moves_address
     }
 
     fn install(&self, host: &Host, _node: usize) -> Result<()> {
-        let Timers { interval, deadtime } = self.timers;
-        let ha_cf = format!(
-            "logfile {}\nkeepalive {}ms\ndeadtime {}ms\ninitdead 1\nauto_failback off",
-            Self::LOG,
-            interval.as_millis(),
-            deadtime.as_millis()
-        );
-        let files = Files::of(2, &ha_cf);
-        let files = if self.moves_address {
-            files.haresources(WITH_ADDRESS)
-        } else {
-            files
-        };
-        files.install(host)?;
+        self.settings
+            .install(host, &format!("logfile {}\ninitdead 1\n", Self::LOG))?;
         self.installed.prepare(host)
     }
 
@@ -108,7 +94,7 @@ impl Contender for Heartbeat {
     fn is_settled(&self, view: &View<'_>) -> Result<bool> {
         let active = Message::Status {
             active: true,
-            deadtime_ms: u64::try_from(self.timers.deadtime.as_millis())?,
+            deadtime_ms: u64::try_from(self.settings.timers.deadtime.as_millis())?,
         };
         for node in 0..view.hosts.len() {
             let newest = |wanted: fn(&Message) -> bool| {

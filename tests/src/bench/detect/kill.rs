@@ -85,18 +85,16 @@ pub fn kill(arena: &Arena, step: Step, phase: Duration) -> Result<Outcome> {
     let owner = arena.settle()?;
     let began = Moment::now();
     let targets = [arena.pids(owner)?, arena.pids(1 - owner)?];
-    let stress = Stress::start(step)?;
-    let shots = plan(arena, targets, step, phase);
     let survivor = 1 - owner;
     let under_stress = Arc::new(AtomicBool::new(false));
-    let deed = {
+    let fired = Stress::during(step, |stress| {
+        let shots = plan(arena, targets, step, phase);
         let unseen = arena.contender().timers().deadtime + TAKEOVER;
         let patience = PATIENCE.min(step.limit().saturating_sub(began.elapsed()));
         let noticing = arena.contender().noticing(arena.host(survivor))?;
-        let ending = stress.as_ref().map(Stress::ending).transpose()?;
+        let ending = stress.map(Stress::ending).transpose()?;
         let under_stress = Arc::clone(&under_stress);
-        // This thread may be starved as much as anybody: the other one has reserved its time.
-        move || {
+        arena.trigger().fire_and(shots, move || {
             let end = Moment::now() + patience;
             pause(unseen);
             while !noticing() && Moment::now() < end {
@@ -104,10 +102,8 @@ pub fn kill(arena: &Arena, step: Step, phase: Duration) -> Result<Outcome> {
             }
             under_stress.store(noticing(), Ordering::Relaxed);
             ending.map_or(Ok(()), |ending| ending.end())
-        }
-    };
-    let fired = arena.trigger().fire_and(shots, deed)?;
-    drop(stress);
+        })
+    })?;
     let killed = *fired.get(usize::from(step.freeze().is_some())).context("no kill")?;
     noticed(arena, survivor, killed, AFTERWARDS)?;
     let under_stress = under_stress.load(Ordering::Relaxed);

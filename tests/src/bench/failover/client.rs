@@ -24,7 +24,7 @@ use crate::{
     bench::{
         arena::NODES,
         observer::{Sighting, packet::Packet},
-        trigger::reserve,
+        reserved::reserve,
     },
     clock::{Moment, pause},
     host::Host,

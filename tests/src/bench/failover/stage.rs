@@ -80,21 +80,22 @@ impl Stage {
     pub(super) fn crash(&self, run: usize, step: Step) -> Result<Option<Outcome>> {
         let owner = self.calm(run)?;
         let targets = self.arena.pids(owner)?;
-        let stress = Stress::start(step)?;
-        let ahead = if stress.is_some() { AHEAD } else { Duration::ZERO };
-        let shot = Shot {
-            at: Moment::now() + ahead,
-            signal: Signal::SIGKILL,
-            targets,
-        };
-        let cable = Arc::clone(&self.cables[owner]);
-        let fired = self.arena.trigger().fire_and(vec![shot], move || cable.pull())?;
-        let zero = *fired.first().context("the trigger did not fire")?;
-        if let Some(stress) = &stress {
-            self.look_until_taken(owner, zero, UNDER_STRESS)?;
-            stress.ensure_running()?;
-        }
-        drop(stress);
+        let zero = Stress::during(step, |stress| {
+            let ahead = if stress.is_some() { AHEAD } else { Duration::ZERO };
+            let shot = Shot {
+                at: Moment::now() + ahead,
+                signal: Signal::SIGKILL,
+                targets,
+            };
+            let cable = Arc::clone(&self.cables[owner]);
+            let fired = self.arena.trigger().fire_and(vec![shot], move || cable.pull())?;
+            let zero = *fired.first().context("the trigger did not fire")?;
+            if let Some(stress) = stress {
+                self.look_until_taken(owner, zero, UNDER_STRESS)?;
+                stress.ensure_running()?;
+            }
+            Ok(zero)
+        })?;
         let seen = self.taken(owner, zero)?.of_a_death();
         self.arena.wait_gone(owner, STOPPING)?;
         self.cables[owner].plug(self.arena.lan())?;
@@ -192,8 +193,10 @@ impl Stage {
         let other = 1 - owner;
         pause(self.contender().timers().deadtime + UNSEEN);
         let began = Moment::now();
+        // Without a thread inside the host, which might be starved.
+        let resource = stamp::seen_from_outside(self.arena.host(other), RESOURCE);
         let taken = poll(limit, || {
-            if stamp::runs_on(self.arena.host(other), RESOURCE)?
+            if resource.try_exists()?
                 && (self.answers_of(other, ADDRESS, since)?.next().is_some() || began.elapsed() > ADDRESS_LIMIT)
             {
                 return Ok(Some(()));

@@ -23,10 +23,11 @@ fn a_step_runs_until_it_is_dropped() -> Result<()> {
         // stress-ng is not for everybody's machine.
         return Ok(());
     }
-    let stress = Stress::start(Step::Hogs)?.context("nothing runs")?;
-    stress.ensure_running()?;
-    let workers = stress.workers()?;
-    drop(stress);
+    let workers = Stress::during(Step::Hogs, |stress| {
+        let stress = stress.context("nothing runs")?;
+        stress.ensure_running()?;
+        stress.workers()
+    })?;
     let left = poll(Duration::from_secs(5), || {
         let exists = |worker: &Process| std::path::Path::new(&format!("/proc/{}", worker.pid)).exists();
         Ok((!workers.iter().any(exists)).then_some(()))

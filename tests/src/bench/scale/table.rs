@@ -3,23 +3,22 @@
 use std::hint::black_box;
 
 use anyhow::{Context, Result, ensure};
-use aya::{TestRun as _, TestRunOptions, programs::xdp::Xdp};
 use hb_ebpf::{
-    Incarnation, KeyId, Liveness, Nanos, NodeId, Sequence,
+    Liveness, Nanos, NodeId, Sequence,
     beat::{Beat, Echo},
-    tables::{Address, Link, Own, Peer},
+    tables::Address,
 };
 use hb_user::{
     clock,
     core::{Detector, Timing, Wake},
-    datapath::{LivenessMap, Program, Tables},
-    pulse::midstates,
+    datapath::{LivenessMap, Program},
 };
 
 use crate::{
     bench::{
         machine::Watch,
         report::{Figure, Report, Unit},
+        rig::{self, OUR_LIFE, PORT, US, load_empty, repeated},
     },
     frames::{Datagram, KEY, beat, signed},
     random::Random,
@@ -35,9 +34,6 @@ const SINGLE: u32 = 4096;
 /// Rounds of looks in each run.
 const ROUNDS: u32 = 20;
 
-const PORT: u16 = 694;
-const US: NodeId = NodeId(2);
-const OUR_LIFE: Incarnation = Incarnation(0x6920_f000_4321);
 /// Every peer has an address of its own.
 const FIRST_ADDRESS: u32 = 0x0a00_0001;
 const OUR_ADDRESS: u32 = 0x0aff_fffe;
@@ -155,35 +151,11 @@ fn ids(peers: u32) -> Vec<NodeId> {
 }
 
 fn load(ids: &[NodeId]) -> Result<Program> {
-    let peers = (0..).zip(ids).map(|(slot, id)| {
-        let mut peer = Peer {
-            count: 1,
-            ..Peer::default()
-        };
-        peer.links[0] = Link {
-            address: Address::v4(FIRST_ADDRESS + slot),
-            slot,
-        };
-        (*id, peer)
-    });
-    let tables = Tables {
-        own: Own {
-            node: US,
-            incarnation: OUR_LIFE.low(),
-            port: PORT,
-        },
-        keys: vec![(KeyId(1), midstates(KEY))],
-        peers: peers.collect(),
-        log: false,
-    };
-    Ok(Program::load(&tables)?)
-}
-
-fn load_empty(object: &mut Program) -> Result<&Xdp> {
-    let program = object.ebpf().program_mut("hb_floor");
-    let xdp: &mut Xdp = program.context("the object has no program hb_floor")?.try_into()?;
-    xdp.load()?;
-    Ok(xdp)
+    rig::load(
+        (0..)
+            .zip(ids)
+            .map(|(slot, id)| (*id, Address::v4(FIRST_ADDRESS + slot), slot)),
+    )
 }
 
 /// A beat of a peer's that hears us.
@@ -204,14 +176,4 @@ fn frame(ids: &[NodeId], index: u32, sequence: u64) -> Vec<u8> {
         signed(&beat, KEY),
     )
     .frame()
-}
-
-#[expect(clippy::cast_precision_loss, reason = "durations of milliseconds")]
-fn repeated(xdp: &Xdp, frame: &[u8], repeat: u32) -> Result<f64> {
-    let result = xdp.test_run(TestRunOptions {
-        data_in: Some(frame),
-        repeat,
-        ..TestRunOptions::default()
-    })?;
-    Ok(result.duration.as_nanos() as f64)
 }

@@ -26,7 +26,7 @@ impl Witness {
     ) -> Result<(), Violation> {
         let id = group.1;
         self.may_move(now, host, id, cause, hosts)?;
-        if now < self.hushed[host] {
+        if now < self.doubts[host] {
             let what = format!("{} was frozen, and starts g{id} at once", name(host));
             return Self::broken(Rule::Frozen, now, what);
         }

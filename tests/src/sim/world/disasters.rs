@@ -74,12 +74,13 @@ impl World {
             Disaster::Freeze { host, machine } => {
                 self.witness
                     .count(if machine { "frozen machines" } else { "frozen daemons" });
-                let host = &mut self.hosts[host];
-                if host.freezes == 0 {
-                    host.frozen_since = self.now;
+                self.freeze(host, machine);
+            }
+            Disaster::Pause => {
+                self.witness.is_paused(self.now);
+                for host in 0..self.hosts.len() {
+                    self.freeze(host, true);
                 }
-                host.freezes += 1;
-                host.machine_freezes += u32::from(machine);
             }
             Disaster::Slow { host } => self.hosts[host].slow += 1,
             Disaster::Scripts { host } => self.hosts[host].bad_scripts += 1,
@@ -127,6 +128,12 @@ impl World {
                 }
             }
             Disaster::Freeze { host, machine } => self.thaw(host, machine),
+            Disaster::Pause => {
+                self.witness.runs_on(self.now);
+                for host in 0..self.hosts.len() {
+                    self.thaw(host, true);
+                }
+            }
             Disaster::Slow { host } => self.hosts[host].slow -= 1,
             Disaster::Scripts { host } => self.hosts[host].bad_scripts -= 1,
             Disaster::Fencing { .. } => self.fence_fails = 0,
@@ -137,6 +144,16 @@ impl World {
             | Disaster::Restart { .. } => {}
         }
         Ok(())
+    }
+
+    fn freeze(&mut self, host: usize, machine: bool) {
+        self.witness.freezes(self.now, host);
+        let host = &mut self.hosts[host];
+        if host.freezes == 0 {
+            host.frozen_since = self.now;
+        }
+        host.freezes += 1;
+        host.machine_freezes += u32::from(machine);
     }
 
     /// Everything that was held up happens in some order within a moment.

@@ -289,3 +289,20 @@ fn cleanup_forgets_and_tries_again() {
     maintained.order(Command::Maintenance(true));
     assert_eq!(maintained.node.plan(cleanup), Err(Refusal::Maintenance));
 }
+
+#[test]
+fn what_another_lets_go_of_is_coming() {
+    let is_coming = |bench: &Bench| bench.node.group(0).is_some_and(|group| group.is_coming);
+    let mut bench = Bench::new(settings(2, B, 1));
+    for (theirs, expected) in [(Running, false), (Releasing, true), (Stuck, false), (Acquiring, false)] {
+        bench.says(A, &[theirs]);
+        assert_eq!(is_coming(&bench), expected, "{theirs:?}");
+    }
+    bench.says(A, &[Releasing]);
+    bench.order(Command::Maintenance(true));
+    assert!(!is_coming(&bench), "nothing is started in maintenance");
+
+    let mut ours = Bench::running();
+    ours.says(B, &[Releasing]);
+    assert!(!is_coming(&ours), "it runs here");
+}
