@@ -9,6 +9,7 @@ use self::places::Place;
 use super::Failure;
 use crate::config::differences::DIFFERENCES;
 use crate::config::{Cluster, Group, Host, Loaded, Stonith, StonithParameters, StuckPolicy, Warning, is_executable};
+use crate::resources::cloud::{self, CloudError};
 
 mod places;
 #[cfg(test)]
@@ -89,9 +90,19 @@ impl Surroundings<'_> {
                 message: format!("there is no watchdog device {}", device.display()),
             });
         }
+        for error in cloud::probe(cluster) {
+            // Who checks by hand has not the credentials of the service.
+            if let CloudError::NoCredentials { .. } = error {
+                continue;
+            }
+            loaded.warnings.push(Warning {
+                origin: "hb.toml".to_owned(),
+                message: super::causes(&error),
+            });
+        }
         let resource_d = dir.join("resource.d");
         for group in groups {
-            for resource in group.resources.iter().filter(|resource| resource.address.is_none()) {
+            for resource in group.resources.iter().filter(|resource| !resource.is_built_in()) {
                 let places = [resource_d.join(&resource.name), self.init_d.join(&resource.name)];
                 if places.iter().any(|path| is_executable(path)) {
                     continue;

@@ -1,5 +1,7 @@
-//! A resource group: the scripts and addresses of one haresources line, started from left to right and stopped from right
+//! A resource group: the scripts, addresses and floating IPs of one haresources line, started from left to right and stopped from right
 //! to left.
+
+mod floating_ip;
 
 use std::time::Duration;
 
@@ -7,6 +9,7 @@ use crate::clock::sleep;
 use hb_ebpf::Nanos;
 
 use super::address::Hands;
+use super::cloud::{Clouds, Moved};
 use super::scripts::{self, Call, Finished, Operation, Outcome, Script, ScriptDirs};
 use crate::clock;
 use crate::config::{Address, Resource};
@@ -34,6 +37,20 @@ pub struct Context {
     pub stop_pause: Duration,
     /// What moves addresses, where there are any to be moved without a script.
     pub hands: Option<Hands>,
+    /// What moves floating IPs, where there are any.
+    pub clouds: Option<Clouds>,
+    /// Whether a floating IP is taken only from who was last seen to have it.
+    pub claims: Claims,
+}
+
+/// From whom floating IPs are taken.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Claims {
+    /// From whoever has them: the cluster has decided whose they are.
+    #[default]
+    Anybody,
+    /// From who was last seen to have them, or from nobody.
+    LastSeen,
 }
 
 impl Context {
@@ -47,6 +64,8 @@ impl Context {
             stop_retries: 10,
             stop_pause: Duration::from_secs(1),
             hands: None,
+            clouds: None,
+            claims: Claims::default(),
         }
     }
 }
@@ -83,7 +102,7 @@ pub enum GroupResult {
     Aborted,
 }
 
-/// One call of one script, or one order about an address.
+/// One call of one script, or one order about an address or floating IP.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Step {
     /// The resource, as haresources writes it.
@@ -96,6 +115,8 @@ pub struct Step {
     pub ended: Nanos,
     /// How it ended.
     pub outcome: Outcome,
+    /// The times on the way of a floating IP that was started here.
+    pub moved: Option<Moved>,
 }
 
 /// Starts a group on this node.
@@ -103,7 +124,8 @@ pub struct Step {
 /// From left to right each resource is asked for its `status`, and started unless it runs. `asked` is what the first
 /// script has answered just now (see [`ask`]). With `reassert` nothing is asked and everything is started, for resources that somebody may have taken meanwhile while they still look fine
 /// from here. When a start fails the whole group is stopped, the resources that were never started included. An address is
-/// not asked for: one that is here already is announced again, and that is all.
+/// not asked for: one that is here already is announced again, and that is all. Nor is a floating IP: starting one begins
+/// with reading its owner.
 ///
 /// On an order to abort the script that runs is killed with its whole process group, and no other is called. When this
 /// returns all of them are dead, so that a [`release`] after it never overlaps a start. A group that is being stopped
@@ -124,10 +146,10 @@ pub async fn acquire(
         if abort.is_given() {
             return work.report(GroupResult::Aborted);
         }
-        let is_asked = !reassert && resource.address.is_none();
+        let is_asked = !reassert && !resource.is_built_in();
         if is_asked {
             let status = match asked.take() {
-                Some(status) => work.note(resource, Operation::Status, status),
+                Some(status) => work.note(resource, Operation::Status, status, None),
                 None => work.call(resource, Operation::Status, abort).await,
             };
             if says_running(&status) == Some(true) {
@@ -169,7 +191,7 @@ pub async fn acquire(
 /// Asks the first script of a group for its `status`: what [`acquire`] would begin with, done while another node still stops
 /// the group. `None` if it has no script.
 pub async fn ask(group: &GroupScripts, context: &Context, abort: &Abort) -> Option<Finished> {
-    let first = group.resources.iter().find(|resource| resource.address.is_none())?;
+    let first = group.resources.iter().find(|resource| !resource.is_built_in())?;
     Some(Work::new(context).call(first, Operation::Status, abort).await)
 }
 
@@ -268,20 +290,29 @@ impl<'a> Work<'a> {
 
     pub(super) async fn call(&mut self, resource: &Resource, operation: Operation, abort: &Abort) -> Finished {
         let name = resource.to_string();
-        let finished = match &resource.address {
-            Some(address) => self.move_address(address, operation).await,
-            None => self.run_script(resource, &name, operation, abort).await,
+        let mut moved = None;
+        let finished = match (&resource.address, &resource.cloud) {
+            (Some(address), _) => self.move_address(address, operation).await,
+            (None, Some(address)) => floating_ip::call(self.context, address, operation, abort, &mut moved).await,
+            (None, None) => self.run_script(resource, &name, operation, abort).await,
         };
-        self.note(resource, operation, finished)
+        self.note(resource, operation, finished, moved)
     }
 
-    fn note(&mut self, resource: &Resource, operation: Operation, finished: Finished) -> Finished {
+    fn note(
+        &mut self,
+        resource: &Resource,
+        operation: Operation,
+        finished: Finished,
+        moved: Option<Moved>,
+    ) -> Finished {
         self.steps.push(Step {
             resource: resource.to_string(),
             operation,
             started: finished.started,
             ended: finished.ended,
             outcome: finished.outcome.clone(),
+            moved,
         });
         finished
     }
