@@ -10,7 +10,7 @@ use std::{
     os::unix::{fs::PermissionsExt, process::CommandExt},
     path::Path,
     process::{Child, ChildStdin, Command, ExitStatus, Output, Stdio},
-    sync::{Arc, Mutex, Weak, mpsc},
+    sync::{Arc, Mutex, mpsc},
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -22,14 +22,15 @@ use nix::{
 };
 
 use crate::{
-    clock::lock,
-    clock::poll,
+    clock::{lock, pause, poll},
     filesystem,
     process::{HostProcess, Running},
 };
 
 /// Longest that a program which was just written may be busy.
 const BUSY: Duration = Duration::from_secs(5);
+/// How often is looked whether everybody of a host that ends has died.
+const COLLECT: Duration = Duration::from_millis(20);
 
 /// Longest that a command run by [`Host::run`] may take.
 const COMMAND_LIMIT: Duration = Duration::from_secs(20);
@@ -56,7 +57,7 @@ pub struct Host {
     lifeline: Option<ChildStdin>,
     namespaces: Namespaces,
     log: File,
-    running: Mutex<Vec<Weak<Running>>>,
+    running: Mutex<Vec<Arc<Running>>>,
 }
 
 impl Host {
@@ -186,8 +187,8 @@ impl Host {
             .with_context(|| format!("cannot run {what}"))?;
         let running = Arc::new(Running::new(child));
         let mut all = lock(&self.running);
-        all.retain(|process| process.strong_count() > 0);
-        all.push(Arc::downgrade(&running));
+        all.retain(|running| !running.has_ended());
+        all.push(running.clone());
         Ok(HostProcess::new(running, what))
     }
 
@@ -277,11 +278,20 @@ impl Host {
 impl Drop for Host {
     fn drop(&mut self) {
         // The kernel does not finish a PID namespace before all who died in it are collected, by their parent: us.
-        for process in lock(&self.running).iter().filter_map(Weak::upgrade) {
+        let running = std::mem::take(&mut *lock(&self.running));
+        for process in &running {
             let _ = process.end();
         }
         drop(self.lifeline.take());
-        end_init(&mut lock(&self.init));
+        let mut init = lock(&self.init);
+        let _ = init.kill();
+        // On a machine that is full some of them may take longer to die than anybody waits elsewhere.
+        while matches!(init.try_wait(), Ok(None)) {
+            for process in &running {
+                process.has_ended();
+            }
+            pause(COLLECT);
+        }
     }
 }
 

@@ -93,6 +93,11 @@ impl Running {
         Self(Mutex::new(child))
     }
 
+    /// Whether it has ended; then it has been collected.
+    pub(crate) fn has_ended(&self) -> bool {
+        !matches!(lock(&self.0).try_wait(), Ok(None))
+    }
+
     /// Kills it and collects it. A host can only be removed when nobody in it waits to be collected.
     pub(crate) fn end(&self) -> Result<()> {
         let mut child = lock(&self.0);
