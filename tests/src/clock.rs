@@ -188,13 +188,20 @@ pub(crate) fn ticks(every: Duration) -> Interval {
 /// The time of day as clouds write it, such as `2015-11-12T17:51:03Z`.
 #[must_use]
 pub fn utc_timestamp() -> String {
-    let seconds = time_of_day().as_secs();
+    utc_timestamp_after(Duration::ZERO)
+}
+
+/// As [`utc_timestamp`], of the time that will come in so long.
+#[must_use]
+pub fn utc_timestamp_after(duration: Duration) -> String {
+    let seconds = (time_of_day() + duration).as_secs();
     let (year, month, day) = civil_from_days(seconds / 86_400);
     let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
-fn time_of_day() -> Duration {
+/// How long after 1970 it is.
+pub(crate) fn time_of_day() -> Duration {
     #[expect(clippy::disallowed_methods, reason = "this is the harness's clock")]
     let now = SystemTime::now();
     now.duration_since(UNIX_EPOCH).unwrap_or_default()

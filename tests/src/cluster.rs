@@ -85,11 +85,12 @@ impl Cluster {
     pub fn start_without_hb(options: &Options) -> Result<Self> {
         let place = Place::take();
         let network = Network::create()?;
-        let cloud = Cloud::start(&network.cloud)?;
+        let cloud = Cloud::start_as(&network.cloud, options.files.provider())?;
         cloud.set_action_time(options.action_time);
         let mut sites = [None, None];
         for server in Server::ALL {
             options.files.install(network.server(server))?;
+            options.files.introduce(network.server(server), &cloud)?;
             sites[server as usize] = Some(Site::start(network.server(server), server)?);
         }
         let client = Client::start(&network.client, options.client_interval)?;

@@ -2,7 +2,7 @@
 
 use std::{
     net::{SocketAddrV4, TcpListener},
-    thread::JoinHandle,
+    thread::{self, JoinHandle},
 };
 
 use anyhow::{Context, Result};
@@ -24,19 +24,31 @@ impl Service {
         what: &str,
         work: impl FnOnce() -> F + Send + 'static,
     ) -> Result<Self> {
+        Self::on_thread(work, |body| host.network_thread(what, body))
+    }
+
+    /// As [`start`](Self::start), in the network of whoever calls.
+    pub(crate) fn start_here<F: Future<Output = ()>>(work: impl FnOnce() -> F + Send + 'static) -> Result<Self> {
+        Self::on_thread(work, |body| Ok(thread::Builder::new().spawn(body)?))
+    }
+
+    fn on_thread<F: Future<Output = ()>>(
+        work: impl FnOnce() -> F + Send + 'static,
+        spawn: impl FnOnce(Box<dyn FnOnce() + Send>) -> Result<JoinHandle<()>>,
+    ) -> Result<Self> {
         let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
         let (stop, stopped) = oneshot::channel();
-        let thread = host.network_thread(what, move || {
+        let body = move || {
             runtime.block_on(async {
                 tokio::select! {
                     _ = stopped => {}
                     () = work() => {}
                 }
             });
-        })?;
+        };
         Ok(Self {
             stop: Some(stop),
-            thread: Some(thread),
+            thread: Some(spawn(Box::new(body))?),
         })
     }
 }

@@ -5,9 +5,9 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::{
-    cloud::{API, TOKEN},
+    cloud::{API, API_NAME, Cloud, Provider, REGION, TOKEN},
     host::Host,
-    network::{FLOATING_IP, METADATA_IP},
+    network::{CLOUD_IP, FLOATING_IP, METADATA_IP},
     resource,
 };
 
@@ -34,6 +34,12 @@ auth1
 /// The tutorial's haresources.
 pub const HARESOURCES: &str = "primary floatip\n";
 
+/// Where a server keeps the provider's token.
+const TOKEN_FILE: &str = "/etc/ha.d/token";
+
+/// Where a server keeps the certificate of the API's authority.
+const AUTHORITY_FILE: &str = "/etc/ha.d/authority.pem";
+
 /// The files of one server. The default is the tutorial's.
 #[derive(Clone, Debug)]
 pub struct Files {
@@ -42,6 +48,8 @@ pub struct Files {
     haresources: String,
     hb_toml: Option<String>,
     floatip: String,
+    /// Whose floating IP hb moves itself.
+    provider: Option<Provider>,
 }
 
 impl Default for Files {
@@ -52,6 +60,7 @@ impl Default for Files {
             haresources: HARESOURCES.to_owned(),
             hb_toml: None,
             floatip: floatip(TOKEN),
+            provider: None,
         }
     }
 }
@@ -62,6 +71,32 @@ impl Files {
     #[must_use]
     pub fn recording() -> Self {
         Self::default().ha_cf_line("keepalive 50ms").floatip(resource::SCRIPT)
+    }
+
+    /// As [`recording`](Self::recording), where hb moves the floating IP through a provider's API before it starts the
+    /// recording resource; `settings` are lines of the provider's table.
+    #[must_use]
+    pub fn cloud(provider: Provider, settings: &str) -> Self {
+        let name = provider.name();
+        let secret = match provider {
+            Provider::DigitalOcean | Provider::Hetzner | Provider::Vultr => format!("token_file = {TOKEN_FILE:?}"),
+            // The keys are those of the instance's role.
+            Provider::Aws => format!("region = {REGION:?}"),
+        };
+        let table =
+            format!("[{name}]\napi_url = \"https://{API_NAME}\"\nca_file = {AUTHORITY_FILE:?}\n{secret}\n{settings}\n");
+        Self {
+            provider: Some(provider),
+            ..Self::recording()
+                .haresources(&format!("primary {name}::{FLOATING_IP} floatip\n"))
+                .hb_toml(&table)
+        }
+    }
+
+    /// The cloud that they are for.
+    #[must_use]
+    pub fn provider(&self) -> Provider {
+        self.provider.unwrap_or(Provider::DigitalOcean)
     }
 
     /// These, with a silence after which a node is dead, and one after which a node that was never met is.
@@ -121,6 +156,20 @@ impl Files {
             host.write_file("/etc/ha.d/hb.toml", 0o644, hb_toml)?;
         }
         host.write_file("/etc/init.d/floatip", 0o744, &self.floatip)
+    }
+
+    /// Makes a host know the cloud's API, its authority and its token, if hb is to talk to it.
+    pub fn introduce(&self, host: &Host, cloud: &Cloud) -> Result<()> {
+        if self.provider.is_none() {
+            return Ok(());
+        }
+        host.write_file(
+            "/etc/hosts",
+            0o644,
+            format!("127.0.0.1 localhost\n{CLOUD_IP} {API_NAME}\n"),
+        )?;
+        host.write_file(AUTHORITY_FILE, 0o644, cloud.authority())?;
+        host.write_file(TOKEN_FILE, 0o600, self.provider().token())
     }
 }
 

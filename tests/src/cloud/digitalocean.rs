@@ -1,117 +1,91 @@
-//! `DigitalOcean`'s API, as far as a floating IP goes: <https://docs.digitalocean.com/reference/api/>.
+//! `DigitalOcean`'s API, as far as a reserved IP goes: <https://docs.digitalocean.com/reference/api/>.
 
-use std::{net::IpAddr, net::SocketAddr, sync::Arc};
+use std::net::IpAddr;
 
 use axum::{
     Extension, Json, Router,
     body::Bytes,
-    extract::{ConnectInfo, Path, Request},
-    http::{HeaderMap, HeaderName, Method, StatusCode, header},
-    middleware::{self, Next},
+    extract::{Path, State},
+    http::{Method, StatusCode, header},
     response::{IntoResponse, Response},
-    routing::{get, post},
+    routing::get,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    Shared, route,
-    state::{Call, Endpoint, Fault, Move, Name},
+    Shared,
+    fault::Endpoint,
+    front::{Note, Refusal, words},
+    moving::{Order, Truth, start},
+    provider::Provider,
+    state::{Held, Move},
 };
 use crate::{
-    clock::{Moment, lock, pass},
-    network::{FLOATING_IP, Server},
+    clock::lock,
+    network::{CLOUD_IP, Server},
 };
 
-/// Requests an hour that a token may make.
-const RATE_LIMIT: usize = 5000;
-
-pub(super) fn router(state: Shared) -> Router {
+pub(super) fn router() -> Router<Shared> {
     let under = |path: &str, name: Name| {
         Router::new()
             .route(&format!("{path}/{{ip}}"), get(read))
-            .route(&format!("{path}/{{ip}}/actions"), post(act))
-            .route(&format!("{path}/{{ip}}/actions/{{id}}"), get(action))
+            .route(&format!("{path}/{{ip}}/actions"), get(actions).post(act))
             .layer(Extension(name))
     };
     Router::new()
         .merge(under("/v2/reserved_ips", Name::Reserved))
         .merge(under("/v2/floating_ips", Name::Floating))
-        .fallback(|| async { not_found() })
-        .layer(middleware::from_fn_with_state(Arc::clone(&state), answer))
-        .with_state(state)
+        .merge(under("/v2/reserved_ipv6", Name::ReservedV6))
+        // Those of IPv6 addresses are only found under /v2/actions.
+        .route("/v2/reserved_ips/{ip}/actions/{id}", get(action_of_address))
+        .route("/v2/floating_ips/{ip}/actions/{id}", get(action_of_address))
+        .route("/v2/actions/{id}", get(action))
+        .fallback(|| async { refuse(Refusal::NotFound) })
 }
 
-/// What is common to all calls: the token, the limit's headers, the faults, the record.
-async fn answer(
-    axum::extract::State(state): axum::extract::State<Shared>,
-    ConnectInfo(from): ConnectInfo<SocketAddr>,
-    mut request: Request,
-    next: Next,
-) -> Response {
-    let arrived = Moment::now();
-    let endpoint = endpoint(request.method(), request.uri().path());
-    let mut call = Call {
-        endpoint,
-        request: format!("{} {}", request.method(), request.uri().path()),
-        from: from.ip(),
-        arrived,
-        answered: None,
-    };
-    let (fault, authorized) = {
-        let mut state = lock(&state);
-        (state.next_fault(endpoint), authorized(request.headers(), &state.token))
-    };
-    let mut response = match fault {
-        Some(Fault::Hang) => {
-            lock(&state).calls.push(call);
-            return std::future::pending().await;
-        }
-        Some(fault) if fault != Fault::ActionErrs => failure(fault),
-        Some(_) | None if !authorized => failure(Fault::Unauthorized),
-        fault => {
-            request.extensions_mut().insert(Outcome { errs: fault.is_some() });
-            next.run(request).await
-        }
-    };
-    let mut state = lock(&state);
-    let remaining = RATE_LIMIT.saturating_sub(state.calls.len() + 1);
-    let limits = [
-        ("ratelimit-limit", RATE_LIMIT),
-        ("ratelimit-remaining", remaining),
-        ("ratelimit-reset", 2_000_000_000),
-    ];
-    for (name, value) in limits {
-        response
-            .headers_mut()
-            .entry(HeaderName::from_static(name))
-            .or_insert(value.into());
-    }
-    call.answered = Some((Moment::now(), response.status().as_u16()));
-    state.calls.push(call);
-    response
-}
-
-/// What is to become of an action.
-#[derive(Clone, Copy)]
-struct Outcome {
-    errs: bool,
-}
-
-fn endpoint(method: &Method, path: &str) -> Endpoint {
-    let mut words = path.trim_start_matches('/').split('/').skip(3);
-    match (method, words.next(), words.next()) {
-        (&Method::POST, Some("actions"), None) => Endpoint::Assign,
-        (&Method::GET, Some("actions"), Some(_)) => Endpoint::Action,
-        (&Method::GET, None, None) => Endpoint::Read,
+pub(super) fn endpoint(method: &Method, path: &str) -> Endpoint {
+    match (method, words(path, "/v2/").as_slice()) {
+        (&Method::POST, [_, _, "actions"]) => Endpoint::Assign,
+        (&Method::GET, [_, _, "actions"]) => Endpoint::Pending,
+        (&Method::GET, [_, _, "actions", _] | ["actions", _]) => Endpoint::Action,
+        (&Method::GET, ["reserved_ips" | "floating_ips" | "reserved_ipv6", _]) => Endpoint::Read,
         _ => Endpoint::Unknown,
     }
 }
 
-fn authorized(headers: &HeaderMap, token: &str) -> bool {
-    headers
-        .get(header::AUTHORIZATION)
-        .is_some_and(|value| value.as_bytes() == format!("Bearer {token}").as_bytes())
+/// The names under which the API knows a reserved IP.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Name {
+    Reserved,
+    Floating,
+    ReservedV6,
+}
+
+impl Name {
+    /// As in `resource_type` and as the key of an answer.
+    fn key(self) -> &'static str {
+        match self {
+            Self::Reserved => "reserved_ip",
+            Self::Floating => "floating_ip",
+            Self::ReservedV6 => "reserved_ipv6",
+        }
+    }
+
+    /// As in messages.
+    fn words(self) -> &'static str {
+        match self {
+            Self::Reserved => "reserved IP",
+            Self::Floating => "floating IP",
+            Self::ReservedV6 => "reserved IPv6",
+        }
+    }
+
+    fn known(self, ip: &str, state: &super::state::State) -> Option<IpAddr> {
+        let ip: IpAddr = ip.parse().ok()?;
+        let fits = ip.is_ipv6() == (self == Self::ReservedV6);
+        state.held(ip).filter(|_| fits).map(|held| held.ip)
+    }
 }
 
 /// The body of a request for an action.
@@ -123,78 +97,97 @@ struct Wanted {
 }
 
 async fn act(
-    axum::extract::State(state): axum::extract::State<Shared>,
-    ConnectInfo(from): ConnectInfo<SocketAddr>,
+    State(state): State<Shared>,
     Extension(name): Extension<Name>,
-    Extension(outcome): Extension<Outcome>,
+    Extension(note): Extension<Note>,
     Path(ip): Path<String>,
     body: Bytes,
 ) -> Response {
-    if ip != FLOATING_IP.to_string() {
-        return not_found();
-    }
+    let Some(ip) = name.known(&ip, &lock(&state)) else {
+        return refuse(Refusal::NotFound);
+    };
     let Ok(wanted) = serde_json::from_slice::<Wanted>(&body) else {
         return error(StatusCode::BAD_REQUEST, "bad_request", "Invalid JSON in request body.");
     };
     let to = match (wanted.kind.as_str(), wanted.droplet_id) {
-        ("assign", Some(id)) => match Server::ALL.into_iter().find(|server| server.droplet_id() == id) {
+        ("assign", Some(id)) => match Provider::DigitalOcean.server(&id.to_string()) {
             Some(server) => Some(server),
-            None => return not_found(),
+            None => return refuse(Refusal::NotFound),
         },
         ("unassign", _) => None,
         _ => return unprocessable("You must specify a valid action type and, to assign, a droplet_id."),
     };
-    start(&state, to, from.ip(), name, outcome)
-}
-
-/// Accepts a move, and sees to it that it happens.
-fn start(state: &Shared, to: Option<Server>, by: IpAddr, name: Name, outcome: Outcome) -> Response {
-    let (accepted, time) = {
-        let mut state = lock(state);
-        if state.moves.iter().any(Move::is_under_way) {
-            return pending_event(name);
-        }
-        (state.accept(to, by, name), state.action_time)
+    if lock(&state).is_moving(ip) {
+        return pending_event(name);
+    }
+    let order = Order {
+        ip,
+        to,
+        by: note.from,
+        kind: name.key(),
+        errs: note.errs,
     };
-    let state = Arc::clone(state);
-    tokio::spawn(async move {
-        pass(time).await;
-        let moved = !outcome.errs
-            && route(to)
-                .inspect_err(|error| eprintln!("the cloud's router: {error:#}"))
-                .is_ok();
-        lock(&state).end(accepted.id, moved);
-    });
+    let accepted = start(&state, order, Truth::AtTheEnd);
     (StatusCode::CREATED, Json(json!({ "action": shown(&accepted) }))).into_response()
 }
 
-async fn action(
-    axum::extract::State(state): axum::extract::State<Shared>,
-    Path((ip, id)): Path<(String, u64)>,
-) -> Response {
-    match lock(&state).moves.iter().find(|one| one.id == id) {
-        Some(one) if ip == FLOATING_IP.to_string() => Json(json!({ "action": shown(one) })).into_response(),
-        Some(_) | None => not_found(),
+async fn action_of_address(State(state): State<Shared>, Path((ip, id)): Path<(String, u64)>) -> Response {
+    let state = lock(&state);
+    match state.moves.iter().find(|one| one.id == id) {
+        Some(one) if one.ip.to_string() == ip => Json(json!({ "action": shown(one) })).into_response(),
+        Some(_) | None => refuse(Refusal::NotFound),
     }
 }
 
-async fn read(
-    axum::extract::State(state): axum::extract::State<Shared>,
-    Extension(name): Extension<Name>,
-    Path(ip): Path<String>,
-) -> Response {
-    if ip != FLOATING_IP.to_string() {
-        return not_found();
+async fn action(State(state): State<Shared>, Path(id): Path<u64>) -> Response {
+    match lock(&state).moves.iter().find(|one| one.id == id) {
+        Some(one) => Json(json!({ "action": shown(one) })).into_response(),
+        None => refuse(Refusal::NotFound),
     }
+}
+
+async fn actions(State(state): State<Shared>, Extension(name): Extension<Name>, Path(ip): Path<String>) -> Response {
     let state = lock(&state);
-    let answer = json!({
-        "ip": ip,
-        "droplet": state.owner.map(droplet),
-        "region": region(),
-        "locked": state.moves.iter().any(Move::is_under_way),
-        "project_id": "746c6152-2fa2-11ed-92d3-27aaa54e4988",
+    let Some(ip) = name.known(&ip, &state).filter(|_| name != Name::ReservedV6) else {
+        return refuse(Refusal::NotFound);
+    };
+    let of_address = state.moves.iter().rev().filter(|one| one.ip == ip);
+    let actions: Vec<Value> = of_address.map(shown).collect();
+    let total = actions.len();
+    Json(json!({ "actions": actions, "links": {}, "meta": { "total": total } })).into_response()
+}
+
+async fn read(State(state): State<Shared>, Extension(name): Extension<Name>, Path(ip): Path<String>) -> Response {
+    let state = lock(&state);
+    let Some(held) = name.known(&ip, &state).and_then(|ip| state.held(ip)) else {
+        return refuse(Refusal::NotFound);
+    };
+    match name {
+        Name::Reserved | Name::Floating => {
+            let answer = json!({
+                "ip": held.ip,
+                "droplet": held.shown_owner().map(droplet),
+                "region": region(),
+                "locked": state.is_moving(held.ip),
+                "project_id": "746c6152-2fa2-11ed-92d3-27aaa54e4988",
+            });
+            Json(json!({ name.key(): answer })).into_response()
+        }
+        Name::ReservedV6 => Json(v6(held)).into_response(),
+    }
+}
+
+/// Reserved IPv6 addresses are shown without a key around them, and the droplet only when there is one.
+fn v6(held: &Held) -> Value {
+    let mut answer = json!({
+        "ip": held.ip,
+        "region_slug": "nyc3",
+        "reserved_at": "2024-11-20T11:08:30Z",
     });
-    Json(json!({ name.key(): answer })).into_response()
+    if let (Some(owner), Some(answer)) = (held.shown_owner(), answer.as_object_mut()) {
+        answer.insert("droplet".to_owned(), droplet(owner));
+    }
+    answer
 }
 
 fn shown(one: &Move) -> Value {
@@ -209,9 +202,9 @@ fn shown(one: &Move) -> Value {
         "type": if one.to.is_some() { "assign_ip" } else { "unassign_ip" },
         "started_at": one.started_at,
         "completed_at": one.end.as_ref().map(|end| &end.completed_at),
-        "resource_id": u32::from(FLOATING_IP),
-        "resource_type": one.ipv4.key(),
-        "region": region(),
+        "resource_id": 758_604_968,
+        "resource_type": one.kind,
+        "region": (one.kind != Name::ReservedV6.key()).then(region),
         "region_slug": "nyc3",
     })
 }
@@ -220,18 +213,25 @@ fn droplet(server: Server) -> Value {
     json!({
         "id": server.droplet_id(),
         "name": server.name(),
-        "status": "active",
+        "memory": 1024,
+        "vcpus": 1,
+        "disk": 25,
         "locked": false,
+        "status": "active",
+        "kernel": null,
+        "features": ["backups", "private_networking", "ipv6"],
         "networks": {
             "v4": [{
                 "ip_address": server.address(),
                 "netmask": "255.255.255.0",
-                "gateway": crate::network::CLOUD_IP,
+                "gateway": CLOUD_IP,
                 "type": "public",
             }],
             "v6": [],
         },
         "region": region(),
+        "tags": ["web", "env:prod"],
+        "vpc_uuid": "760e09ef-dc84-11e8-981e-3cfdfeaae000",
     })
 }
 
@@ -239,23 +239,28 @@ fn region() -> Value {
     json!({
         "name": "New York 3",
         "slug": "nyc3",
-        "features": ["metadata"],
+        "features": ["backups", "ipv6", "metadata", "install_agent", "storage", "image_transfer"],
         "available": true,
-        "sizes": ["s-1vcpu-1gb"],
+        "sizes": ["s-1vcpu-1gb", "s-1vcpu-2gb"],
     })
 }
 
-fn failure(fault: Fault) -> Response {
-    match fault {
-        Fault::Unauthorized => error(StatusCode::UNAUTHORIZED, "Unauthorized", "Unable to authenticate you"),
-        Fault::Forbidden => error(
+pub(super) fn refuse(refusal: Refusal) -> Response {
+    match refusal {
+        Refusal::Unauthorized => error(StatusCode::UNAUTHORIZED, "Unauthorized", "Unable to authenticate you"),
+        Refusal::Forbidden => error(
             StatusCode::FORBIDDEN,
             "Forbidden",
             "You are not authorized to perform this operation",
         ),
-        Fault::NotFound => not_found(),
-        Fault::PendingEvent => pending_event(Name::Reserved),
-        Fault::TooManyRequests(seconds) => {
+        Refusal::NotFound => error(
+            StatusCode::NOT_FOUND,
+            "not_found",
+            "The resource you requested could not be found.",
+        ),
+        Refusal::Unprocessable => unprocessable("The reserved IP and the Droplet must be in the same region."),
+        Refusal::PendingEvent => pending_event(Name::Reserved),
+        Refusal::TooManyRequests(seconds) => {
             let mut response = error(
                 StatusCode::TOO_MANY_REQUESTS,
                 "too_many_requests",
@@ -263,14 +268,16 @@ fn failure(fault: Fault) -> Response {
             );
             response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
             response
-                .headers_mut()
-                .insert(HeaderName::from_static("ratelimit-remaining"), 0.into());
-            response
         }
-        Fault::ServerError | Fault::Hang | Fault::ActionErrs => error(
+        Refusal::ServerError => error(
             StatusCode::INTERNAL_SERVER_ERROR,
             "server_error",
             "Unexpected server-side error",
+        ),
+        Refusal::Unavailable => error(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "service_unavailable",
+            "Server was unable to give you a response.",
         ),
     }
 }
@@ -281,14 +288,6 @@ fn pending_event(name: Name) -> Response {
 
 fn unprocessable(message: &str) -> Response {
     error(StatusCode::UNPROCESSABLE_ENTITY, "unprocessable_entity", message)
-}
-
-fn not_found() -> Response {
-    error(
-        StatusCode::NOT_FOUND,
-        "not_found",
-        "The resource you requested could not be found.",
-    )
 }
 
 fn error(status: StatusCode, id: &str, message: &str) -> Response {

@@ -1,6 +1,6 @@
 //! `DigitalOcean`'s reserved IPs: <https://docs.digitalocean.com/reference/api/>.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -47,12 +47,16 @@ impl Provider for DigitalOcean {
     fn owner(&self) -> Answer<'_, Owner> {
         Box::pin(async move {
             let reply = self.account.api.get(&self.path()).await?;
-            let address = json_of::<AddressReply>(reply)?.reserved_ip;
+            let (droplet, is_changing) = match self.ip {
+                IpAddr::V4(_) => {
+                    let address = json_of::<AddressReply>(reply)?.reserved_ip;
+                    (address.droplet, address.locked)
+                }
+                IpAddr::V6(_) => (json_of::<Ipv6Reply>(reply)?.droplet(), false),
+            };
             Ok(Owner {
-                instance: address
-                    .droplet
-                    .and_then(|droplet| InstanceId::new(&droplet.id.to_string())),
-                is_changing: address.locked,
+                instance: droplet.and_then(|droplet| InstanceId::new(&droplet.id.to_string())),
+                is_changing,
             })
         })
     }
@@ -109,8 +113,11 @@ impl Provider for DigitalOcean {
                 let Some(active) = self.told(&format!("/metadata/v1/{place}/active")).await? else {
                     continue;
                 };
-                if active != "true" {
-                    return Ok(Some(false));
+                match active.as_str() {
+                    "true" => {}
+                    "false" => return Ok(Some(false)),
+                    // Whatever this is, it does not say that the address is not here.
+                    _ => return Err(unreadable(place)),
                 }
                 let ip = self.told(&format!("/metadata/v1/{place}/ip_address")).await?;
                 return Ok(Some(ip.is_none_or(|ip| ip.parse() == Ok(self.ip))));
@@ -128,6 +135,13 @@ impl Provider for DigitalOcean {
             self.account.api.resolve().await;
             Ok(())
         })
+    }
+}
+
+fn unreadable(place: &str) -> Failure {
+    Failure::Passing {
+        call: format!("GET /metadata/v1/{place}/active"),
+        reason: "the reply is neither true nor false".to_owned(),
     }
 }
 
@@ -177,7 +191,7 @@ impl Action {
 
 #[derive(Deserialize)]
 struct AddressReply {
-    #[serde(alias = "reserved_ipv6", alias = "floating_ip")]
+    #[serde(alias = "floating_ip")]
     reserved_ip: ReservedIp,
 }
 
@@ -189,6 +203,30 @@ struct ReservedIp {
     /// An action on it is pending.
     #[serde(default)]
     locked: bool,
+}
+
+/// Reserved IPv6 addresses are documented to be shown bare, and without `droplet` where they have none.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Ipv6Reply {
+    Wrapped { reserved_ipv6: ReservedIpv6 },
+    Bare(ReservedIpv6),
+}
+
+impl Ipv6Reply {
+    fn droplet(self) -> Option<Droplet> {
+        match self {
+            Self::Wrapped { reserved_ipv6: address } | Self::Bare(address) => address.droplet,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct ReservedIpv6 {
+    /// That it is there shows that the reply is one.
+    #[serde(rename = "ip")]
+    _ip: Ipv6Addr,
+    droplet: Option<Droplet>,
 }
 
 #[derive(Deserialize)]

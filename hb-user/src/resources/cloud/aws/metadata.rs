@@ -60,10 +60,14 @@ impl Metadata {
     /// Whether one of this instance's network interfaces has the public address.
     pub(super) async fn has(&self, ip: &str) -> Result<bool, Failure> {
         const MACS: &str = "/latest/meta-data/network/interfaces/macs/";
-        let macs = self.text(MACS).await?.unwrap_or_default();
+        let unreadable = || Failure::Passing {
+            call: format!("GET {MACS}"),
+            reason: "the reply lists no network interfaces".to_owned(),
+        };
+        let macs = self.text(MACS).await?.ok_or_else(unreadable)?;
         for mac in macs.lines().map(|line| line.trim_end_matches('/')).take(INTERFACES) {
             if !mac.bytes().all(|c| c.is_ascii_hexdigit() || c == b':') {
-                continue;
+                return Err(unreadable());
             }
             let found = self.text(&format!("{MACS}{mac}/ipv4-associations/{ip}")).await?;
             if found.is_some() {
@@ -110,7 +114,13 @@ impl Metadata {
                 .to_owned(),
         };
         let roles = self.text(ROLE).await?.ok_or_else(no_role)?;
-        let role = roles.lines().next().filter(|role| is_role(role)).ok_or_else(no_role)?;
+        let role = roles.lines().next().ok_or_else(no_role)?;
+        if !is_role(role) {
+            return Err(Failure::Passing {
+                call: format!("GET {ROLE}"),
+                reason: "the reply names no role".to_owned(),
+            });
+        }
         let text = self.text(&format!("{ROLE}{role}")).await?.ok_or_else(no_role)?;
         let text = zeroize::Zeroizing::new(text);
         // The error is not passed on: it may quote what is secret.
@@ -157,11 +167,16 @@ impl Metadata {
 }
 
 fn sensitive(token: &Secret) -> Result<HeaderValue, Failure> {
-    // The error is not passed on: it may quote the value.
-    let mut value = HeaderValue::from_bytes(token.reveal()).map_err(|_| Failure::Passing {
+    let no_token = || Failure::Passing {
         call: "PUT /latest/api/token".to_owned(),
         reason: "the reply is no token".to_owned(),
-    })?;
+    };
+    let is_token = |c: &u8| c.is_ascii_alphanumeric() || b"+/=-_".contains(c);
+    if token.reveal().is_empty() || !token.reveal().iter().all(is_token) {
+        return Err(no_token());
+    }
+    // The error is not passed on: it may quote the value.
+    let mut value = HeaderValue::from_bytes(token.reveal()).map_err(|_| no_token())?;
     value.set_sensitive(true);
     Ok(value)
 }

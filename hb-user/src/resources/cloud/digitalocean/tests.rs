@@ -62,7 +62,11 @@ fn answer(state: &mut State, asked: &Asked) -> Said {
         "GET /v2/reserved_ipv6/2001:db8::7" => {
             look(state);
             let mut reply = address(state);
-            Said::new(200, json!({ "reserved_ipv6": reply["reserved_ip"].take() }))
+            let droplet = reply["reserved_ip"]["droplet"].take();
+            Said::new(
+                200,
+                json!({ "ip": "2001:db8::7", "region_slug": "nyc3", "droplet": droplet }),
+            )
         }
         _ => error(404, "The resource you were accessing could not be found."),
     };
