@@ -35,7 +35,7 @@ pub use start::{StartError, check};
 use crate::clock;
 use crate::config::Cluster;
 use crate::control::{Asked, Reply, Request, Server};
-use crate::core::{Action, Cause, Contact, Differs, Event, GroupState, Node};
+use crate::core::{Action, Cause, Contact, Differs, Event, Fencing, GroupState, Node};
 use crate::datapath::{Attached, Counters, LivenessMap, Pins, Program, Witness};
 use crate::pings::{Prober, Reach};
 use crate::pulse::{Peer, Pulse, Sockets};
@@ -359,6 +359,9 @@ impl Daemon {
                 Action::Left => self.pulse.farewell(),
             }
         }
+        if let Some(hands) = self.works.hands() {
+            hands.rest(self.node.in_maintenance());
+        }
         for (index, group) in self.cluster.groups.iter().enumerate() {
             let runs = self.node.group(index).is_some_and(|group| group.state.runs());
             self.outside.watch(&group.name(), runs, now);
@@ -378,7 +381,11 @@ impl Daemon {
             .map(String::as_str);
         tracing::info!(group = %self.cluster.groups[group].name(), cause = cause.name(), peer, "{}", task.name());
         let alone = self.is_alone();
-        self.works.begin(group, Some(work), task, alone);
+        // Who was fenced has no address any more that could be asked for.
+        let is_certain = cause
+            .peer()
+            .is_some_and(|node| self.node.peer(node).fencing == Fencing::Done);
+        self.works.begin(group, Some(work), task, alone, is_certain);
     }
 
     fn record(&mut self, group: usize, cause: Cause, now: Nanos) {

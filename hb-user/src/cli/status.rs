@@ -6,7 +6,8 @@ use anyhow::anyhow;
 
 use super::{Exit, Failure};
 use crate::control::{
-    self, DetectionStatus, GroupStatus, LinkStatus, PeerStatus, Reply, Request, RestartStatus, Status, Takeover,
+    self, AddressStatus, DetectionStatus, GroupStatus, LinkStatus, PeerStatus, Reply, Request, RestartStatus, Status,
+    Takeover,
 };
 
 /// The arguments.
@@ -87,6 +88,7 @@ fn render(status: &Status) -> String {
             .flat_map(|peer| render_peer(peer, status.pings_named)),
     );
     lines.extend(status.groups.iter().map(render_group));
+    lines.extend(status.addresses.iter().map(render_address));
     lines.extend(status.last_takeover.iter().flat_map(render_takeover));
     lines.join("\n") + "\n"
 }
@@ -225,6 +227,28 @@ fn render_group(group: &GroupStatus) -> String {
         "group {}: owner {owner}, preferred {}, here {} for {} ms{waiting}{retry}{problem}",
         group.name, group.preferred, group.state, group.since_ms
     )
+}
+
+fn render_address(address: &AddressStatus) -> String {
+    let interface = address.interface.as_deref().unwrap_or("no interface");
+    let place = if address.held { "here, on" } else { "not here, for" };
+    let mut line = format!(
+        "address {}: {place} {interface}, probe {}",
+        address.address, address.probe
+    );
+    if address.repairs > 0 {
+        line = format!("{line}, put back {} times", address.repairs);
+    }
+    if address.conflicts > 0 {
+        line = format!("{line}, heard from others {} times", address.conflicts);
+    }
+    if let (Some(mac), Some(ago)) = (&address.conflict_mac, address.conflict_ago_ms) {
+        line = format!("{line}, used by {mac}, too, {} ago", time(ago.saturating_mul(1_000)));
+    }
+    if let Some(why) = &address.missing {
+        line = format!("{line}, missing: {why}");
+    }
+    line
 }
 
 fn render_takeover(takeover: &Takeover) -> Vec<String> {

@@ -7,7 +7,9 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::error::{Fault, Quoted};
-use super::{Fencing, Group, Host, Monitor, Policy, Realtime, Recorder, Restart, Scripts, Setting, text, time};
+use super::{
+    Addresses, Fencing, Group, Host, Monitor, Policy, Realtime, Recorder, Restart, Scripts, Setting, text, time,
+};
 use file::File;
 use reader::Reader;
 
@@ -25,6 +27,7 @@ pub(super) struct HbToml {
     pub(super) fencing: Fencing,
     pub(super) recorder: Option<Recorder>,
     pub(super) restart: Restart,
+    pub(super) addresses: Addresses,
     /// The line of `restart.promise`, if there is one.
     promised: Option<u32>,
     pub(super) settings: Vec<Setting>,

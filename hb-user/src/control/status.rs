@@ -58,8 +58,37 @@ pub struct Status {
     pub peers: Vec<PeerStatus>,
     /// The resource groups.
     pub groups: Vec<GroupStatus>,
+    /// The addresses that move without a script.
+    #[serde(default)]
+    pub addresses: Vec<AddressStatus>,
     /// The group that was taken over last, if one was.
     pub last_takeover: Option<Takeover>,
+}
+
+/// An address that moves without a script.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct AddressStatus {
+    /// The address.
+    pub address: String,
+    /// The interface that it is on, or would be put on; `null` where there is none for it now.
+    pub interface: Option<String>,
+    /// Whether this node has added it.
+    pub held: bool,
+    /// What came of the last question whether another machine has it: `none` (not asked), `needless` (after fencing),
+    /// `waiting`, `free` or `taken`.
+    pub probe: String,
+    /// How often it was missing, and was put back.
+    pub repairs: u64,
+    /// How long ago that was.
+    pub last_repair_ms: Option<u64>,
+    /// Why it is not here although it should be.
+    pub missing: Option<String>,
+    /// How often another machine was heard that uses it, too.
+    pub conflicts: u64,
+    /// The Ethernet address of that machine, while it is heard.
+    pub conflict_mac: Option<String>,
+    /// How long ago it was heard.
+    pub conflict_ago_ms: Option<u64>,
 }
 
 /// What the kernel granted: `null` where it refused nothing.

@@ -22,6 +22,7 @@ use crate::control::Takeover;
 use crate::core::{Node, Silence};
 use crate::datapath::Mode;
 use crate::pulse::Snapshot;
+use crate::resources::address::Held;
 
 /// Changes whenever what follows the header is not understood by a version that knows another number.
 const FORMAT: u32 = 1;
@@ -82,6 +83,9 @@ pub struct Handover {
     pub(super) attached: Vec<(String, Mode)>,
     pub(super) pulse: Snapshot,
     pub(super) last_takeover: Option<Takeover>,
+    /// The addresses that were added without a script, and where. A version that knew nothing of them told nothing.
+    #[serde(default)]
+    pub(super) addresses: Vec<Held>,
     pub(super) problems: Vec<Option<String>>,
     pub(super) silences: Vec<Option<Silence>>,
     pub(super) troubles: BTreeMap<String, String>,

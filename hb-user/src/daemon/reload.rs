@@ -194,7 +194,7 @@ impl Daemon {
             clock::now(),
         )
         .map_err(start::StartError::Io)?;
-        let hands = work::hands(&new, self.works.hands()).map_err(start::StartError::from)?;
+        let hands = work::hands(&new, self.works.hands(), Vec::new()).map_err(start::StartError::from)?;
         let added = self.attach_new(&new)?;
         let (old_tables, tables) = (
             settings::tables(&self.cluster, self.incarnation, &self.peers),

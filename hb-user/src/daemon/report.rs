@@ -8,15 +8,17 @@ use hb_ebpf::{Heard, Nanos, Verdict};
 
 use super::Daemon;
 use crate::control::{
-    DatapathStatus, DetectionStatus, DiffersStatus, GroupStatus, LatenessStatus, LinkStatus, PeerStatus, PulseStatus,
-    RealtimeStatus, RestartStatus, Status, Takeover,
+    AddressStatus, DatapathStatus, DetectionStatus, DiffersStatus, GroupStatus, LatenessStatus, LinkStatus, PeerStatus,
+    PulseStatus, RealtimeStatus, RestartStatus, Status, Takeover,
 };
 use crate::core::{Contact, Differs, PeerView};
 use crate::datapath::{Mode, Witness};
 use crate::pulse::{Lateness, Link};
+use crate::resources::address::{Hands, Standing, Twin};
 
 impl Daemon {
     pub(super) fn report(&self, now: Nanos) -> Status {
+        let standings = self.works.hands().map(Hands::standings).unwrap_or_default();
         let cluster = &self.cluster;
         let words = self.words();
         let refused = self.refused_realtime();
@@ -25,7 +27,12 @@ impl Daemon {
             .iter()
             .map(|(about, trouble)| format!("{about}: {trouble}"));
         Status {
-            alarms: words.alarms(&refused).into_iter().chain(troubles).collect(),
+            alarms: words
+                .alarms(&refused)
+                .into_iter()
+                .chain(standings.iter().filter_map(alarm))
+                .chain(troubles)
+                .collect(),
             maintenance: self.node.in_maintenance(),
             maintenance_by: self.node.maintainers().map(|node| words.name(node)).collect(),
             quorum: self.node.settings().quorum.name().into(),
@@ -50,6 +57,7 @@ impl Daemon {
             groups: (0..cluster.groups.len())
                 .filter_map(|group| self.report_group(group, now))
                 .collect(),
+            addresses: standings.iter().map(|standing| report_address(standing, now)).collect(),
             last_takeover: self.report_takeover(),
             restart: RestartStatus {
                 count: self.restart.past.count,
@@ -193,6 +201,39 @@ fn report_lateness(lateness: &Lateness, now: Nanos) -> LatenessStatus {
         p99_us: percentile(&lateness.histogram, lateness.worst, 99),
         max_us: is_any.then(|| lateness.worst.as_micros()),
         max_ago_ms: is_any.then(|| millis(now.since(lateness.worst_at))),
+    }
+}
+
+/// What somebody has to see to about an address that this node has.
+fn alarm(standing: &Standing) -> Option<String> {
+    let ip = standing.address.ip;
+    if !standing.is_held {
+        return None;
+    }
+    if let Some(why) = &standing.findings.missing {
+        return Some(format!("address missing: {ip} should be here: {why}"));
+    }
+    standing.twin.map(|twin| {
+        format!(
+            "address twice: {ip} is here, and another machine uses it, too: {}",
+            twin.shown()
+        )
+    })
+}
+
+fn report_address(standing: &Standing, now: Nanos) -> AddressStatus {
+    let findings = &standing.findings;
+    AddressStatus {
+        address: standing.address.ip.to_string(),
+        interface: standing.interface.clone(),
+        held: standing.is_held,
+        probe: findings.probe.name().into(),
+        repairs: findings.repairs,
+        last_repair_ms: findings.repaired.map(|at| millis(now.since(at))),
+        missing: findings.missing.clone(),
+        conflicts: findings.conflicts,
+        conflict_mac: standing.twin.as_ref().map(Twin::shown),
+        conflict_ago_ms: standing.twin.map(|twin| millis(now.since(twin.at))),
     }
 }
 

@@ -30,6 +30,7 @@ use crate::clock;
 use crate::config::Loaded;
 use crate::control::Reply;
 use crate::pulse::{Snapshot, keep};
+use crate::resources::address::Hands;
 
 /// What tells the new process where its state is: a descriptor.
 pub const HANDOVER: &str = "--handover=";
@@ -326,6 +327,7 @@ impl Daemon {
                 .map(|attached| (attached.interface.clone(), attached.mode.clone()))
                 .collect(),
             last_takeover: self.report_takeover(),
+            addresses: self.works.hands().map(Hands::held).unwrap_or_default(),
             problems: self.problems.clone(),
             silences: self.silences.clone(),
             troubles: self.troubles.clone(),

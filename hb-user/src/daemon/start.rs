@@ -27,7 +27,7 @@ use crate::process;
 use crate::pulse::{self, Means, Pulse, PulseError, SocketError, Sockets, Watchdog, WatchdogError};
 use crate::realtime::{self, Granted};
 use crate::recorder::{self, Header, Names, Recorder, RecorderError};
-use crate::resources::address::HandsError;
+use crate::resources::address::{HandsError, Held};
 
 /// The least time after which a watchdog bites. Devices count in seconds, and a busy host is not a dead one.
 const WATCHDOG: Duration = Duration::from_secs(10);
@@ -130,7 +130,7 @@ impl Daemon {
         };
         let mut pulse_settings = pulse_settings(&cluster, incarnation, peers.clone(), &ownership, pings);
         let is_new = former.is_none();
-        let (pulse, kept) = match former {
+        let (pulse, mut kept) = match former {
             None => (Pulse::start(pulse_settings, means)?, Kept::nothing(&cluster, now)),
             Some(former) => {
                 pulse_settings.advert = former.node.advert();
@@ -141,7 +141,7 @@ impl Daemon {
                 (pulse, kept)
             }
         };
-        let hands = work::hands(&cluster, None)?;
+        let hands = work::hands(&cluster, None, std::mem::take(&mut kept.held))?;
         let server = Server::start(&places.run)?;
         tracing::info!(
             node = %cluster.nodes[cluster.me],
@@ -234,6 +234,7 @@ struct Kept {
     silences: Vec<Option<core::Silence>>,
     troubles: BTreeMap<String, String>,
     takeover: Option<crate::control::Takeover>,
+    held: Vec<Held>,
     past: Past,
 }
 
@@ -246,6 +247,7 @@ impl Kept {
             silences: vec![None; cluster.nodes.len()],
             troubles: BTreeMap::new(),
             takeover: None,
+            held: Vec::new(),
             past: Past::default(),
         }
     }
@@ -259,6 +261,7 @@ impl Kept {
             silences: former.silences,
             troubles: former.troubles,
             takeover: former.last_takeover,
+            held: former.addresses,
             past: Past {
                 count: former.restarts,
                 ..Past::default()

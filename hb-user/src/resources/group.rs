@@ -34,6 +34,8 @@ pub struct Context {
     pub stop_pause: Duration,
     /// What moves addresses, where there are any to be moved without a script.
     pub hands: Option<Hands>,
+    /// Whether it is certain that no other node has anything of the group: it was fenced.
+    pub is_certain: bool,
 }
 
 impl Context {
@@ -47,6 +49,7 @@ impl Context {
             stop_retries: 10,
             stop_pause: Duration::from_secs(1),
             hands: None,
+            is_certain: false,
         }
     }
 }
@@ -289,7 +292,10 @@ impl<'a> Work<'a> {
     /// It takes microseconds, and is not aborted.
     async fn move_address(&self, address: &Address, operation: Operation) -> Finished {
         match &self.context.hands {
-            Some(hands) => hands.call(address, operation, self.context.limit).await,
+            Some(hands) => {
+                let context = self.context;
+                hands.call(address, operation, context.limit, context.is_certain).await
+            }
             None => not_called(Outcome::Failed("nothing here moves addresses".to_owned())),
         }
     }

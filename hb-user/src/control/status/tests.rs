@@ -63,6 +63,18 @@ fn whole() -> Status {
             pinned: true,
         }],
         restart: RestartStatus::default(),
+        addresses: vec![AddressStatus {
+            address: String::new(),
+            interface: None,
+            held: true,
+            probe: String::new(),
+            repairs: 0,
+            last_repair_ms: None,
+            missing: None,
+            conflicts: 0,
+            conflict_mac: None,
+            conflict_ago_ms: None,
+        }],
         verdicts: counts(),
         peers: vec![PeerStatus {
             name: String::new(),
