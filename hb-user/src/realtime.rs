@@ -34,6 +34,11 @@ const CONTROLLER: Policy = Policy::Deadline {
     runtime: Duration::from_millis(2),
     period: Duration::from_millis(20),
 };
+/// For TLS: what it needs beyond that it takes from what nobody has reserved.
+const CLOUD: Policy = Policy::Deadline {
+    runtime: Duration::from_millis(1),
+    period: Duration::from_millis(20),
+};
 const SPAWNER: Policy = Policy::Deadline {
     runtime: Duration::from_millis(1),
     period: Duration::from_millis(20),
@@ -139,6 +144,12 @@ pub fn pulse(settings: &config::Realtime, interval: Duration) -> Wanted {
 #[must_use]
 pub fn hands(settings: &config::Realtime) -> Wanted {
     wanted(settings, HANDS, settings.priority.below(1))
+}
+
+/// The thread that talks to the providers of floating IPs: 1 ms of every 20, or a low priority.
+#[must_use]
+pub fn cloud(settings: &config::Realtime) -> Wanted {
+    wanted(settings, CLOUD, low(settings.priority))
 }
 
 /// The controller, which decides: 2 ms of every 20, or a low priority. That alone would not do: against a hog of

@@ -1,6 +1,5 @@
 //! Does what the tutorial's assign-ip script does, and waits until it is true.
 
-use std::io::Write as _;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,7 +8,9 @@ use anyhow::Context as _;
 use zeroize::Zeroizing;
 
 use super::Failure;
-use crate::resources::digitalocean::{API_URL, Assigned, Client, Progress};
+use super::ip::{micros, say, seconds, since, started};
+use crate::config::{CloudAddress, CloudKind, CloudSettings, CloudTarget, InstanceId, SecretSource};
+use crate::resources::cloud::{self, Claim, Moved, Order};
 use crate::secret::Secret;
 
 /// The environment variables that may hold the token, the first one that is set counts; the tutorial uses the second.
@@ -27,7 +28,12 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
     /// Where the API is
-    #[arg(long, value_name = "URL", env = "DO_API_URL", default_value = API_URL)]
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "DO_API_URL",
+        default_value = "https://api.digitalocean.com"
+    )]
     api_url: String,
     /// How long it may take, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=3600))]
@@ -40,20 +46,25 @@ pub struct Args {
 /// Runs the command.
 pub fn run(args: &Args) -> Result<(), Failure> {
     let token = token(args.token_file.as_deref())?;
-    let client = Client::new(&args.api_url, &token).map_err(anyhow::Error::from)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot start the runtime")?;
-    let mut report = |progress: &Progress<'_>| show(args.json, progress);
-    let within = Duration::from_secs(args.timeout.into());
-    let assigned = runtime.block_on(client.assign(args.ip, args.droplet_id, within, &mut report));
-    // Not dropped: that would wait for a name server that does not answer, beyond the time given.
-    runtime.shutdown_background();
-    let assigned = assigned
+    let settings = CloudSettings {
+        api_url: args.api_url.trim_end_matches('/').to_owned(),
+        ..CloudSettings::new(CloudKind::DigitalOcean, SecretSource::Given)
+    };
+    let address = CloudAddress {
+        kind: CloudKind::DigitalOcean,
+        target: CloudTarget::Ip(args.ip),
+    };
+    let ip = cloud::open_with(&address, &settings, &token).map_err(anyhow::Error::from)?;
+    let order = Order {
+        to: InstanceId::new(&args.droplet_id.to_string()),
+        claim: Claim::Anybody,
+        within: Duration::from_secs(args.timeout.into()),
+    };
+    let watch = super::ip::watch(args.json);
+    let moved = started(ip.take_over(order, watch))?
         .map_err(anyhow::Error::from)
         .with_context(|| format!("cannot assign {} to droplet {}", args.ip, args.droplet_id))?;
-    finish(args, assigned);
+    finish(args, &moved);
     Ok(())
 }
 
@@ -80,55 +91,30 @@ fn token(file: Option<&Path>) -> anyhow::Result<Secret> {
     Ok(Secret::new(token.to_owned()))
 }
 
-/// Progress: on stdout for people, nothing for programs. Retries are on stderr for both.
-fn show(json: bool, progress: &Progress<'_>) {
-    match progress {
-        Progress::Retrying { reason, pause } => {
-            let _ = writeln!(std::io::stderr(), "hb: {reason}; again in {} s", pause.as_secs_f32());
-        }
-        Progress::Accepted { .. } | Progress::Completed { .. } if json => {}
-        Progress::Accepted { action, after } => say(&format!("accepted: action {action} after {}", seconds(*after))),
-        Progress::Completed { action, after } => say(&format!("completed: action {action} after {}", seconds(*after))),
-    }
-}
-
-fn finish(args: &Args, assigned: Assigned) {
-    let Assigned {
-        action,
-        accepted,
-        completed,
-        verified,
-    } = assigned;
+fn finish(args: &Args, moved: &Moved) {
+    let was_ours = moved.was_ours();
+    let after = |time| micros(since(moved.begun, time));
+    let verified = since(moved.begun, moved.verified);
     if args.json {
-        let micros = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
         say(&serde_json::json!({
             "ip": args.ip,
             "droplet_id": args.droplet_id,
-            "already": action.is_none(),
-            "action": action,
-            "accepted_us": accepted.map(micros),
-            "completed_us": completed.map(micros),
+            "already": was_ours,
+            "action": moved.action.as_ref().and_then(|action| action.as_str().parse::<u64>().ok()),
+            "accepted_us": moved.accepted.map(after),
+            "completed_us": moved.completed.map(after),
             "verified_us": micros(verified),
         })
         .to_string());
         return;
     }
-    let verb = if action.is_some() { "is" } else { "is already" };
+    let verb = if was_ours { "is already" } else { "is" };
     say(&format!(
         "{} {verb} assigned to droplet {}: verified after {}",
         args.ip,
         args.droplet_id,
         seconds(verified)
     ));
-}
-
-fn seconds(duration: Duration) -> String {
-    format!("{:.3} s", duration.as_secs_f64())
-}
-
-/// Prints a line. A reader that has gone away is no reason to leave an address behind half moved.
-fn say(line: &str) {
-    let _ = writeln!(std::io::stdout(), "{line}");
 }
 
 #[cfg(test)]

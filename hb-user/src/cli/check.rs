@@ -9,6 +9,7 @@ use self::places::Place;
 use super::Failure;
 use crate::config::differences::DIFFERENCES;
 use crate::config::{Cluster, Group, Host, Loaded, Stonith, StonithParameters, StuckPolicy, Warning, is_executable};
+use crate::resources::cloud;
 
 mod places;
 #[cfg(test)]
@@ -89,9 +90,15 @@ impl Surroundings<'_> {
                 message: format!("there is no watchdog device {}", device.display()),
             });
         }
+        if let Err(error) = cloud::probe(cluster) {
+            loaded.warnings.push(Warning {
+                origin: "hb.toml".to_owned(),
+                message: super::causes(&error),
+            });
+        }
         let resource_d = dir.join("resource.d");
         for group in groups {
-            for resource in group.resources.iter().filter(|resource| resource.address.is_none()) {
+            for resource in group.resources.iter().filter(|resource| !resource.is_built_in()) {
                 let places = [resource_d.join(&resource.name), self.init_d.join(&resource.name)];
                 if places.iter().any(|path| is_executable(path)) {
                     continue;

@@ -2,6 +2,7 @@
 
 pub mod assign_ip;
 pub mod check;
+pub mod ip;
 pub mod keygen;
 pub mod order;
 pub mod replay;
@@ -70,6 +71,8 @@ enum Command {
     Keygen(keygen::Args),
     /// Assign a floating IP to a droplet and wait until the cloud has done it
     AssignIp(assign_ip::Args),
+    /// Look after a cloud's floating IP by hand, or from a script
+    Ip(ip::Args),
 }
 
 impl Cli {
@@ -89,6 +92,7 @@ impl Cli {
             Command::Replay(args) => replay::run(&args),
             Command::Keygen(args) => keygen::run(&args),
             Command::AssignIp(args) => assign_ip::run(&args),
+            Command::Ip(args) => ip::run(&args),
         };
         match result {
             Ok(()) => ExitCode::SUCCESS,
@@ -174,6 +178,8 @@ pub enum Exit {
     NotInTime = 5,
     /// The configuration is missing or refused.
     NotConfigured = 6,
+    /// The floating IP is not this host's.
+    NotOurs = 7,
 }
 
 impl Exit {

@@ -108,6 +108,7 @@ fn exit(error: &StartError) -> Exit {
         | StartError::Logfile(_)
         | StartError::Watchdog(_)
         | StartError::Hands(_)
+        | StartError::Cloud(_)
         | StartError::Control(_)
         | StartError::Handover(_)
         | StartError::Io(_)

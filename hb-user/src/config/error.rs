@@ -33,13 +33,15 @@ pub enum ConfigError {
         /// The most that is read.
         max: u64,
     },
-    /// The keys are readable by others than their owner.
-    #[error("{}: mode {mode:03o} lets others read the keys: run `chmod 600 {}`", path.display(), path.display())]
+    /// What is secret is readable by others than its owner.
+    #[error("{}: mode {mode:03o} lets others read the {what}: run `chmod 600 {}`", path.display(), path.display())]
     Exposed {
         /// The file.
         path: PathBuf,
         /// Its permission bits.
         mode: u32,
+        /// What is secret in it: `keys`.
+        what: &'static str,
     },
     /// The text of a file is refused.
     #[error("{}: {message}", place(path, *line))]

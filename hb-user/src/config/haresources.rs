@@ -3,6 +3,7 @@
 use std::fmt::{self, Display};
 
 use super::address::{Address, Script};
+use super::cloud::{CloudAddress, CloudKind, CloudSettings};
 use super::error::Fault;
 use super::{Monitor, Warning, text};
 
@@ -42,6 +43,8 @@ pub struct Resource {
     pub args: Vec<String>,
     /// The address that hb moves itself instead of calling the script.
     pub address: Option<Address>,
+    /// The floating IP that hb moves through its provider's API instead of calling the script. Never beside an address.
+    pub cloud: Option<CloudAddress>,
 }
 
 impl Resource {
@@ -52,13 +55,20 @@ impl Resource {
             name: name.to_owned(),
             args: args.iter().map(ToString::to_string).collect(),
             address: None,
+            cloud: None,
         }
+    }
+
+    /// Whether hb moves it itself, without a script.
+    #[must_use]
+    pub fn is_built_in(&self) -> bool {
+        self.address.is_some() || self.cloud.is_some()
     }
 
     /// Whether its name is that of a script of Heartbeat's that moves addresses.
     #[must_use]
     pub fn is_called_as_address(&self) -> bool {
-        Script::of(&self.name).is_some()
+        Script::of(&self.name).is_some() || CloudKind::of(&self.name).is_some()
     }
 }
 
@@ -158,7 +168,7 @@ fn parse_resource(line: u32, word: &str, has_script: HasScript<'_>) -> Result<Re
         },
     };
     let Some(script) = script else {
-        return parse_script(line, word);
+        return parse_cloud(line, word, has_script).unwrap_or_else(|| parse_script(line, word));
     };
     let has_script = has_script(script.name());
     match script.parse(argument) {
@@ -166,11 +176,50 @@ fn parse_resource(line: u32, word: &str, has_script: HasScript<'_>) -> Result<Re
             name: script.name().to_owned(),
             args: vec![argument.to_owned()],
             address: Some(address).filter(|_| !has_script),
+            cloud: None,
         }),
         // A script of one's own takes what it likes.
         Err(_) if has_script && word.starts_with(script.name()) => parse_script(line, word),
         Err(expected) => Err(Fault::value(line, "resource", word, expected)),
     }
+}
+
+/// A floating IP, unless a script of the provider's name wins.
+fn parse_cloud(line: u32, word: &str, has_script: HasScript<'_>) -> Option<Result<Resource, Fault>> {
+    let (name, argument) = word.split_once("::").unwrap_or((word, ""));
+    let kind = CloudKind::of(name).filter(|kind| !has_script(kind.name()))?;
+    let resource = kind.parse(argument).map(|address| Resource {
+        name: name.to_owned(),
+        args: vec![argument.to_owned()],
+        address: None,
+        cloud: Some(address),
+    });
+    Some(resource.map_err(|expected| Fault::value(line, "resource", word, expected)))
+}
+
+/// Every floating IP has a provider whose token is known, and only one, and is in one group: two nodes that each have one of
+/// the groups would take it from each other for ever.
+pub(super) fn check_clouds(groups: &[Group], clouds: &[CloudSettings]) -> Result<(), Fault> {
+    let mut seen: Vec<(&CloudAddress, u32)> = Vec::new();
+    for group in groups {
+        for address in group.resources.iter().filter_map(|resource| resource.cloud.as_ref()) {
+            let refuse = |expected: String| Err(Fault::value(group.line, "resource", &address.to_string(), expected));
+            if !clouds.iter().any(|settings| settings.kind == address.kind) {
+                return refuse(format!(
+                    "expected a table [{}] in hb.toml, with token_file or credential",
+                    address.kind
+                ));
+            }
+            if let Some((_, line)) = seen.iter().find(|(other, _)| other.target == address.target) {
+                return refuse(format!(
+                    "{} is in the group of line {line}, too: expected each floating IP once",
+                    address.target
+                ));
+            }
+            seen.push((address, group.line));
+        }
+    }
+    Ok(())
 }
 
 fn parse_script(line: u32, word: &str) -> Result<Resource, Fault> {

@@ -11,7 +11,8 @@ use zeroize::Zeroizing;
 use super::ha_cf::{self, Owners, Resolve, Stonith, StonithParameters};
 use super::hb_toml::{self, Claim};
 use super::{
-    Cluster, ConfigError, Host, Keys, Link, Realtime, Scheduling, Setting, Warning, authkeys, haresources, text,
+    CloudSettings, Cluster, ConfigError, Host, Keys, Link, Realtime, Scheduling, Setting, Warning, authkeys,
+    haresources, text,
 };
 
 #[cfg(test)]
@@ -81,6 +82,9 @@ fn load(dir: &Path, host: &Host, resolve: Resolve<'_>) -> Result<Loaded, ConfigE
     let monitored = hb_toml.set_monitors(&mut groups);
     monitored.map_err(|fault| fault.in_file(&hb_toml_path))?;
 
+    let with_token = haresources::check_clouds(&groups, &hb_toml.clouds);
+    with_token.map_err(|fault| fault.in_file(&haresources_path))?;
+
     let mut settings = ha_cf.settings;
     settings.extend(hb_toml.settings);
     let mut warnings = ha_cf.warnings;
@@ -104,6 +108,7 @@ fn load(dir: &Path, host: &Host, resolve: Resolve<'_>) -> Result<Loaded, ConfigE
         stonith: ha_cf.stonith,
         fencing: hb_toml.fencing,
         watchdog: ha_cf.watchdog,
+        clouds: hb_toml.clouds,
         scripts: hb_toml.scripts,
         realtime: Realtime {
             enabled: ha_cf.realtime,
@@ -117,6 +122,7 @@ fn load(dir: &Path, host: &Host, resolve: Resolve<'_>) -> Result<Loaded, ConfigE
         directives: ha_cf.directives,
     };
     warnings.extend(cluster.dangers());
+    warnings.extend(cluster.cloud_oddities());
     Ok(Loaded {
         cluster,
         warnings,
@@ -133,9 +139,37 @@ fn load_authkeys(path: &Path) -> Result<(Keys, Vec<Warning>), ConfigError> {
         return Err(ConfigError::Exposed {
             path: path.to_owned(),
             mode: mode & 0o7777,
+            what: "keys",
         });
     }
     authkeys::parse(&read(path, &mut file)?).map_err(|fault| fault.in_file(path))
+}
+
+/// The providers' tables of the hb.toml in `dir`, without the other files: for who asks a provider by hand.
+pub fn load_clouds(dir: &Path) -> Result<Vec<CloudSettings>, ConfigError> {
+    Ok(load_hb_toml(&dir.join("hb.toml"))?.clouds)
+}
+
+/// Reads a file that holds a provider's token, which only its owner may read.
+pub(crate) fn read_secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, ConfigError> {
+    let (mut file, mode) = open(path, "not found, put the provider's token there, readable by root only")?;
+    if mode & READABLE_BY_OTHERS != 0 {
+        return Err(ConfigError::Exposed {
+            path: path.to_owned(),
+            mode: mode & 0o7777,
+            what: "token",
+        });
+    }
+    read(path, &mut file)
+}
+
+/// The same of a credential of systemd's, which sees to it itself that only the service can read it.
+pub(crate) fn read_credential(path: &Path) -> Result<Zeroizing<Vec<u8>>, ConfigError> {
+    let (mut file, _) = open(
+        path,
+        "not found, hand it over in the service's unit (LoadCredential=NAME:FILE)",
+    )?;
+    read(path, &mut file)
 }
 
 fn exposed_parameters(stonith: &[Stonith], mode: u32) -> Option<Warning> {

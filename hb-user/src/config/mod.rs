@@ -5,6 +5,7 @@
 
 mod address;
 mod authkeys;
+pub(crate) mod cloud;
 pub mod differences;
 mod digest;
 mod error;
@@ -27,13 +28,14 @@ use std::path::PathBuf;
 
 pub use address::{Address, Broadcast};
 pub use authkeys::{Key, Keys};
+pub use cloud::{CloudAddress, CloudKind, CloudSettings, CloudTarget, Identity, InstanceId, SecretSource};
 pub use digest::node_id;
 pub use error::ConfigError;
 pub use ha_cf::{Facility, PingTarget, Pings, Stonith, StonithParameters};
 pub use haresources::{Group, MAX_GROUPS, Resource};
 pub use host::Host;
-pub use load::Loaded;
-pub(crate) use load::is_executable;
+pub use load::{Loaded, load_clouds};
+pub(crate) use load::{is_executable, read_credential, read_secret};
 pub use options::{
     Addresses, ConflictPolicy, Deadlines, Fencing, Monitor, Policy, Realtime, Recorder, Restart, Scheduling, Scripts,
     StuckPolicy,
@@ -72,6 +74,8 @@ pub struct Cluster {
     pub fencing: Fencing,
     /// The kernel's watchdog device, where it is to be fed.
     pub watchdog: Option<PathBuf>,
+    /// The providers of floating IPs, in the order of [`CloudKind::ALL`].
+    pub clouds: Vec<CloudSettings>,
     /// How resource scripts are called.
     pub scripts: Scripts,
     /// How the daemon's own threads are scheduled.

@@ -54,6 +54,7 @@ pub(crate) fn cluster() -> Cluster {
         stonith: Vec::new(),
         fencing: Fencing::default(),
         watchdog: None,
+        clouds: Vec::new(),
         scripts: Scripts::default(),
         realtime: Realtime::default(),
         policy: Policy::default(),

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
+use super::work::Movers;
 use super::{Daemon, settings, start, work};
 use crate::clock;
 use crate::config::{Cluster, Host, Loaded};
@@ -155,7 +156,7 @@ impl Daemon {
         }
         let new = loaded.cluster;
         if new == self.cluster {
-            return Ok("nothing has changed".to_owned());
+            return self.read_tokens();
         }
         self.refuse_what_is_fixed(&new)?;
         let change = Change::between(&self.cluster, &new);
@@ -194,7 +195,7 @@ impl Daemon {
             clock::now(),
         )
         .map_err(start::StartError::Io)?;
-        let hands = work::hands(&new, self.works.hands(), Vec::new()).map_err(start::StartError::from)?;
+        let movers = self.movers(&new)?;
         let added = self.attach_new(&new)?;
         let (old_tables, tables) = (
             settings::tables(&self.cluster, self.incarnation, &self.peers),
@@ -241,7 +242,7 @@ impl Daemon {
 
         let dropped = dropped(&actions);
         let alone = self.is_alone();
-        self.works.reconfigure(&self.cluster, &change, &dropped, alone, hands);
+        self.works.reconfigure(&self.cluster, &change, &dropped, alone, movers);
         self.outside.reconfigure(&self.cluster);
         process::change(self.cluster.scripts.programs);
         self.remap(&change);
@@ -269,6 +270,25 @@ impl Daemon {
             Some((what, remedy, _)) => Err(ReloadError::Fixed { what, remedy }),
             None => Ok(()),
         }
+    }
+
+    /// What moves addresses and floating IPs. Tokens are read again, before anything is changed.
+    fn movers(&self, new: &Cluster) -> Result<Movers, start::StartError> {
+        Ok(Movers {
+            clouds: work::clouds(new, self.works.clouds())?,
+            hands: work::hands(new, self.works.hands(), Vec::new())?,
+        })
+    }
+
+    /// The files are the same; what they point to may not be.
+    fn read_tokens(&mut self) -> Result<String, ReloadError> {
+        let clouds = work::clouds(&self.cluster, self.works.clouds()).map_err(start::StartError::from)?;
+        let answer = match clouds {
+            Some(_) => "nothing has changed, and the tokens were read again",
+            None => "nothing has changed",
+        };
+        self.works.renew(&self.cluster, clouds);
+        Ok(answer.to_owned())
     }
 
     /// Each link's place in the liveness map: the old one, or one that no link had before.

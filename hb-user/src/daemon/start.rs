@@ -13,7 +13,7 @@ use nix::fcntl::{Flock, FlockArg};
 use super::handover::{Handover, HandoverError};
 use super::outside::Outside;
 use super::restart::{Past, Restart};
-use super::work::{self, Works};
+use super::work::{self, Movers, Works};
 use super::{Daemon, Places, settings};
 use crate::clock;
 use crate::config::{Cluster, Deadlines};
@@ -28,6 +28,7 @@ use crate::pulse::{self, Means, Pulse, PulseError, SocketError, Sockets, Watchdo
 use crate::realtime::{self, Granted};
 use crate::recorder::{self, Header, Names, Recorder, RecorderError};
 use crate::resources::address::{HandsError, Held};
+use crate::resources::cloud::CloudError;
 
 /// The least time after which a watchdog bites. Devices count in seconds, and a busy host is not a dead one.
 const WATCHDOG: Duration = Duration::from_secs(10);
@@ -59,6 +60,8 @@ pub enum StartError {
     #[error(transparent)]
     Hands(#[from] HandsError),
     #[error(transparent)]
+    Cloud(#[from] CloudError),
+    #[error(transparent)]
     Control(#[from] ServerError),
     #[error(transparent)]
     Handover(#[from] HandoverError),
@@ -85,6 +88,7 @@ impl Daemon {
             slots.push(((link.node, link.peer), slot));
             slot
         });
+        let clouds = work::clouds(&cluster, None)?;
         let sockets = Sockets::open(
             cluster.udp_port,
             cluster.links.iter().map(|link| (link.interface.as_str(), link.peer)),
@@ -160,7 +164,7 @@ impl Daemon {
             pulse,
             granted: Granted::default(),
             locking_refused,
-            works: Works::new(&cluster, hands),
+            works: Works::new(&cluster, Movers { hands, clouds }),
             outside: Outside::new(&cluster),
             server,
             orders: super::orders::Orders::default(),
@@ -221,6 +225,7 @@ pub fn check(cluster: &Cluster, former: &Handover) -> Result<(), StartError> {
     if let Some(recorder) = &cluster.recorder {
         recorder::probe(&recorder.file)?;
     }
+    crate::resources::cloud::probe(cluster)?;
     // The kernel may refuse what it took from another version.
     Program::load(&settings::tables(cluster, former.incarnation, &peers))?;
     Ok(())

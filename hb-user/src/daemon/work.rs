@@ -12,6 +12,7 @@ use crate::core::{Carry, Outcome};
 use crate::process::{Abort, Aborter, abortable};
 use crate::realtime;
 use crate::resources::address::{self, Hands, HandsError, Held};
+use crate::resources::cloud::{CloudError, Clouds};
 use crate::resources::environment::{self, Facts};
 use crate::resources::group::{self, Context, GroupReport, GroupResult, GroupScripts};
 use crate::resources::scripts::ScriptDirs;
@@ -88,12 +89,20 @@ pub(super) struct Works {
     tasks: JoinSet<Finished>,
     /// How many groups are being dropped. They may share resources with one that is new.
     dropping: watch::Sender<usize>,
-    /// What moves addresses, since there were any.
-    hands: Option<Hands>,
+    movers: Movers,
+}
+
+/// What moves what is moved without a script.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Movers {
+    /// Addresses, since there were any.
+    pub(super) hands: Option<Hands>,
+    /// Floating IPs, where there are any.
+    pub(super) clouds: Option<Clouds>,
 }
 
 impl Works {
-    pub(super) fn new(cluster: &Cluster, hands: Option<Hands>) -> Self {
+    pub(super) fn new(cluster: &Cluster, movers: Movers) -> Self {
         let slots = cluster.groups.iter().map(|group| Slot {
             scripts: scripts(group),
             former: None,
@@ -102,17 +111,22 @@ impl Works {
         });
         Self {
             slots: slots.collect(),
-            alone: Arc::new(context(cluster, true, hands.clone())),
-            together: Arc::new(context(cluster, false, hands.clone())),
+            alone: Arc::new(context(cluster, true, &movers)),
+            together: Arc::new(context(cluster, false, &movers)),
             tasks: JoinSet::new(),
             dropping: watch::Sender::new(0),
-            hands,
+            movers,
         }
     }
 
     /// What moves addresses, if a configuration had any.
     pub(super) fn hands(&self) -> Option<&Hands> {
-        self.hands.as_ref()
+        self.movers.hands.as_ref()
+    }
+
+    /// What moves floating IPs, where there are any.
+    pub(super) fn clouds(&self) -> Option<&Clouds> {
+        self.movers.clouds.as_ref()
     }
 
     /// The scripts of a group.
@@ -224,7 +238,7 @@ impl Works {
         change: &Change,
         dropped: &[usize],
         alone: bool,
-        hands: Option<Hands>,
+        movers: Movers,
     ) {
         for group in dropped {
             self.begin(*group, None, Task::Drop, alone, false);
@@ -248,9 +262,16 @@ impl Works {
                 inquiry: None,
             });
         }
-        self.alone = Arc::new(context(cluster, true, hands.clone()));
-        self.together = Arc::new(context(cluster, false, hands.clone()));
-        self.hands = hands;
+        self.alone = Arc::new(context(cluster, true, &movers));
+        self.together = Arc::new(context(cluster, false, &movers));
+        self.movers = movers;
+    }
+
+    /// Goes on with floating IPs whose tokens were read again.
+    pub(super) fn renew(&mut self, cluster: &Cluster, clouds: Option<Clouds>) {
+        self.movers.clouds = clouds;
+        self.alone = Arc::new(context(cluster, true, &self.movers));
+        self.together = Arc::new(context(cluster, false, &self.movers));
     }
 }
 
@@ -266,6 +287,12 @@ pub(super) fn hands(cluster: &Cluster, running: Option<&Hands>, held: Vec<Held>)
     hands.adopt(held);
     hands.configure(&cluster.addresses, addresses);
     Ok(Some(hands))
+}
+
+/// What moves the floating IPs of a configuration, if it has any. Accounts are opened anew, since a token may have changed;
+/// the thread is the one that there is.
+pub(super) fn clouds(cluster: &Cluster, running: Option<&Clouds>) -> Result<Option<Clouds>, CloudError> {
+    Clouds::open(cluster, realtime::cloud(&cluster.realtime), running)
 }
 
 async fn run(
@@ -296,7 +323,7 @@ fn scripts(group: &crate::config::Group) -> Arc<GroupScripts> {
     })
 }
 
-fn context(cluster: &Cluster, alone: bool, hands: Option<Hands>) -> Context {
+fn context(cluster: &Cluster, alone: bool, movers: &Movers) -> Context {
     let logfile = cluster.logging.logfile.as_ref().map(|path| path.display().to_string());
     let env = environment::variables(&Facts {
         me: &cluster.nodes[cluster.me],
@@ -315,7 +342,8 @@ fn context(cluster: &Cluster, alone: bool, hands: Option<Hands>) -> Context {
     Context {
         stop_retries: cluster.scripts.stop_retries,
         stop_pause: cluster.scripts.stop_pause,
-        hands,
+        hands: movers.hands.clone(),
+        clouds: movers.clouds.clone(),
         ..Context::new(dirs, env, cluster.scripts.timeout)
     }
 }

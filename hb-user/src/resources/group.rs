@@ -1,15 +1,17 @@
-//! A resource group: the scripts and addresses of one haresources line, started from left to right and stopped from right
+//! A resource group: the scripts, addresses and floating IPs of one haresources line, started from left to right and stopped from right
 //! to left.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::sleep;
 use hb_ebpf::Nanos;
 
 use super::address::Hands;
+use super::cloud::{Claim, Clouds, FloatingIp, Moved, Order, Progress, Watch};
 use super::scripts::{self, Call, Finished, Operation, Outcome, Script, ScriptDirs};
 use crate::clock;
-use crate::config::{Address, Resource};
+use crate::config::{Address, CloudAddress, Resource};
 use crate::process::{Abort, last_lines};
 
 /// The resources of one haresources line, from left to right.
@@ -34,8 +36,22 @@ pub struct Context {
     pub stop_pause: Duration,
     /// What moves addresses, where there are any to be moved without a script.
     pub hands: Option<Hands>,
+    /// What moves floating IPs, where there are any.
+    pub clouds: Option<Clouds>,
+    /// Whether a floating IP is taken only from who was last seen to have it.
+    pub claims: Claims,
     /// Whether it is certain that no other node has anything of the group: it was fenced.
     pub is_certain: bool,
+}
+
+/// From whom floating IPs are taken.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Claims {
+    /// From whoever has them: the cluster has decided whose they are.
+    #[default]
+    Anybody,
+    /// From who was last seen to have them, or from nobody.
+    LastSeen,
 }
 
 impl Context {
@@ -50,6 +66,8 @@ impl Context {
             stop_pause: Duration::from_secs(1),
             hands: None,
             is_certain: false,
+            clouds: None,
+            claims: Claims::default(),
         }
     }
 }
@@ -86,7 +104,7 @@ pub enum GroupResult {
     Aborted,
 }
 
-/// One call of one script, or one order about an address.
+/// One call of one script, or one order about an address or floating IP.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Step {
     /// The resource, as haresources writes it.
@@ -99,6 +117,8 @@ pub struct Step {
     pub ended: Nanos,
     /// How it ended.
     pub outcome: Outcome,
+    /// The times on the way of a floating IP that was started here.
+    pub moved: Option<Moved>,
 }
 
 /// Starts a group on this node.
@@ -106,7 +126,8 @@ pub struct Step {
 /// From left to right each resource is asked for its `status`, and started unless it runs. `asked` is what the first
 /// script has answered just now (see [`ask`]). With `reassert` nothing is asked and everything is started, for resources that somebody may have taken meanwhile while they still look fine
 /// from here. When a start fails the whole group is stopped, the resources that were never started included. An address is
-/// not asked for: one that is here already is announced again, and that is all.
+/// not asked for: one that is here already is announced again, and that is all. Nor is a floating IP: starting one begins
+/// with reading its owner.
 ///
 /// On an order to abort the script that runs is killed with its whole process group, and no other is called. When this
 /// returns all of them are dead, so that a [`release`] after it never overlaps a start. A group that is being stopped
@@ -127,10 +148,10 @@ pub async fn acquire(
         if abort.is_given() {
             return work.report(GroupResult::Aborted);
         }
-        let is_asked = !reassert && resource.address.is_none();
+        let is_asked = !reassert && !resource.is_built_in();
         if is_asked {
             let status = match asked.take() {
-                Some(status) => work.note(resource, Operation::Status, status),
+                Some(status) => work.note(resource, Operation::Status, status, None),
                 None => work.call(resource, Operation::Status, abort).await,
             };
             if says_running(&status) == Some(true) {
@@ -172,7 +193,7 @@ pub async fn acquire(
 /// Asks the first script of a group for its `status`: what [`acquire`] would begin with, done while another node still stops
 /// the group. `None` if it has no script. Dropping the future kills the script.
 pub async fn ask(group: &GroupScripts, context: &Context) -> Option<Finished> {
-    let first = group.resources.iter().find(|resource| resource.address.is_none())?;
+    let first = group.resources.iter().find(|resource| !resource.is_built_in())?;
     Some(Work::new(context).call(first, Operation::Status, &Abort::never()).await)
 }
 
@@ -271,20 +292,29 @@ impl<'a> Work<'a> {
 
     pub(super) async fn call(&mut self, resource: &Resource, operation: Operation, abort: &Abort) -> Finished {
         let name = resource.to_string();
-        let finished = match &resource.address {
-            Some(address) => self.move_address(address, operation).await,
-            None => self.run_script(resource, &name, operation, abort).await,
+        let mut moved = None;
+        let finished = match (&resource.address, &resource.cloud) {
+            (Some(address), _) => self.move_address(address, operation).await,
+            (None, Some(address)) => self.move_floating_ip(address, operation, abort, &mut moved).await,
+            (None, None) => self.run_script(resource, &name, operation, abort).await,
         };
-        self.note(resource, operation, finished)
+        self.note(resource, operation, finished, moved)
     }
 
-    fn note(&mut self, resource: &Resource, operation: Operation, finished: Finished) -> Finished {
+    fn note(
+        &mut self,
+        resource: &Resource,
+        operation: Operation,
+        finished: Finished,
+        moved: Option<Moved>,
+    ) -> Finished {
         self.steps.push(Step {
             resource: resource.to_string(),
             operation,
             started: finished.started,
             ended: finished.ended,
             outcome: finished.outcome.clone(),
+            moved,
         });
         finished
     }
@@ -297,6 +327,46 @@ impl<'a> Work<'a> {
                 hands.call(address, operation, context.limit, context.is_certain).await
             }
             None => not_called(Outcome::Failed("nothing here moves addresses".to_owned())),
+        }
+    }
+
+    /// Taking it over can be aborted: a move that the API has accepted goes on there, and nothing of it goes on here. It is
+    /// never given back: who takes it over takes it from us.
+    async fn move_floating_ip(
+        &self,
+        address: &CloudAddress,
+        operation: Operation,
+        abort: &Abort,
+        moved: &mut Option<Moved>,
+    ) -> Finished {
+        let started = clock::now();
+        let ip = self.context.clouds.as_ref().and_then(|clouds| clouds.get(address));
+        let (outcome, says_running) = match (operation, ip) {
+            (Operation::Stop, _) => {
+                tracing::info!(%address, "left with its provider: who takes it over moves it");
+                (Outcome::Done, false)
+            }
+            (Operation::Start | Operation::Status, None) => {
+                (Outcome::Failed("nothing here moves floating IPs".to_owned()), false)
+            }
+            (Operation::Start, Some(ip)) => {
+                let outcome = tokio::select! {
+                    outcome = take_over(ip, self.context.claims, moved) => outcome,
+                    () = abort.given() => Outcome::Aborted,
+                };
+                (outcome, false)
+            }
+            (Operation::Status, Some(ip)) => match ip.is_ours(self.context.limit).await {
+                Ok(is_ours) => (Outcome::Done, is_ours),
+                Err(failure) => (Outcome::Failed(format!("the owner is unknown: {failure}")), false),
+            },
+        };
+        Finished {
+            outcome,
+            started,
+            ended: clock::now(),
+            says_running,
+            output_tail: String::new(),
         }
     }
 
@@ -328,6 +398,45 @@ fn says_running(status: &Finished) -> Option<bool> {
         Outcome::NotStarted(_) => Some(false),
         Outcome::Signalled(_) | Outcome::TimedOut | Outcome::Aborted | Outcome::Failed(_) => None,
     }
+}
+
+async fn take_over(ip: &FloatingIp, claims: Claims, moved: &mut Option<Moved>) -> Outcome {
+    let claim = match claims {
+        Claims::Anybody => Claim::Anybody,
+        // Of one that was never seen nothing is known, so that nobody is spared.
+        Claims::LastSeen => ip
+            .last_owner()
+            .map_or(Claim::Anybody, |(owner, _)| Claim::From(owner.instance)),
+    };
+    let order = Order {
+        to: None,
+        claim,
+        within: ip.settings().move_timeout,
+    };
+    match ip.take_over(order, told(ip.address())).await {
+        Ok(done) => {
+            *moved = Some(done);
+            Outcome::Done
+        }
+        Err(error) => Outcome::Failed(error.to_string()),
+    }
+}
+
+/// The log tells what happens on the way.
+fn told(address: &CloudAddress) -> Watch {
+    let address = address.clone();
+    Arc::new(move |progress| match progress {
+        Progress::Found { owner, .. } => tracing::info!(%address, %owner, "to be taken over"),
+        Progress::Accepted {
+            action: Some(action), ..
+        } => {
+            tracing::info!(%address, %action, "the API has accepted the move");
+        }
+        Progress::Accepted { action: None, .. } => tracing::info!(%address, "the API has accepted the move"),
+        Progress::Completed { .. } => tracing::info!(%address, "the API has completed the move"),
+        Progress::Verified { .. } => tracing::info!(%address, "read back: it is here"),
+        Progress::Retrying { reason, pause, .. } => tracing::warn!(%address, reason, ?pause, "to be tried again"),
+    })
 }
 
 fn not_called(outcome: Outcome) -> Finished {

@@ -1,7 +1,7 @@
 //! What a takeover does: scripts, local addresses and cloud floating IPs.
 
 pub mod address;
-pub mod digitalocean;
+pub mod cloud;
 pub mod environment;
 pub mod group;
 pub mod monitor;

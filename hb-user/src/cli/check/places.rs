@@ -1,4 +1,4 @@
-//! Where this host would put the addresses in haresources, now.
+//! Where this host would put the addresses in haresources, now, and through whom it would move the floating IPs.
 
 use crate::config::{Cluster, Warning};
 use crate::resources::address::{self, PlaceError, Plan};
@@ -15,6 +15,12 @@ pub(super) struct Place {
 pub(super) enum By {
     /// hb itself, to there.
     Us(Result<Plan, PlaceError>),
+    /// hb itself, through its provider's API, and what it must know for that.
+    Provider {
+        identity: String,
+        secret: String,
+        api: String,
+    },
     /// A script of that name in resource.d.
     Script(String),
 }
@@ -28,6 +34,13 @@ pub(super) fn all(cluster: &Cluster) -> Vec<Place> {
     let places = resources.filter_map(|(line, resource)| {
         let by = match &resource.address {
             Some(address) => By::Us(address::place(address)),
+            None if let Some(settings) = resource.cloud.as_ref().and_then(|cloud| cluster.cloud(cloud.kind)) => {
+                By::Provider {
+                    identity: settings.identity.to_string(),
+                    secret: settings.secret.to_string(),
+                    api: settings.api_url.clone(),
+                }
+            }
             None if resource.is_called_as_address() => By::Script(
                 cluster
                     .dir
@@ -61,6 +74,11 @@ impl Place {
                 plan.broadcast.map(|ip| format!("broadcast {ip}")).unwrap_or_default(),
             ],
             By::Us(Err(_)) => ["nowhere, as it is now".to_owned(), String::new(), String::new()],
+            By::Provider { identity, secret, api } => [
+                format!("moved through {api}"),
+                format!("token from {secret}"),
+                format!("this host by {identity}"),
+            ],
             By::Script(path) => [format!("moved by {path}"), String::new(), String::new()],
         };
         [self.resource.clone(), place, label, broadcast, origin]
@@ -72,7 +90,7 @@ impl Place {
                 origin: format!("haresources:{}", self.line),
                 message: format!("{}: {}", self.resource, crate::cli::causes(error)),
             }),
-            By::Us(Ok(_)) | By::Script(_) => None,
+            By::Us(Ok(_)) | By::Provider { .. } | By::Script(_) => None,
         }
     }
 }

@@ -9,6 +9,9 @@ pub(super) type Text = Option<Spanned<String>>;
 /// Wider than what is accepted, so that refusing is ours, with a message that says what was expected.
 pub(super) type Number = Option<Spanned<i64>>;
 
+/// A provider's table.
+pub(super) type Table = Option<Spanned<Cloud>>;
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct File {
@@ -24,6 +27,10 @@ pub(super) struct File {
     pub(super) recorder: Recorder,
     #[serde(default)]
     pub(super) restart: Restart,
+    pub(super) digitalocean: Table,
+    pub(super) hetzner: Table,
+    pub(super) vultr: Table,
+    pub(super) aws: Table,
     #[serde(default)]
     pub(super) address: Address,
     #[serde(default)]
@@ -95,4 +102,21 @@ pub(super) struct Address {
 pub(super) struct Monitor {
     pub(super) interval: Text,
     pub(super) failures: Number,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Cloud {
+    pub(super) token_file: Text,
+    pub(super) credential: Text,
+    pub(super) api_url: Text,
+    pub(super) metadata_url: Text,
+    pub(super) ca_file: Text,
+    pub(super) connect_timeout: Text,
+    pub(super) timeout: Text,
+    pub(super) move_timeout: Text,
+    pub(super) identity: Text,
+    pub(super) region: Text,
+    pub(super) verify_interval: Text,
+    pub(super) witness: Option<Spanned<bool>>,
 }

@@ -1,5 +1,7 @@
 //! From the shape of hb.toml to values: each is checked, gets its default, and is noted as a setting.
 
+mod clouds;
+
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -49,6 +51,7 @@ impl<'a> Reader<'a> {
             promised: file.restart.promise.as_ref().map(|promise| self.line(promise)),
             restart: self.restart(&file.restart)?,
             addresses: self.addresses(&file.address)?,
+            clouds: self.clouds(&file)?,
             monitors: self.monitors(file.monitor)?,
             nodes: self.nodes(file.nodes)?,
             settings: self.settings,

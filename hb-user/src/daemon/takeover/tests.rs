@@ -24,6 +24,7 @@ fn times_are_relative_to_the_last_beat() {
         started: Nanos(503_000_000),
         ended: Nanos(603_000_000),
         outcome: Outcome::Exited(0),
+        moved: None,
     };
     record.finish(&GroupReport {
         result: GroupResult::Done,

@@ -1,0 +1,400 @@
+//! Floating IPs by hand, and from scripts: who has one, give it to somebody, is it here.
+
+use std::future::Future;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Subcommand;
+use hb_ebpf::Nanos;
+use serde_json::json;
+
+use super::{Exit, Failure};
+use crate::clock;
+use crate::config::{CloudKind, CloudSettings, InstanceId, SecretSource, load_clouds, parse_time};
+use crate::resources::cloud::{
+    self, Claim, CloudError, FloatingIp, MoveError, Moved, Order, Owner, Progress, Readiness, Watch,
+};
+
+#[cfg(test)]
+mod tests;
+
+/// What `--help` says.
+pub(super) const EXITS: &str = "\
+Exit codes:
+  0  done; owner: the owner is known; verify: the address is this host's, and nothing stands in the way of a takeover
+  1  it failed, or is not known; the message says why
+  2  wrong usage
+  4  the provider refuses the token, or its file may not be read
+  5  not done within the timeout; what was begun goes on at the provider
+  6  no token: no table of this provider in hb.toml, and no --token-file
+  7  the address is somebody else's (or nobody's), or is not active here; verify: or something stands in the way
+
+The daemon is not asked, and does not learn of it but by its own checks.";
+
+/// The arguments.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show who has an address
+    #[command(after_long_help = EXITS)]
+    Owner(OwnerArgs),
+    /// Give an address to this host, or another, and wait until it is there
+    #[command(after_long_help = EXITS)]
+    Assign(AssignArgs),
+    /// Show whether an address is here, and whether it could be taken over
+    #[command(after_long_help = EXITS)]
+    Verify(OwnerArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct OwnerArgs {
+    #[command(flatten)]
+    place: Place,
+}
+
+#[derive(Debug, clap::Args)]
+struct AssignArgs {
+    #[command(flatten)]
+    place: Place,
+    /// The instance that is to have it, by the provider's number or id; without it this host
+    #[arg(long, value_name = "INSTANCE", value_parser = instance)]
+    to: Option<InstanceId>,
+    /// Take it from this instance only, or from nobody
+    #[arg(long, value_name = "INSTANCE", value_parser = instance)]
+    only_from: Option<InstanceId>,
+    /// How long it may take (60s, 500ms, 2m); without it as hb.toml says
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    timeout: Option<Duration>,
+}
+
+/// Which address, and how its provider is reached.
+#[derive(Debug, clap::Args)]
+struct Place {
+    /// The address, as haresources has it (`digitalocean::203.0.113.10`), or alone where hb.toml has one provider
+    address: String,
+    /// The directory with hb.toml
+    #[arg(long, value_name = "DIR", default_value = "/etc/ha.d")]
+    config_dir: PathBuf,
+    /// A file that holds the token, instead of what hb.toml says
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// Where the API is, instead of what hb.toml says
+    #[arg(long, value_name = "URL")]
+    api_url: Option<String>,
+    /// The certificates of which one has signed the API's, in PEM, instead of what hb.toml says
+    #[arg(long, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
+    /// AWS's region, instead of what hb.toml says
+    #[arg(long)]
+    region: Option<String>,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+pub fn run(args: &Args) -> Result<(), Failure> {
+    match &args.command {
+        Command::Owner(args) => owner(&args.place),
+        Command::Assign(args) => assign(args),
+        Command::Verify(args) => verify(&args.place),
+    }
+}
+
+fn owner(place: &Place) -> Result<(), Failure> {
+    let ip = place.open()?;
+    let (owner, me) = started(async {
+        let owner = ip.owner().await?;
+        // Who asks from elsewhere has no metadata service.
+        Ok((owner, ip.identity().await.ok()))
+    })?
+    .map_err(|failure| refused(MoveError::Failed(failure)))?;
+    if place.json {
+        say(&owner_json(&ip, &owner, me.as_ref()).to_string());
+        return Ok(());
+    }
+    let note = match &me {
+        Some(me) if owner.instance.as_ref() == Some(me) => ", this host",
+        Some(_) | None => "",
+    };
+    say(&format!("{} belongs to {owner}{note}", ip.address().target));
+    Ok(())
+}
+
+fn assign(args: &AssignArgs) -> Result<(), Failure> {
+    let place = &args.place;
+    let ip = place.open()?;
+    let order = Order {
+        to: args.to.clone(),
+        claim: args
+            .only_from
+            .clone()
+            .map_or(Claim::Anybody, |from| Claim::From(Some(from))),
+        within: args.timeout.unwrap_or(ip.settings().move_timeout),
+    };
+    let moved = started(ip.take_over(order, watch(place.json)))?.map_err(refused)?;
+    if place.json {
+        say(&moved_json(&ip, &moved).to_string());
+        return Ok(());
+    }
+    let verb = if moved.was_ours() { "is already" } else { "is" };
+    say(&format!(
+        "{} {verb} assigned to {}: verified after {}",
+        ip.address().target,
+        moved.instance,
+        seconds(since(moved.begun, moved.verified))
+    ));
+    Ok(())
+}
+
+fn verify(place: &Place) -> Result<(), Failure> {
+    let ip = place.open()?;
+    let readiness = started(ip.readiness())?;
+    if place.json {
+        say(&readiness_json(&ip, &readiness).to_string());
+    } else {
+        show(&ip, &readiness);
+    }
+    let is_ours = readiness.is_ours();
+    let problems = readiness.problems();
+    let (Ok(owner), Ok(_)) = (&readiness.owner, &readiness.identity) else {
+        let failure = readiness.owner.err().or(readiness.identity.err());
+        return failure.map_or(Ok(()), |failure| Err(refused(MoveError::Failed(failure))));
+    };
+    let complaint = if is_ours != Some(true) {
+        format!("{} belongs to {owner}", ip.address().target)
+    } else if readiness.is_active == Some(false) {
+        MoveError::NotActive.to_string()
+    } else if problems.is_empty() {
+        return Ok(());
+    } else {
+        problems.join("; ")
+    };
+    Err(Failure::new(Exit::NotOurs, anyhow::anyhow!(complaint)))
+}
+
+impl Place {
+    fn open(&self) -> Result<FloatingIp, Failure> {
+        let (kind, target) = match self
+            .address
+            .split_once("::")
+            .map(|(name, target)| (CloudKind::of(name), target))
+        {
+            Some((Some(kind), target)) => (Some(kind), target),
+            // An IPv6 address has them, too.
+            Some((None, _)) | None => (None, self.address.as_str()),
+        };
+        let settings = self.settings(kind)?;
+        let address = settings
+            .kind
+            .parse(target)
+            .map_err(|expected| anyhow::anyhow!("{}: {expected}", self.address))?;
+        cloud::open(&address, &settings).map_err(unusable)
+    }
+
+    fn settings(&self, kind: Option<CloudKind>) -> Result<CloudSettings, Failure> {
+        let clouds = load_clouds(&self.config_dir)?;
+        let file = self.config_dir.join("hb.toml");
+        let settings = match (kind, clouds.as_slice()) {
+            (Some(kind), clouds) => clouds.iter().find(|settings| settings.kind == kind).cloned(),
+            (None, [settings]) => Some(settings.clone()),
+            (None, _) => {
+                return Err(anyhow::anyhow!(
+                    "{}: expected PROVIDER::ADDRESS, since {} has not just one provider",
+                    self.address,
+                    file.display()
+                )
+                .into());
+            }
+        };
+        let settings = match (settings, &self.token_file, kind) {
+            (Some(settings), None, _) => settings,
+            (Some(settings), Some(file), _) => CloudSettings {
+                secret: SecretSource::File(file.clone()),
+                ..settings
+            },
+            (None, Some(file), Some(kind)) => CloudSettings::new(kind, SecretSource::File(file.clone())),
+            (None, _, _) => {
+                let name = kind.map_or("PROVIDER", CloudKind::name);
+                let complaint = anyhow::anyhow!("no table [{name}] in {}, and no --token-file", file.display());
+                return Err(Failure::new(Exit::NotConfigured, complaint));
+            }
+        };
+        self.overridden(settings)
+    }
+
+    fn overridden(&self, mut settings: CloudSettings) -> Result<CloudSettings, Failure> {
+        if let Some(region) = &self.region {
+            settings.region = Some(region.clone());
+            settings.api_url = settings.kind.api(Some(region));
+        }
+        if settings.kind == CloudKind::Aws && settings.region.is_none() {
+            return Err(anyhow::anyhow!("AWS has an API in each region: expected --region").into());
+        }
+        if let Some(url) = &self.api_url {
+            url.trim_end_matches('/').clone_into(&mut settings.api_url);
+        }
+        if let Some(file) = &self.ca_file {
+            settings.ca_file = Some(file.clone());
+        }
+        Ok(settings)
+    }
+}
+
+fn owner_json(ip: &FloatingIp, owner: &Owner, me: Option<&InstanceId>) -> serde_json::Value {
+    json!({
+        "address": ip.address().to_string(),
+        "owner": owner.instance.as_ref().map(InstanceId::as_str),
+        "changing": owner.is_changing,
+        "me": me.map(InstanceId::as_str),
+        "ours": me.map(|me| owner.instance.as_ref() == Some(me)),
+    })
+}
+
+fn moved_json(ip: &FloatingIp, moved: &Moved) -> serde_json::Value {
+    let after = |time| micros(since(moved.begun, time));
+    json!({
+        "address": ip.address().to_string(),
+        "instance": moved.instance.as_str(),
+        "from": moved.from.as_ref().map(InstanceId::as_str),
+        "already": moved.was_ours(),
+        "action": moved.action.as_ref().map(cloud::ActionId::as_str),
+        "accepted_us": moved.accepted.map(after),
+        "completed_us": moved.completed.map(after),
+        "verified_us": after(moved.verified),
+        "active": moved.is_active,
+    })
+}
+
+fn readiness_json(ip: &FloatingIp, readiness: &Readiness) -> serde_json::Value {
+    json!({
+        "address": ip.address().to_string(),
+        "owner": readiness.owner.as_ref().ok().and_then(|owner| owner.instance.as_ref()).map(InstanceId::as_str),
+        "changing": readiness.owner.as_ref().ok().map(|owner| owner.is_changing),
+        "me": readiness.identity.as_ref().ok().map(InstanceId::as_str),
+        "ours": readiness.is_ours(),
+        "active": readiness.is_active,
+        "rehearsed": readiness.rehearsal.as_ref().ok(),
+        "requests_left": readiness.rate_limit.map(|limit| limit.remaining),
+        "ready": readiness.is_ready(),
+        "problems": readiness.problems(),
+    })
+}
+
+fn show(ip: &FloatingIp, readiness: &Readiness) {
+    let target = &ip.address().target;
+    match (&readiness.owner, readiness.is_ours()) {
+        (Ok(owner), Some(true)) => say(&format!("{target} belongs to {owner}, this host")),
+        (Ok(owner), Some(false) | None) => say(&format!("{target} belongs to {owner}")),
+        (Err(_), _) => say(&format!("{target}: the owner is not known")),
+    }
+    if let Ok(me) = &readiness.identity {
+        say(&format!("this host is {me}"));
+    }
+    match readiness.is_active {
+        Some(true) => say("the metadata service shows the address here"),
+        Some(false) => say("the metadata service does not show the address here"),
+        None => {}
+    }
+    if readiness.rehearsal == Ok(true) {
+        say("the API would assign it to this host");
+    }
+    if let Some(limit) = readiness.rate_limit {
+        say(&format!("requests left: {} of {}", limit.remaining, limit.limit));
+    }
+    for problem in readiness.problems() {
+        say(&format!("in the way of a takeover: {problem}"));
+    }
+}
+
+/// Runs to its end what asks a provider.
+pub(super) fn started<T>(work: impl Future<Output = T>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    let result = runtime.block_on(work);
+    // Not dropped: that would wait for a name server that does not answer, beyond the time given.
+    runtime.shutdown_background();
+    Ok(result)
+}
+
+/// Progress: on stdout for people, nothing for programs. Retries are on stderr for both.
+pub(super) fn watch(json: bool) -> Watch {
+    let begun = clock::now();
+    Arc::new(move |progress| match progress {
+        Progress::Retrying { reason, pause, .. } => {
+            let _ = writeln!(std::io::stderr(), "hb: {reason}; again in {} s", pause.as_secs_f32());
+        }
+        Progress::Accepted { action, at } if !json => {
+            say(&format!(
+                "accepted: {}after {}",
+                shown(action.as_ref()),
+                seconds(since(begun, *at))
+            ));
+        }
+        Progress::Completed { action, at } if !json => {
+            say(&format!(
+                "completed: {}after {}",
+                shown(action.as_ref()),
+                seconds(since(begun, *at))
+            ));
+        }
+        Progress::Found { .. } | Progress::Accepted { .. } | Progress::Completed { .. } | Progress::Verified { .. } => {
+        }
+    })
+}
+
+fn shown(action: Option<&cloud::ActionId>) -> String {
+    action.map(|action| format!("action {action} ")).unwrap_or_default()
+}
+
+fn unusable(error: CloudError) -> Failure {
+    Failure::new(Exit::of(&error), error)
+}
+
+fn refused(error: MoveError) -> Failure {
+    let exit = match &error {
+        MoveError::Failed(cloud::Failure::Unauthorised { .. }) => Exit::NotPermitted,
+        MoveError::Failed(
+            cloud::Failure::Pending { .. }
+            | cloud::Failure::Throttled { .. }
+            | cloud::Failure::Refused { .. }
+            | cloud::Failure::Passing { .. }
+            | cloud::Failure::Setting { .. },
+        )
+        | MoveError::Action { .. } => Exit::Failed,
+        MoveError::NotOurs { .. } | MoveError::NotActive | MoveError::Contended { .. } => Exit::NotOurs,
+        MoveError::Deadline { .. } => Exit::NotInTime,
+    };
+    Failure::new(exit, error)
+}
+
+fn instance(text: &str) -> Result<InstanceId, String> {
+    InstanceId::new(text).ok_or_else(|| "expected the number or id of an instance".to_owned())
+}
+
+pub(super) fn since(begun: Nanos, time: Nanos) -> Duration {
+    Duration::from_nanos(time.since(begun).0)
+}
+
+pub(super) fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+pub(super) fn seconds(duration: Duration) -> String {
+    format!("{:.3} s", duration.as_secs_f64())
+}
+
+/// Prints a line. A reader that has gone away is no reason to leave an address behind half moved.
+pub(super) fn say(line: &str) {
+    let _ = writeln!(std::io::stdout(), "{line}");
+}

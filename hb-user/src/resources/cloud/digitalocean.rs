@@ -1,0 +1,200 @@
+//! `DigitalOcean`'s reserved IPs: <https://docs.digitalocean.com/reference/api/>.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde_json::json;
+
+use super::account::{self, Account};
+use super::http::{Refusal, Reply, readable};
+use super::provider::{ActionId, ActionState, Answer, Assignment, Failure, InstanceId, Owner, Provider, RateLimit};
+
+/// What a token must be good for. Without `droplet:read` the API shows every address as nobody's.
+const HINT: &str = "check that the token is complete and not revoked, and that it may read and update reserved IPs \
+                    (scopes reserved_ip:read, reserved_ip:update and droplet:read)";
+
+/// One reserved IP.
+#[derive(Debug)]
+pub(super) struct DigitalOcean {
+    pub(super) account: Arc<Account>,
+    pub(super) ip: IpAddr,
+}
+
+impl DigitalOcean {
+    fn path(&self) -> String {
+        match self.ip {
+            IpAddr::V4(ip) => format!("/v2/reserved_ips/{ip}"),
+            IpAddr::V6(ip) => format!("/v2/reserved_ipv6/{ip}"),
+        }
+    }
+
+    /// A text of the metadata service's; `None` where it has none of that name.
+    async fn told(&self, path: &str) -> Result<Option<String>, Failure> {
+        let reply = self.account.metadata.get(path).await?;
+        if reply.status.as_u16() == 404 {
+            return Ok(None);
+        }
+        reply.text().map(Some)
+    }
+}
+
+impl Provider for DigitalOcean {
+    fn identity(&self) -> Answer<'_, InstanceId> {
+        Box::pin(self.account.identity("/metadata/v1/id"))
+    }
+
+    fn owner(&self) -> Answer<'_, Owner> {
+        Box::pin(async move {
+            let reply = self.account.api.get(&self.path()).await?;
+            let address = json_of::<AddressReply>(reply)?.reserved_ip;
+            Ok(Owner {
+                instance: address
+                    .droplet
+                    .and_then(|droplet| InstanceId::new(&droplet.id.to_string())),
+                is_changing: address.locked,
+            })
+        })
+    }
+
+    fn assign<'a>(&'a self, to: &'a InstanceId, _from: &'a Owner) -> Answer<'a, Assignment> {
+        Box::pin(async move {
+            let body = json!({ "type": "assign", "droplet_id": account::number(to)? });
+            let reply = self
+                .account
+                .api
+                .post(&format!("{}/actions", self.path()), &body)
+                .await?;
+            Ok(Assignment::Accepted(json_of::<ActionReply>(reply)?.action.name()))
+        })
+    }
+
+    fn progress<'a>(&'a self, action: &'a ActionId) -> Answer<'a, ActionState> {
+        Box::pin(async move {
+            let path = format!("{}/actions/{action}", self.path());
+            let reply = match json_of::<ActionReply>(self.account.api.get(&path).await?) {
+                // Of addresses that a user brought along, and of IPv6, it may know nothing.
+                Err(Failure::Refused { status: 404, .. }) => return Ok(ActionState::Untold),
+                reply => reply?,
+            };
+            Ok(match reply.action.status.as_str() {
+                "in-progress" => ActionState::Running,
+                "completed" => ActionState::Completed,
+                status => ActionState::Errored(readable(status)),
+            })
+        })
+    }
+
+    fn pending(&self) -> Answer<'_, Option<ActionId>> {
+        Box::pin(async move {
+            if self.ip.is_ipv6() {
+                // There is no list of theirs.
+                return Ok(None);
+            }
+            let reply = self.account.api.get(&format!("{}/actions", self.path())).await?;
+            let actions = json_of::<ActionsReply>(reply)?.actions;
+            let running = actions.iter().find(|action| action.status == "in-progress");
+            Ok(running.map(Action::name))
+        })
+    }
+
+    fn active(&self) -> Answer<'_, Option<bool>> {
+        Box::pin(async move {
+            // The second is the old name of the first.
+            let places: &[&str] = match self.ip {
+                IpAddr::V4(_) => &["reserved_ip/ipv4", "floating_ip/ipv4"],
+                IpAddr::V6(_) => &["reserved_ip/ipv6"],
+            };
+            for place in places {
+                let Some(active) = self.told(&format!("/metadata/v1/{place}/active")).await? else {
+                    continue;
+                };
+                if active != "true" {
+                    return Ok(Some(false));
+                }
+                let ip = self.told(&format!("/metadata/v1/{place}/ip_address")).await?;
+                return Ok(Some(ip.is_none_or(|ip| ip.parse() == Ok(self.ip))));
+            }
+            Ok(None)
+        })
+    }
+
+    fn rate_limit(&self) -> Option<RateLimit> {
+        self.account.api.rate_limit()
+    }
+
+    fn keep_warm(&self) -> Answer<'_, ()> {
+        Box::pin(async move {
+            self.account.api.resolve().await;
+            Ok(())
+        })
+    }
+}
+
+fn json_of<T: serde::de::DeserializeOwned>(reply: Reply) -> Result<T, Failure> {
+    reply.json(classify, words)
+}
+
+fn classify(refusal: Refusal) -> Failure {
+    if refusal.status == 422 && refusal.message.to_lowercase().contains("pending event") {
+        return refusal.pending();
+    }
+    refusal.by_status(HINT)
+}
+
+fn words(body: &[u8]) -> Option<(String, String)> {
+    #[derive(Deserialize)]
+    struct Words {
+        #[serde(default)]
+        id: String,
+        message: String,
+    }
+    let words: Words = serde_json::from_slice(body).ok()?;
+    Some((words.id, words.message))
+}
+
+#[derive(Deserialize)]
+struct ActionReply {
+    action: Action,
+}
+
+#[derive(Deserialize)]
+struct ActionsReply {
+    actions: Vec<Action>,
+}
+
+#[derive(Deserialize)]
+struct Action {
+    id: u64,
+    status: String,
+}
+
+impl Action {
+    fn name(&self) -> ActionId {
+        ActionId::from(self.id)
+    }
+}
+
+#[derive(Deserialize)]
+struct AddressReply {
+    #[serde(alias = "reserved_ipv6", alias = "floating_ip")]
+    reserved_ip: ReservedIp,
+}
+
+#[derive(Deserialize)]
+struct ReservedIp {
+    // No default: a reply without the field tells nothing about the owner.
+    #[serde(deserialize_with = "Option::deserialize")]
+    droplet: Option<Droplet>,
+    /// An action on it is pending.
+    #[serde(default)]
+    locked: bool,
+}
+
+#[derive(Deserialize)]
+struct Droplet {
+    id: u64,
+}
+
+#[cfg(test)]
+mod tests;

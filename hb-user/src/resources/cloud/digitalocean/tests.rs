@@ -1,0 +1,415 @@
+use serde_json::Value;
+
+use super::*;
+use crate::clock;
+use crate::config::CloudKind;
+use crate::resources::cloud::testing::{
+    Asked, Fault, Said, Server, TOKEN, floating_ip, of, settings, take_over, take_over_within,
+};
+use crate::resources::cloud::{CloudError, FloatingIp, MoveError};
+use std::sync::Mutex;
+use std::time::Duration;
+
+const IP: &str = "198.51.100.9";
+const OURS: u64 = 3_164_444;
+const THEIRS: u64 = 3_164_445;
+
+/// The account: whose the address is, and whose it is going to be after so many looks at the action.
+struct State {
+    owner: Option<u64>,
+    moving: Option<(u64, u32)>,
+    active: &'static str,
+}
+
+type Shared = Arc<Mutex<State>>;
+
+async fn cloud() -> (Server, Shared) {
+    let state = Arc::new(Mutex::new(State {
+        owner: Some(THEIRS),
+        moving: None,
+        active: "true",
+    }));
+    let shared = state.clone();
+    let server = Server::start(move |asked| answer(&mut state.lock().expect("alone"), asked)).await;
+    (server, shared)
+}
+
+fn answer(state: &mut State, asked: &Asked) -> Said {
+    if asked.line.contains("/metadata/") {
+        assert_eq!(asked.header("authorization"), "", "the metadata service gets no token");
+        return metadata(state, &asked.line);
+    }
+    assert_eq!(asked.header("authorization"), format!("Bearer {TOKEN}"));
+    let said = match asked.line.as_str() {
+        "POST /v2/reserved_ips/198.51.100.9/actions" | "POST /v2/reserved_ipv6/2001:db8::7/actions" => {
+            let body = asked.json();
+            assert_eq!(body, json!({ "type": "assign", "droplet_id": OURS }));
+            state.moving = Some((OURS, 2));
+            Said::new(201, action("in-progress"))
+        }
+        "GET /v2/reserved_ips/198.51.100.9/actions" => {
+            let status = if state.moving.is_some() {
+                "in-progress"
+            } else {
+                "completed"
+            };
+            let mut actions = action(status);
+            let actions = json!({ "actions": [actions["action"].take()], "links": {}, "meta": { "total": 1 } });
+            Said::new(200, actions)
+        }
+        "GET /v2/reserved_ips/198.51.100.9/actions/72531856" => Said::new(200, action(look(state))),
+        "GET /v2/reserved_ips/198.51.100.9" => Said::new(200, address(state)),
+        "GET /v2/reserved_ipv6/2001:db8::7" => {
+            look(state);
+            let mut reply = address(state);
+            Said::new(200, json!({ "reserved_ipv6": reply["reserved_ip"].take() }))
+        }
+        _ => error(404, "The resource you were accessing could not be found."),
+    };
+    said.with("ratelimit-limit", 5000).with("ratelimit-remaining", 4816)
+}
+
+fn metadata(state: &State, line: &str) -> Said {
+    match line {
+        "GET /metadata/v1/id" => Said::new(200, OURS),
+        "GET /metadata/v1/reserved_ip/ipv4/active" => Said::new(200, state.active),
+        "GET /metadata/v1/reserved_ip/ipv4/ip_address" => Said::new(200, IP),
+        _ => Said::new(404, "not found"),
+    }
+}
+
+fn look(state: &mut State) -> &'static str {
+    match state.moving.take() {
+        Some((droplet, 0 | 1)) => {
+            state.owner = Some(droplet);
+            "completed"
+        }
+        Some((droplet, looks)) => {
+            state.moving = Some((droplet, looks - 1));
+            "in-progress"
+        }
+        None => "completed",
+    }
+}
+
+fn action(status: &str) -> Value {
+    json!({ "action": {
+        "id": 72_531_856,
+        "status": status,
+        "type": "assign_ip",
+        "started_at": "2015-11-12T17:51:03Z",
+        "completed_at": (status == "completed").then_some("2015-11-12T17:51:14Z"),
+        "resource_id": 758_604_968,
+        "resource_type": "reserved_ip",
+        "region": { "name": "New York 3", "slug": "nyc3" },
+        "region_slug": "nyc3",
+    }})
+}
+
+fn address(state: &State) -> Value {
+    json!({ "reserved_ip": {
+        "ip": IP,
+        "droplet": state.owner.map(|id| json!({ "id": id, "name": "secondary", "status": "active" })),
+        "region": { "name": "New York 3", "slug": "nyc3" },
+        "locked": state.moving.is_some(),
+        "project_id": "746c6152-2fa2-11ed-92d3-27aaa54e4988",
+    }})
+}
+
+fn error(status: u16, message: &str) -> Said {
+    let body = json!({ "id": "error", "message": message, "request_id": "4d9d8375-3c56-4925-a3e7" });
+    Said::new(status, body)
+}
+
+async fn here(server: &Server) -> (FloatingIp, tempfile::TempDir) {
+    floating_ip(CloudKind::DigitalOcean, IP, server)
+}
+
+#[tokio::test]
+async fn a_move_is_asked_for_followed_and_read_back() {
+    let (server, state) = cloud().await;
+    let (ip, _dir) = here(&server).await;
+    let moved = take_over(&ip).await.expect("taken over");
+    assert_eq!(moved.action, ActionId::new("72531856"));
+    assert_eq!(moved.from, InstanceId::new("3164445"));
+    assert_eq!(state.lock().expect("alone").owner, Some(OURS));
+    assert_eq!(
+        server.log(),
+        [
+            "GET /metadata/v1/id",
+            "GET /v2/reserved_ips/198.51.100.9",
+            "POST /v2/reserved_ips/198.51.100.9/actions",
+            "GET /v2/reserved_ips/198.51.100.9/actions/72531856",
+            "GET /v2/reserved_ips/198.51.100.9/actions/72531856",
+            "GET /v2/reserved_ips/198.51.100.9",
+            "GET /metadata/v1/reserved_ip/ipv4/active",
+            "GET /metadata/v1/reserved_ip/ipv4/ip_address",
+        ]
+    );
+    // What is known is not asked for again.
+    let before = server.log().len();
+    assert!(take_over(&ip).await.expect("ours").was_ours());
+    assert_eq!(server.log()[before..], ["GET /v2/reserved_ips/198.51.100.9"]);
+}
+
+#[tokio::test]
+async fn an_ipv6_address_has_its_own_paths_and_an_action_nobody_knows_of() {
+    let (server, _state) = cloud().await;
+    let (ip, _dir) = floating_ip(CloudKind::DigitalOcean, "2001:db8::7", &server);
+    let moved = take_over(&ip).await.expect("taken over");
+    assert_eq!((moved.completed, moved.is_active), (None, None));
+    assert!(moved.accepted.is_some());
+}
+
+#[tokio::test]
+async fn a_bad_token_says_what_to_do() {
+    for status in [401, 403] {
+        let (server, _state) = cloud().await;
+        let (ip, _dir) = here(&server).await;
+        server.faults("POST", [Fault::Said(error(status, "Unable to authenticate you"))]);
+        let error = take_over(&ip).await.expect_err("no access");
+        assert!(
+            matches!(error, MoveError::Failed(Failure::Unauthorised { .. })),
+            "{error}"
+        );
+        let text = error.to_string();
+        assert!(
+            text.contains("Unable to authenticate you") && text.contains("reserved_ip:update"),
+            "{text}"
+        );
+        assert_eq!(server.count("POST"), 1, "not tried again");
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_is_told_in_the_apis_own_words() {
+    for status in [400, 404, 409, 422] {
+        let (server, _state) = cloud().await;
+        let (ip, _dir) = here(&server).await;
+        let said = error(status, "Droplet must be\nin the same datacenter");
+        server.faults("POST", [Fault::Said(said)]);
+        let error = take_over(&ip).await.expect_err("refused").to_string();
+        let expected = "POST /v2/reserved_ips/198.51.100.9/actions: refused";
+        assert_eq!(
+            error,
+            format!("{expected} ({status}): Droplet must be in the same datacenter")
+        );
+        assert_eq!(server.count("POST"), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_pending_event_is_that_of_an_action_which_is_waited_for() {
+    let (server, state) = cloud().await;
+    let (ip, _dir) = here(&server).await;
+    state.lock().expect("alone").moving = Some((THEIRS, 2));
+    let moved = take_over(&ip).await.expect("taken over");
+    assert_eq!(moved.from, InstanceId::new("3164445"));
+    let log = server.log();
+    assert_eq!(
+        log[2..4],
+        [
+            "GET /v2/reserved_ips/198.51.100.9/actions",
+            "GET /v2/reserved_ips/198.51.100.9/actions/72531856"
+        ],
+        "{log:?}"
+    );
+
+    let (server, _state) = cloud().await;
+    let (ip, _dir) = here(&server).await;
+    let pending = || Fault::Said(error(422, "The reserved IP already has a pending event."));
+    server.faults("POST", [pending(), pending()]);
+    take_over(&ip).await.expect("taken over");
+    assert_eq!(server.count("POST"), 3);
+}
+
+#[tokio::test]
+async fn throttling_is_obeyed() {
+    let (server, _state) = cloud().await;
+    let (ip, _dir) = here(&server).await;
+    let said = error(429, "API Rate limit exceeded.").with("retry-after", 1);
+    server.faults("POST", [Fault::Said(said)]);
+    let moved = take_over(&ip).await.expect("taken over");
+    let accepted = moved.accepted.expect("accepted");
+    assert!(accepted.since(moved.begun).0 >= 1_000_000_000);
+}
+
+#[tokio::test]
+async fn whatever_may_pass_is_tried_again_after_a_look_at_the_owner() {
+    for fault in [
+        Fault::Said(error(500, "oops")),
+        Fault::Said(error(503, "maintenance")),
+        Fault::Hang,
+        Fault::Reset,
+        Fault::Broken,
+        Fault::Endless,
+    ] {
+        let (server, _state) = cloud().await;
+        let (ip, _dir) = here(&server).await;
+        server.faults("POST", [fault.clone()]);
+        take_over(&ip)
+            .await
+            .unwrap_or_else(|error| panic!("{fault:?}: {error}"));
+        let log: Vec<String> = server.log();
+        assert_eq!(server.count("POST"), 2, "{fault:?}: {log:?}");
+        let first = log.iter().position(|line| line.starts_with("POST")).expect("a POST");
+        assert_eq!(
+            log[first + 1],
+            "GET /v2/reserved_ips/198.51.100.9",
+            "{fault:?}: {log:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_fault_while_looking_changes_nothing() {
+    for line in [
+        "GET /metadata/v1/id",
+        "GET /v2/reserved_ips/198.51.100.9/actions/",
+        "GET /v2/reserved_ips/198.51.100.9",
+    ] {
+        let (server, _state) = cloud().await;
+        let (ip, _dir) = here(&server).await;
+        let faults = [
+            Fault::Said(error(500, "oops")),
+            Fault::Hang,
+            Fault::Reset,
+            Fault::Broken,
+        ];
+        server.faults(line, faults);
+        take_over(&ip).await.expect(line);
+        assert_eq!(server.count("POST"), 1, "{:?}", server.log());
+        assert!(server.count(line) > 4, "{:?}", server.log());
+    }
+}
+
+#[tokio::test]
+async fn a_lost_reply_does_not_lead_to_a_second_assignment() {
+    let (server, _state) = cloud().await;
+    let (ip, _dir) = here(&server).await;
+    server.faults("POST", [Fault::Lost]);
+    let moved = take_over(&ip).await.expect("taken over");
+    assert_eq!((moved.action, server.count("POST")), (None, 1));
+}
+
+#[tokio::test]
+async fn a_token_follows_no_redirect() {
+    let (elsewhere, _state) = cloud().await;
+    let (server, _state) = cloud().await;
+    let (ip, _dir) = here(&server).await;
+    let said = Said::new(302, "").with("location", elsewhere.url());
+    server.faults("GET /v2", [Fault::Said(said)]);
+    let failure = ip.owner().await.expect_err("no answer");
+    assert!(matches!(failure, Failure::Refused { status: 302, .. }), "{failure}");
+    assert_eq!(elsewhere.log(), [""; 0]);
+}
+
+#[tokio::test]
+async fn an_owner_that_is_not_told_is_not_nobody() {
+    let (server, _state) = cloud().await;
+    let (ip, _dir) = here(&server).await;
+    for body in [
+        json!({}),
+        json!({ "reserved_ip": { "ip": IP } }),
+        json!({ "reserved_ip": { "droplet": 7 } }),
+    ] {
+        server.faults("GET /v2", [Fault::Said(Said::new(200, &body))]);
+        let failure = ip.owner().await.expect_err("no answer");
+        assert!(matches!(failure, Failure::Passing { .. }), "{failure}");
+    }
+    let nobody = Said::new(200, json!({ "reserved_ip": { "droplet": null } }));
+    server.faults("GET /v2", [Fault::Said(nobody)]);
+    assert_eq!(ip.owner().await.expect("known"), Owner::default());
+}
+
+#[tokio::test]
+async fn readiness_is_what_a_takeover_needs() {
+    let (server, state) = cloud().await;
+    let (ip, _dir) = here(&server).await;
+    let readiness = ip.readiness().await;
+    assert_eq!(readiness.problems(), [""; 0]);
+    assert_eq!(readiness.identity.as_ref().ok(), InstanceId::new("3164444").as_ref());
+    assert_eq!(readiness.is_ours(), Some(false));
+    assert_eq!(ip.known_identity(), InstanceId::new("3164444"));
+    let (owner, _) = ip.last_owner().expect("seen");
+    assert_eq!(owner.instance, InstanceId::new("3164445"));
+    let limit = RateLimit {
+        limit: 5000,
+        remaining: 4816,
+    };
+    assert_eq!(readiness.rate_limit, Some(limit));
+
+    server.faults("GET /v2", [Fault::Said(error(401, "Unable to authenticate you"))]);
+    let problems = ip.readiness().await.problems();
+    assert!(problems[0].starts_with("the owner cannot be read"), "{problems:?}");
+    server.faults("GET /metadata/v1/id", [Fault::Reset]);
+    let problems = ip.readiness().await.problems();
+    assert!(
+        problems[0].starts_with("this host does not know who it is"),
+        "{problems:?}"
+    );
+    // As with a token that may not see droplets.
+    state.lock().expect("alone").owner = None;
+    let problems = ip.readiness().await.problems();
+    assert!(problems[0].contains("the API shows no owner"), "{problems:?}");
+}
+
+#[tokio::test]
+async fn the_connection_is_kept() {
+    let peers = Arc::new(Mutex::new(std::collections::HashSet::new()));
+    let seen = peers.clone();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("its address");
+    let handler = move |axum::extract::ConnectInfo(peer): axum::extract::ConnectInfo<std::net::SocketAddr>| {
+        seen.lock().expect("alone").insert(peer);
+        std::future::ready(json!({ "reserved_ip": { "droplet": { "id": OURS } } }).to_string())
+    };
+    let router = axum::Router::new().fallback(handler);
+    let service = router.into_make_service_with_connect_info::<std::net::SocketAddr>();
+    tokio::spawn(async move { axum::serve(listener, service).await });
+
+    let (server, _state) = cloud().await;
+    let (mut settings, _dir) = settings(CloudKind::DigitalOcean, &server);
+    settings.api_url = format!("http://{address}");
+    let ip = of(&settings, IP);
+    for _ in 0..5 {
+        ip.readiness().await;
+    }
+    assert!(ip.is_ours(Duration::from_secs(10)).await.expect("known"));
+    assert_eq!(peers.lock().expect("alone").len(), 1);
+}
+
+#[tokio::test]
+async fn nobody_there_says_so() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("its address");
+    drop(listener);
+    let (server, _state) = cloud().await;
+    let (mut settings, _dir) = settings(CloudKind::DigitalOcean, &server);
+    settings.api_url = format!("http://{address}");
+    let begun = clock::now();
+    let error = take_over_within(&of(&settings, IP), Duration::from_millis(300)).await;
+    let error = error.expect_err("nobody").to_string();
+    assert!(error.contains("Connection refused"), "{error}");
+    assert!(clock::now().since(begun).0 < 10_000_000_000);
+}
+
+#[tokio::test]
+async fn settings_are_checked_before_anything_is_sent() {
+    let (server, _state) = cloud().await;
+    let (good, dir) = settings(CloudKind::DigitalOcean, &server);
+    let pem = dir.path().join("ca.pem");
+    let open = |change: &dyn Fn(&mut crate::config::CloudSettings)| {
+        let mut settings = good.clone();
+        change(&mut settings);
+        Account::open(&settings).map(drop)
+    };
+    let error = open(&|settings| settings.ca_file = Some(pem.clone())).expect_err("no file");
+    assert!(error.to_string().starts_with(&pem.display().to_string()), "{error}");
+    std::fs::write(&pem, "nothing").expect("a file");
+    let error = open(&|settings| settings.ca_file = Some(pem.clone())).expect_err("no certificate");
+    assert!(matches!(error, CloudError::CaFile { .. }), "{error}");
+    let error = open(&|settings| settings.api_url = "nowhere".to_owned()).expect_err("no URL");
+    assert!(matches!(error, CloudError::Url { .. }), "{error}");
+    assert_eq!(server.log(), [""; 0]);
+}

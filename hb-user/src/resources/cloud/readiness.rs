@@ -1,0 +1,190 @@
+//! Whether an address could be taken over, before it has to be.
+
+use std::fmt::Write as _;
+
+use hb_ebpf::Nanos;
+
+use super::provider::{Failure, InstanceId, Owner, Provider, RateLimit};
+use crate::clock;
+
+/// Below this part of its limit an API is about to refuse us.
+const SCARCE: u64 = 20;
+
+/// What was found.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Readiness {
+    /// When it was asked.
+    pub asked: Nanos,
+    /// When all was answered.
+    pub answered: Nanos,
+    /// Who this host is.
+    pub identity: Result<InstanceId, Failure>,
+    /// Who has the address: that this could be read shows that the token works, and that the address exists.
+    pub owner: Result<Owner, Failure>,
+    /// Whether the address could be assigned to this host: `Ok(false)` where the API has no such question.
+    pub rehearsal: Result<bool, Failure>,
+    /// Whether the metadata service shows the address here, where it tells. Its failure is no problem.
+    pub is_active: Option<bool>,
+    /// The requests that are left, where the API tells.
+    pub rate_limit: Option<RateLimit>,
+}
+
+impl Readiness {
+    /// What stands in the way of a takeover, if anything does: one line each.
+    #[must_use]
+    pub fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        if let Err(failure) = &self.identity {
+            problems.push(format!("this host does not know who it is: {failure}"));
+        }
+        match &self.owner {
+            Err(failure) => problems.push(format!("the owner cannot be read: {failure}")),
+            Ok(owner) if owner.instance.is_none() && self.is_active == Some(true) => problems.push(
+                "the address is active here, but the API shows no owner: the token may lack the right to see servers"
+                    .to_owned(),
+            ),
+            Ok(_) => {}
+        }
+        if let Err(failure) = &self.rehearsal {
+            problems.push(format!("the address could not be assigned: {failure}"));
+        }
+        if let Some(RateLimit { limit, remaining }) = self.rate_limit
+            && remaining < limit / SCARCE
+        {
+            let mut text = String::new();
+            // Writing to a String does not fail.
+            let _ = write!(text, "the API takes only {remaining} more requests of {limit} for now");
+            problems.push(text);
+        }
+        problems
+    }
+
+    /// Whether nothing stands in the way.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.problems().is_empty()
+    }
+
+    /// Whether the address is this host's; `None` where that is not known.
+    #[must_use]
+    pub fn is_ours(&self) -> Option<bool> {
+        let (Ok(me), Ok(owner)) = (&self.identity, &self.owner) else {
+            return None;
+        };
+        Some(owner.instance.as_ref() == Some(me))
+    }
+}
+
+pub(super) async fn of(provider: &dyn Provider) -> Readiness {
+    let asked = clock::now();
+    // It says nothing that the next call does not.
+    let _ = provider.keep_warm().await;
+    let identity = provider.identity().await;
+    let owner = provider.owner().await;
+    let rehearsal = match (&identity, &owner) {
+        (Ok(me), Ok(_)) => match provider.rehearse(me).await {
+            // As good as not asked: the next one will tell.
+            Err(failure) if failure.is_passing() => Ok(false),
+            rehearsal => rehearsal,
+        },
+        (Ok(_) | Err(_), Ok(_) | Err(_)) => Ok(false),
+    };
+    Readiness {
+        asked,
+        identity,
+        owner,
+        rehearsal,
+        is_active: provider.active().await.ok().flatten(),
+        rate_limit: provider.rate_limit(),
+        answered: clock::now(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ready() -> Readiness {
+        let me = InstanceId::new("1").expect("an id");
+        Readiness {
+            asked: Nanos(1),
+            answered: Nanos(2),
+            identity: Ok(me.clone()),
+            owner: Ok(Owner {
+                instance: Some(me),
+                is_changing: false,
+            }),
+            rehearsal: Ok(true),
+            is_active: Some(true),
+            rate_limit: Some(RateLimit {
+                limit: 5000,
+                remaining: 250,
+            }),
+        }
+    }
+
+    fn failure() -> Failure {
+        Failure::Passing {
+            call: "GET /".to_owned(),
+            reason: "timed out".to_owned(),
+        }
+    }
+
+    #[test]
+    fn nothing_in_the_way() {
+        assert_eq!(ready().problems(), [""; 0]);
+        assert_eq!((ready().is_ready(), ready().is_ours()), (true, Some(true)));
+    }
+
+    #[test]
+    fn each_problem_has_its_line() {
+        let table = [
+            (
+                Readiness {
+                    identity: Err(failure()),
+                    ..ready()
+                },
+                "this host does not know who it is: GET /: timed out",
+            ),
+            (
+                Readiness {
+                    owner: Err(failure()),
+                    ..ready()
+                },
+                "the owner cannot be read: GET /: timed out",
+            ),
+            (
+                Readiness {
+                    owner: Ok(Owner::default()),
+                    ..ready()
+                },
+                "the address is active here, but the API shows no owner: the token may lack the right to see servers",
+            ),
+            (
+                Readiness {
+                    rehearsal: Err(failure()),
+                    ..ready()
+                },
+                "the address could not be assigned: GET /: timed out",
+            ),
+            (
+                Readiness {
+                    rate_limit: Some(RateLimit {
+                        limit: 5000,
+                        remaining: 249,
+                    }),
+                    ..ready()
+                },
+                "the API takes only 249 more requests of 5000 for now",
+            ),
+        ];
+        for (readiness, problem) in table {
+            assert_eq!(readiness.problems(), [problem]);
+        }
+        let unknown = Readiness {
+            owner: Err(failure()),
+            ..ready()
+        };
+        assert_eq!(unknown.is_ours(), None, "unknown is not \"not mine\"");
+    }
+}

@@ -1,0 +1,228 @@
+//! Vultr's reserved IPs: <https://www.vultr.com/api/>.
+
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::Deserialize;
+use serde_json::json;
+
+use super::account::{self, Account};
+use super::http::{Refusal, Reply};
+use super::network::Network;
+use super::provider::{ActionId, ActionState, Answer, Assignment, Failure, InstanceId, Owner, Provider, RateLimit};
+use crate::config::Identity;
+
+const HINT: &str = "check that the API key is complete and not revoked, that its user may manage servers, and that its \
+                    access control list has this host's address";
+/// A list is read in so many pages.
+const PAGES: u32 = 20;
+
+/// One reserved IP.
+#[derive(Debug)]
+pub(super) struct Vultr {
+    account: Arc<Account>,
+    ip: IpAddr,
+    /// The API's id of it, once it is known.
+    id: Mutex<Option<String>>,
+}
+
+impl Vultr {
+    pub(super) fn new(account: Arc<Account>, ip: IpAddr) -> Self {
+        Self {
+            account,
+            ip,
+            id: Mutex::default(),
+        }
+    }
+
+    fn known(&self) -> Option<String> {
+        self.id.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn know(&self, id: Option<String>) {
+        *self.id.lock().unwrap_or_else(PoisonError::into_inner) = id;
+    }
+
+    async fn id(&self) -> Result<String, Failure> {
+        match self.known() {
+            Some(id) => Ok(id),
+            None => Ok(self.find().await?.id),
+        }
+    }
+
+    /// Looks the address up in the account's list: the API finds it by its id only.
+    async fn find(&self) -> Result<ReservedIp, Failure> {
+        let mut cursor = String::new();
+        for _ in 0..PAGES {
+            let path = if cursor.is_empty() {
+                "/v2/reserved-ips?per_page=100".to_owned()
+            } else {
+                format!("/v2/reserved-ips?per_page=100&cursor={cursor}")
+            };
+            let reply = json_of::<ListReply>(self.account.api.get(&path).await?)?;
+            let found = reply.reserved_ips.into_iter().find(|found| found.is(self.ip));
+            if let Some(found) = found.filter(|found| InstanceId::new(&found.id).is_some()) {
+                self.know(Some(found.id.clone()));
+                return Ok(found);
+            }
+            cursor = reply.meta.map(|meta| meta.links.next).unwrap_or_default();
+            let is_plain = cursor.bytes().all(|c| c.is_ascii_alphanumeric() || b"-_=".contains(&c));
+            if cursor.is_empty() || !is_plain {
+                break;
+            }
+        }
+        Err(Failure::Refused {
+            call: "GET /v2/reserved-ips".to_owned(),
+            status: 404,
+            message: format!("no reserved IP of the key's account has the address {}", self.ip),
+        })
+    }
+
+    async fn read(&self) -> Result<ReservedIp, Failure> {
+        let Some(id) = self.known() else {
+            return self.find().await;
+        };
+        let reply = self.account.api.get(&format!("/v2/reserved-ips/{id}")).await?;
+        match json_of::<ReservedIpReply>(reply) {
+            Ok(reply) if reply.reserved_ip.is(self.ip) => Ok(reply.reserved_ip),
+            // It was made anew with another id.
+            Ok(_) | Err(Failure::Refused { status: 404, .. }) => {
+                self.know(None);
+                self.find().await
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Posts something that is answered without a body.
+    async fn order(&self, path: &str, body: &serde_json::Value) -> Result<(), Failure> {
+        let reply = self.account.api.post(path, body).await?;
+        reply.accepted(classify, words).map(drop)
+    }
+}
+
+impl Provider for Vultr {
+    fn identity(&self) -> Answer<'_, InstanceId> {
+        const PATH: &str = "/v1.json";
+        Box::pin(async move {
+            if let Identity::Fixed(id) = &self.account.identity {
+                return Ok(id.clone());
+            }
+            let metadata: Metadata = json_of(self.account.metadata.get(PATH).await?)?;
+            account::instance(&metadata.instance, PATH)
+        })
+    }
+
+    fn owner(&self) -> Answer<'_, Owner> {
+        Box::pin(async move {
+            let address = self.read().await?;
+            let instance = address.instance_id.filter(|id| !id.is_empty());
+            let instance = instance.map(|id| {
+                InstanceId::new(&id).ok_or_else(|| Failure::Passing {
+                    call: "GET /v2/reserved-ips".to_owned(),
+                    reason: "the address's instance_id is no id".to_owned(),
+                })
+            });
+            Ok(Owner {
+                instance: instance.transpose()?,
+                is_changing: false,
+            })
+        })
+    }
+
+    /// The API attaches only what nobody has: from another instance it is taken first.
+    fn assign<'a>(&'a self, to: &'a InstanceId, from: &'a Owner) -> Answer<'a, Assignment> {
+        Box::pin(async move {
+            let path = format!("/v2/reserved-ips/{}", self.id().await?);
+            if from.instance.as_ref().is_some_and(|from| from != to) {
+                self.order(&format!("{path}/detach"), &json!({})).await?;
+            }
+            let body = json!({ "instance_id": to.as_str() });
+            self.order(&format!("{path}/attach"), &body).await?;
+            Ok(Assignment::Done)
+        })
+    }
+
+    /// There are no actions.
+    fn progress<'a>(&'a self, _action: &'a ActionId) -> Answer<'a, ActionState> {
+        Box::pin(std::future::ready(Ok(ActionState::Untold)))
+    }
+
+    fn rate_limit(&self) -> Option<RateLimit> {
+        self.account.api.rate_limit()
+    }
+
+    fn keep_warm(&self) -> Answer<'_, ()> {
+        Box::pin(async move {
+            self.account.api.resolve().await;
+            Ok(())
+        })
+    }
+}
+
+fn json_of<T: serde::de::DeserializeOwned>(reply: Reply) -> Result<T, Failure> {
+    reply.json(classify, words)
+}
+
+fn classify(refusal: Refusal) -> Failure {
+    let is_locked =
+        matches!(refusal.status, 400 | 409 | 422 | 423) && refusal.message.to_lowercase().contains("locked");
+    if is_locked {
+        return refusal.pending();
+    }
+    refusal.by_status(HINT)
+}
+
+fn words(body: &[u8]) -> Option<(String, String)> {
+    #[derive(Deserialize)]
+    struct Words {
+        error: String,
+    }
+    let words: Words = serde_json::from_slice(body).ok()?;
+    Some((String::new(), words.error))
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    #[serde(rename = "instance-v2-id")]
+    instance: String,
+}
+
+#[derive(Deserialize)]
+struct ReservedIpReply {
+    reserved_ip: ReservedIp,
+}
+
+#[derive(Deserialize)]
+struct ReservedIp {
+    id: String,
+    subnet: String,
+    subnet_size: u32,
+    // No default: a reply without the field tells nothing about the owner.
+    #[serde(deserialize_with = "Option::deserialize")]
+    instance_id: Option<String>,
+}
+
+impl ReservedIp {
+    fn is(&self, ip: IpAddr) -> bool {
+        Network::new(&self.subnet, self.subnet_size).is_some_and(|network| network.contains(ip))
+    }
+}
+
+#[derive(Deserialize)]
+struct ListReply {
+    reserved_ips: Vec<ReservedIp>,
+    #[serde(default)]
+    meta: Option<Meta>,
+}
+
+#[derive(Deserialize)]
+struct Meta {
+    links: Links,
+}
+
+#[derive(Deserialize)]
+struct Links {
+    #[serde(default)]
+    next: String,
+}
