@@ -19,7 +19,7 @@ pub use client::{ClientError, ask};
 pub use order::{MAX_TIMEOUT, Order, OrderRequest};
 pub use server::{Asked, Server, ServerError};
 pub use status::{
-    AddressStatus, DatapathStatus, DetectionStatus, DiffersStatus, GroupStatus, LatenessStatus, LinkStatus, PeerStatus,
+    AddressStatus, FloatingIpStatus, DatapathStatus, DetectionStatus, DiffersStatus, GroupStatus, LatenessStatus, LinkStatus, PeerStatus,
     PulseStatus, RealtimeStatus, RestartStatus, Status, StepStatus, Takeover,
 };
 
