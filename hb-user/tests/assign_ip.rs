@@ -2,6 +2,8 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::process::{Command, Output};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -9,11 +11,16 @@ use serde_json::{Value, json};
 
 const DROPLET: u64 = 3_164_444;
 
-/// An API that does at once what it is asked to.
+/// An API that does at once what it is asked to. The address is nobody's before.
 fn api() -> SocketAddr {
+    let is_assigned = Arc::new(AtomicBool::new(false));
+    let assigned = is_assigned.clone();
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("its address");
-    let accept = post(|| async { (axum::http::StatusCode::CREATED, reply("in-progress")) });
+    let accept = post(move || {
+        is_assigned.store(true, Ordering::Relaxed);
+        async { (axum::http::StatusCode::CREATED, reply("in-progress")) }
+    });
     let router = Router::new()
         .route("/v2/reserved_ips/198.51.100.9/actions", accept)
         .route(
@@ -22,7 +29,10 @@ fn api() -> SocketAddr {
         )
         .route(
             "/v2/reserved_ips/198.51.100.9",
-            get(|| async { Json(json!({ "reserved_ip": { "droplet": { "id": DROPLET } } })) }),
+            get(move || {
+                let droplet = assigned.load(Ordering::Relaxed).then(|| json!({ "id": DROPLET }));
+                async move { Json(json!({ "reserved_ip": { "droplet": droplet } })) }
+            }),
         );
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread()

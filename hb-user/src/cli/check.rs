@@ -9,7 +9,7 @@ use self::places::Place;
 use super::Failure;
 use crate::config::differences::DIFFERENCES;
 use crate::config::{Cluster, Group, Host, Loaded, Stonith, StonithParameters, StuckPolicy, Warning, is_executable};
-use crate::resources::cloud;
+use crate::resources::cloud::{self, CloudError};
 
 mod places;
 #[cfg(test)]
@@ -90,7 +90,11 @@ impl Surroundings<'_> {
                 message: format!("there is no watchdog device {}", device.display()),
             });
         }
-        if let Err(error) = cloud::probe(cluster) {
+        for error in cloud::probe(cluster) {
+            // Who checks by hand has not the credentials of the service.
+            if let CloudError::NoCredentials { .. } = error {
+                continue;
+            }
             loaded.warnings.push(Warning {
                 origin: "hb.toml".to_owned(),
                 message: super::causes(&error),

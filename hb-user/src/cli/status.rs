@@ -6,8 +6,8 @@ use anyhow::anyhow;
 
 use super::{Exit, Failure};
 use crate::control::{
-    self, AddressStatus, FloatingIpStatus, StepStatus, DetectionStatus, GroupStatus, LinkStatus, PeerStatus, Reply, Request, RestartStatus, Status,
-    Takeover,
+    self, AddressStatus, DetectionStatus, FloatingIpStatus, GroupStatus, LinkStatus, PeerStatus, Reply, Request,
+    RestartStatus, Status, StepStatus, Takeover,
 };
 
 /// The arguments.

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use super::error::{Fault, Quoted};
 use super::{
-    Addresses, CloudSettings, Fencing, Group, Host, Monitor, Policy, Realtime, Recorder, Restart, Scripts, Setting, text, time,
+    Addresses, CloudSettings, Fencing, Group, Host, Monitor, Policy, Realtime, Recorder, Restart, Scripts, Setting,
+    text, time,
 };
 use file::File;
 use reader::Reader;

@@ -16,7 +16,7 @@ use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use serde::{Deserialize, Serialize};
 
-use super::settings;
+use super::{keeper, settings};
 use crate::config::Cluster;
 use crate::control::Takeover;
 use crate::core::{Node, Silence};
@@ -86,6 +86,9 @@ pub struct Handover {
     /// The addresses that were added without a script, and where. A version that knew nothing of them told nothing.
     #[serde(default)]
     pub(super) addresses: Vec<Held>,
+    /// What is known of floating IPs.
+    #[serde(default)]
+    pub(super) keeper: keeper::Past,
     pub(super) problems: Vec<Option<String>>,
     pub(super) silences: Vec<Option<Silence>>,
     pub(super) troubles: BTreeMap<String, String>,

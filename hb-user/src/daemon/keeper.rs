@@ -1,10 +1,11 @@
 //! Floating IPs while nothing moves: whose each is, and whether it could be taken over. Asked beside everything else, so that
 //! nobody waits for a provider.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::time::Duration;
 
 use hb_ebpf::Nanos;
+use serde::{Deserialize, Serialize};
 use tokio::task::{AbortHandle, JoinSet};
 
 use super::settings::nanos;
@@ -12,6 +13,7 @@ use crate::clock;
 use crate::config::{CloudAddress, CloudKind, Cluster, InstanceId};
 use crate::core::Taker;
 use crate::resources::cloud::{Clouds, FloatingIp, Owner, Readiness};
+use crate::resources::group::Claims;
 
 /// An owner that is not us is asked for once more after this, before it is told: an API may show the old one for a moment.
 const CONFIRM: Nanos = Nanos::from_millis(1_000);
@@ -47,6 +49,15 @@ pub(super) enum Holder {
     Peer(usize),
     /// Nobody, or nobody that is known.
     Nobody,
+}
+
+/// What one process tells the next of them.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub(super) struct Past {
+    /// By address: whose it was when all was well, and how often it was moved away.
+    kept: Vec<(String, Option<Option<String>>, u64)>,
+    /// By provider and node: which instance it is.
+    instances: Vec<(String, usize, String)>,
 }
 
 /// All of them.
@@ -106,6 +117,50 @@ impl Keeper {
         }
         for gone in former {
             gone.asking.iter().for_each(AbortHandle::abort);
+        }
+    }
+
+    /// What the next process is to know.
+    pub(super) fn past(&self) -> Past {
+        let text = |id: &InstanceId| id.as_str().to_owned();
+        let kept = self.kept.iter().map(|kept| {
+            let settled = kept.settled.as_ref().map(|owner| owner.as_ref().map(text));
+            (kept.ip.address().to_string(), settled, kept.moved_away)
+        });
+        let instances = self.instances.iter();
+        Past {
+            kept: kept.collect(),
+            instances: instances
+                .map(|((kind, node), id)| (kind.name().to_owned(), *node, text(id)))
+                .collect(),
+        }
+    }
+
+    /// Goes on from what a former process knew. What is no id of anything is forgotten.
+    pub(super) fn remember(&mut self, past: &Past) {
+        for (address, settled, moved_away) in &past.kept {
+            if let Some(kept) = self
+                .kept
+                .iter_mut()
+                .find(|kept| kept.ip.address().to_string() == *address)
+            {
+                kept.moved_away = *moved_away;
+                kept.settled = settled.as_ref().map(|owner| owner.as_deref().and_then(InstanceId::new));
+            }
+        }
+        let known = past
+            .instances
+            .iter()
+            .filter_map(|(kind, node, id)| Some(((CloudKind::of(kind)?, *node), InstanceId::new(id)?)));
+        self.instances.extend(known);
+    }
+
+    /// Breaks off all questions. They are asked again when they are due.
+    pub(super) async fn rest(&mut self) {
+        self.tasks.shutdown().await;
+        self.witness = None;
+        for kept in &mut self.kept {
+            kept.asking = None;
         }
     }
 
@@ -223,15 +278,29 @@ impl Keeper {
 
     /// From whom each floating IP of a group may be taken: from who had it when all was well, or whom the dead node is known
     /// to be. Nothing is said of one of which nothing is known.
-    pub(super) fn claims(&self, group: usize, dead: Option<usize>) -> BTreeMap<String, Vec<Option<InstanceId>>> {
-        let of_group = self.kept.iter().filter(|kept| kept.group == group && kept.ip.settings().witness);
+    pub(super) fn claims(&self, group: usize, dead: Option<usize>) -> Claims {
+        let of_group = self
+            .kept
+            .iter()
+            .filter(|kept| kept.group == group && kept.ip.settings().witness);
         let claims = of_group.filter_map(|kept| {
             let address = kept.ip.address();
             let known = dead.and_then(|node| self.instances.get(&(address.kind, node)));
-            let all: Vec<_> = kept.settled.clone().into_iter().chain(known.cloned().map(Some)).collect();
-            (!all.is_empty()).then(|| (address.to_string(), all))
+            let all: Vec<_> = kept
+                .settled
+                .clone()
+                .into_iter()
+                .chain(known.cloned().map(Some))
+                .collect();
+            (!all.is_empty()).then(|| (address.clone(), all))
         });
         claims.collect()
+    }
+
+    /// Whether one could be taken over, as of the last answer.
+    pub(super) fn is_ready(&self, address: &CloudAddress) -> Option<bool> {
+        let kept = self.kept.iter().find(|kept| kept.ip.address() == address)?;
+        Some(kept.readiness.as_ref()?.is_ready())
     }
 
     pub(super) fn standings(&self) -> impl Iterator<Item = Standing<'_>> {
@@ -283,7 +352,11 @@ impl Kept {
         let is_scarce = readiness
             .rate_limit
             .is_some_and(|rate| rate.remaining < rate.limit / SPARING);
-        if is_scarce { Nanos(usual.0.saturating_mul(SPARING)) } else { usual }
+        if is_scarce {
+            Nanos(usual.0.saturating_mul(SPARING))
+        } else {
+            usual
+        }
     }
 }
 

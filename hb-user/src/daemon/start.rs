@@ -11,6 +11,7 @@ use hb_ebpf::{Incarnation, KeyId, Nanos};
 use nix::fcntl::{Flock, FlockArg};
 
 use super::handover::{Handover, HandoverError};
+use super::keeper::{self, Keeper};
 use super::outside::Outside;
 use super::restart::{Past, Restart};
 use super::work::{self, Movers, Works};
@@ -28,7 +29,7 @@ use crate::pulse::{self, Means, Pulse, PulseError, SocketError, Sockets, Watchdo
 use crate::realtime::{self, Granted};
 use crate::recorder::{self, Header, Names, Recorder, RecorderError};
 use crate::resources::address::{HandsError, Held};
-use crate::resources::cloud::CloudError;
+use crate::resources::cloud::{CloudError, Clouds};
 
 /// The least time after which a watchdog bites. Devices count in seconds, and a busy host is not a dead one.
 const WATCHDOG: Duration = Duration::from_secs(10);
@@ -164,6 +165,7 @@ impl Daemon {
             pulse,
             granted: Granted::default(),
             locking_refused,
+            keeper: keeper(&cluster, clouds.as_ref(), &kept.keeper, now),
             works: Works::new(&cluster, Movers { hands, clouds }),
             outside: Outside::new(&cluster),
             server,
@@ -203,6 +205,13 @@ impl Daemon {
     }
 }
 
+fn keeper(cluster: &Cluster, clouds: Option<&Clouds>, past: &keeper::Past, now: Nanos) -> Keeper {
+    let mut keeper = Keeper::default();
+    keeper.keep(cluster, clouds, now);
+    keeper.remember(past);
+    keeper
+}
+
 /// Lets the kernel watch the deadlines. Where it cannot, the pulse thread does it alone, and this is why.
 fn watch(program: &mut Program, watches: &[(u32, Watch)]) -> Result<Witness, String> {
     let watch = program
@@ -225,7 +234,9 @@ pub fn check(cluster: &Cluster, former: &Handover) -> Result<(), StartError> {
     if let Some(recorder) = &cluster.recorder {
         recorder::probe(&recorder.file)?;
     }
-    crate::resources::cloud::probe(cluster)?;
+    if let Some(error) = crate::resources::cloud::probe(cluster).into_iter().next() {
+        return Err(error.into());
+    }
     // The kernel may refuse what it took from another version.
     Program::load(&settings::tables(cluster, former.incarnation, &peers))?;
     Ok(())
@@ -240,6 +251,7 @@ struct Kept {
     troubles: BTreeMap<String, String>,
     takeover: Option<crate::control::Takeover>,
     held: Vec<Held>,
+    keeper: keeper::Past,
     past: Past,
 }
 
@@ -253,6 +265,7 @@ impl Kept {
             troubles: BTreeMap::new(),
             takeover: None,
             held: Vec::new(),
+            keeper: keeper::Past::default(),
             past: Past::default(),
         }
     }
@@ -267,6 +280,7 @@ impl Kept {
             troubles: former.troubles,
             takeover: former.last_takeover,
             held: former.addresses,
+            keeper: former.keeper,
             past: Past {
                 count: former.restarts,
                 ..Past::default()

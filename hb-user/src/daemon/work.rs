@@ -14,7 +14,7 @@ use crate::realtime;
 use crate::resources::address::{self, Hands, HandsError, Held};
 use crate::resources::cloud::{CloudError, Clouds};
 use crate::resources::environment::{self, Facts};
-use crate::resources::group::{self, Context, GroupReport, GroupResult, GroupScripts};
+use crate::resources::group::{self, Claims, Context, GroupReport, GroupResult, GroupScripts};
 use crate::resources::scripts::ScriptDirs;
 
 /// Where init scripts are.
@@ -40,6 +40,15 @@ impl Task {
             Self::Drop => "dropping",
         }
     }
+}
+
+/// What is known, when a task begins, of others that may have something of the group.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Known {
+    /// No other node has anything of it: the one that had it was fenced.
+    pub(super) is_certain: bool,
+    /// From whom floating IPs are taken.
+    pub(super) claims: Claims,
 }
 
 /// A task that has ended.
@@ -143,11 +152,12 @@ impl Works {
         }
     }
 
-    /// Begins a task. Whether it is certain that no other node has anything of the group is for who begins it to say. One of the same group that is under way is broken off, and known dead before this one begins.
-    pub(super) fn begin(&mut self, group: usize, work: Option<u32>, task: Task, alone: bool, is_certain: bool) {
+    /// Begins a task. What is known of others that may have the group is for who begins it to say. One of the same group that is under way is broken off, and known dead before this one begins.
+    pub(super) fn begin(&mut self, group: usize, work: Option<u32>, task: Task, alone: bool, known: Known) {
         let context = match self.context(alone) {
-            context if is_certain => Arc::new(Context {
-                is_certain,
+            context if known.is_certain || !known.claims.is_empty() => Arc::new(Context {
+                is_certain: known.is_certain,
+                claims: known.claims,
                 ..(*context).clone()
             }),
             context => context,
@@ -241,7 +251,7 @@ impl Works {
         movers: Movers,
     ) {
         for group in dropped {
-            self.begin(*group, None, Task::Drop, alone, false);
+            self.begin(*group, None, Task::Drop, alone, Known::default());
         }
         let mut before: Vec<Option<Slot>> = std::mem::take(&mut self.slots).into_iter().map(Some).collect();
         let mut take = |from: usize| before.get_mut(from).and_then(Option::take);

@@ -18,7 +18,7 @@ mod provider;
 mod readiness;
 mod secrets;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod thread;
 mod vultr;
 
@@ -107,13 +107,10 @@ impl Clouds {
 }
 
 /// Opens the accounts that a configuration uses and closes them again: a missing token is found before it is too late.
-pub fn probe(cluster: &Cluster) -> Result<(), CloudError> {
+pub fn probe(cluster: &Cluster) -> Vec<CloudError> {
     let used = |settings: &&CloudSettings| cluster.cloud_addresses().any(|address| address.kind == settings.kind);
-    cluster
-        .clouds
-        .iter()
-        .filter(used)
-        .try_for_each(|settings| Accounts::open(settings).map(drop))
+    let opened = cluster.clouds.iter().filter(used).map(Accounts::open);
+    opened.filter_map(Result::err).collect()
 }
 
 /// One floating IP, for a command: calls are made where they are asked for.

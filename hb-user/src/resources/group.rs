@@ -1,17 +1,19 @@
 //! A resource group: the scripts, addresses and floating IPs of one haresources line, started from left to right and stopped from right
 //! to left.
 
-use std::sync::Arc;
+mod floating_ip;
+
+use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::clock::sleep;
 use hb_ebpf::Nanos;
 
 use super::address::Hands;
-use super::cloud::{Claim, Clouds, FloatingIp, Moved, Order, Progress, Watch};
+use super::cloud::{Clouds, Moved};
 use super::scripts::{self, Call, Finished, Operation, Outcome, Script, ScriptDirs};
 use crate::clock;
-use crate::config::{Address, CloudAddress, Resource};
+use crate::config::{Address, CloudAddress, InstanceId, Resource};
 use crate::process::{Abort, last_lines};
 
 /// The resources of one haresources line, from left to right.
@@ -38,21 +40,14 @@ pub struct Context {
     pub hands: Option<Hands>,
     /// What moves floating IPs, where there are any.
     pub clouds: Option<Clouds>,
-    /// Whether a floating IP is taken only from who was last seen to have it.
+    /// From whom floating IPs are taken.
     pub claims: Claims,
     /// Whether it is certain that no other node has anything of the group: it was fenced.
     pub is_certain: bool,
 }
 
-/// From whom floating IPs are taken.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum Claims {
-    /// From whoever has them: the cluster has decided whose they are.
-    #[default]
-    Anybody,
-    /// From who was last seen to have them, or from nobody.
-    LastSeen,
-}
+/// From whom each floating IP is taken, if not from whoever has it: from nobody, or from one of these instances.
+pub type Claims = HashMap<CloudAddress, Vec<Option<InstanceId>>>;
 
 impl Context {
     /// A context with Heartbeat's repetitions of a failed `stop`.
@@ -295,7 +290,7 @@ impl<'a> Work<'a> {
         let mut moved = None;
         let finished = match (&resource.address, &resource.cloud) {
             (Some(address), _) => self.move_address(address, operation).await,
-            (None, Some(address)) => self.move_floating_ip(address, operation, abort, &mut moved).await,
+            (None, Some(address)) => floating_ip::call(self.context, address, operation, abort, &mut moved).await,
             (None, None) => self.run_script(resource, &name, operation, abort).await,
         };
         self.note(resource, operation, finished, moved)
@@ -330,46 +325,6 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// Taking it over can be aborted: a move that the API has accepted goes on there, and nothing of it goes on here. It is
-    /// never given back: who takes it over takes it from us.
-    async fn move_floating_ip(
-        &self,
-        address: &CloudAddress,
-        operation: Operation,
-        abort: &Abort,
-        moved: &mut Option<Moved>,
-    ) -> Finished {
-        let started = clock::now();
-        let ip = self.context.clouds.as_ref().and_then(|clouds| clouds.get(address));
-        let (outcome, says_running) = match (operation, ip) {
-            (Operation::Stop, _) => {
-                tracing::info!(%address, "left with its provider: who takes it over moves it");
-                (Outcome::Done, false)
-            }
-            (Operation::Start | Operation::Status, None) => {
-                (Outcome::Failed("nothing here moves floating IPs".to_owned()), false)
-            }
-            (Operation::Start, Some(ip)) => {
-                let outcome = tokio::select! {
-                    outcome = take_over(ip, self.context.claims, moved) => outcome,
-                    () = abort.given() => Outcome::Aborted,
-                };
-                (outcome, false)
-            }
-            (Operation::Status, Some(ip)) => match ip.is_ours(self.context.limit).await {
-                Ok(is_ours) => (Outcome::Done, is_ours),
-                Err(failure) => (Outcome::Failed(format!("the owner is unknown: {failure}")), false),
-            },
-        };
-        Finished {
-            outcome,
-            started,
-            ended: clock::now(),
-            says_running,
-            output_tail: String::new(),
-        }
-    }
-
     async fn run_script(&self, resource: &Resource, name: &str, operation: Operation, abort: &Abort) -> Finished {
         // Looked up each time: a script may have come or gone since.
         let path = match scripts::find(&self.context.dirs, &resource.name) {
@@ -398,45 +353,6 @@ fn says_running(status: &Finished) -> Option<bool> {
         Outcome::NotStarted(_) => Some(false),
         Outcome::Signalled(_) | Outcome::TimedOut | Outcome::Aborted | Outcome::Failed(_) => None,
     }
-}
-
-async fn take_over(ip: &FloatingIp, claims: Claims, moved: &mut Option<Moved>) -> Outcome {
-    let claim = match claims {
-        Claims::Anybody => Claim::Anybody,
-        // Of one that was never seen nothing is known, so that nobody is spared.
-        Claims::LastSeen => ip
-            .last_owner()
-            .map_or(Claim::Anybody, |(owner, _)| Claim::From(owner.instance)),
-    };
-    let order = Order {
-        to: None,
-        claim,
-        within: ip.settings().move_timeout,
-    };
-    match ip.take_over(order, told(ip.address())).await {
-        Ok(done) => {
-            *moved = Some(done);
-            Outcome::Done
-        }
-        Err(error) => Outcome::Failed(error.to_string()),
-    }
-}
-
-/// The log tells what happens on the way.
-fn told(address: &CloudAddress) -> Watch {
-    let address = address.clone();
-    Arc::new(move |progress| match progress {
-        Progress::Found { owner, .. } => tracing::info!(%address, %owner, "to be taken over"),
-        Progress::Accepted {
-            action: Some(action), ..
-        } => {
-            tracing::info!(%address, %action, "the API has accepted the move");
-        }
-        Progress::Accepted { action: None, .. } => tracing::info!(%address, "the API has accepted the move"),
-        Progress::Completed { .. } => tracing::info!(%address, "the API has completed the move"),
-        Progress::Verified { .. } => tracing::info!(%address, "read back: it is here"),
-        Progress::Retrying { reason, pause, .. } => tracing::warn!(%address, reason, ?pause, "to be tried again"),
-    })
 }
 
 fn not_called(outcome: Outcome) -> Finished {

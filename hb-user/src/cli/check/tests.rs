@@ -194,6 +194,45 @@ addresses
 }
 
 #[test]
+fn tells_of_floating_ips_and_of_a_token_that_cannot_be_read() {
+    let dir = configured("primary digitalocean::203.0.113.10 vultr::203.0.113.11 hetzner::203.0.113.12\n");
+    let token = dir.path().join("token");
+    let hb_toml = format!(
+        "[digitalocean]\ntoken_file = \"{}\"\nidentity = \"3164444\"\n[vultr]\ncredential = \"vultr\"\n\
+         [hetzner]\ntoken_file = \"/no/token\"\n",
+        token.display()
+    );
+    fs::write(dir.path().join("hb.toml"), hb_toml).expect("written");
+    fs::write(&token, "dop_v1_secret").expect("written");
+    fs::set_permissions(&token, fs::Permissions::from_mode(0o644)).expect("chmod");
+    let mut loaded = load(&dir);
+    let places = places::all(&loaded.cluster);
+    let surroundings = Surroundings {
+        init_d: &dir.path().join("init.d"),
+        interfaces: Path::new("/sys/class/net"),
+    };
+    surroundings.warn(&mut loaded);
+    let text = report(&loaded, &places).replace(&dir.path().display().to_string(), "DIR");
+    let squeezed = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    for expected in [
+        "digitalocean::203.0.113.10 moved through https://api.digitalocean.com token from DIR/token this host by 3164444 \
+         haresources:1",
+        "vultr::203.0.113.11 moved through https://api.vultr.com token from the systemd credential vultr this host by \
+         metadata haresources:1",
+        "hb.toml: DIR/token: mode 644 lets others read the token: run `chmod 600 DIR/token`",
+        "hb.toml: /no/token: not found, put the provider's token there, readable by root only",
+    ] {
+        assert!(squeezed.contains(expected), "{expected}: {text}");
+    }
+    assert!(!text.contains("no executable script"), "{text}");
+    assert!(
+        !text.contains("CREDENTIALS_DIRECTORY"),
+        "who checks by hand has not the service's: {text}"
+    );
+    assert!(!text.contains("dop_v1_secret"), "{text}");
+}
+
+#[test]
 fn a_refused_configuration_is_exit_code_6() {
     let dir = TempDir::new().expect("a directory");
     let failure = run(&Args {

@@ -1,1 +1,108 @@
+use std::fs;
 
+use clap::Parser as _;
+use clap::error::ErrorKind::{MissingRequiredArgument, ValueValidation};
+
+use super::*;
+use crate::cli::Cli;
+
+fn parse(args: &[&str]) -> Result<Cli, clap::error::ErrorKind> {
+    Cli::try_parse_from(["hb", "ip"].iter().chain(args)).map_err(|error| error.kind())
+}
+
+#[test]
+fn what_a_person_types_is_understood() {
+    for args in [
+        &["owner", "digitalocean::203.0.113.10"][..],
+        &["owner", "2001:db8::1", "--json"],
+        &["verify", "203.0.113.10", "--config-dir", "/tmp"],
+        &[
+            "assign",
+            "203.0.113.10",
+            "--to",
+            "42",
+            "--only-from",
+            "41",
+            "--timeout",
+            "30s",
+        ],
+        &[
+            "assign",
+            "aws::eipalloc-08229861",
+            "--token-file",
+            "/t",
+            "--region",
+            "eu-central-1",
+        ],
+    ] {
+        assert!(parse(args).is_ok(), "{args:?}");
+    }
+    assert_eq!(parse(&["owner"]).err(), Some(MissingRequiredArgument));
+    assert_eq!(
+        parse(&["assign", "203.0.113.10", "--to", "a b"]).err(),
+        Some(ValueValidation)
+    );
+    assert_eq!(
+        parse(&["assign", "203.0.113.10", "--timeout", "30"]).err(),
+        Some(ValueValidation)
+    );
+}
+
+fn place(address: &str, dir: &std::path::Path) -> Place {
+    Place {
+        address: address.to_owned(),
+        config_dir: dir.to_owned(),
+        token_file: None,
+        api_url: None,
+        ca_file: None,
+        region: None,
+        json: false,
+    }
+}
+
+#[test]
+fn a_provider_is_found_where_there_is_only_one() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let hb_toml = dir.path().join("hb.toml");
+    let settings = |address: &str| {
+        let place = place(address, dir.path());
+        let kind = address.split_once("::").and_then(|(name, _)| CloudKind::of(name));
+        place.settings(kind)
+    };
+    let complaint = |address: &str| settings(address).expect_err(address).error.to_string();
+    assert!(complaint("203.0.113.10").contains("expected PROVIDER::ADDRESS"));
+    assert!(complaint("vultr::203.0.113.10").contains("no table [vultr]"));
+
+    fs::write(&hb_toml, "[vultr]\ntoken_file = \"/t\"\n").expect("written");
+    assert_eq!(settings("203.0.113.10").expect("the only one").kind, CloudKind::Vultr);
+    assert_eq!(settings("vultr::203.0.113.10").expect("named").kind, CloudKind::Vultr);
+    let failure = settings("hetzner::203.0.113.10").expect_err("no table");
+    assert_eq!(failure.exit, Exit::NotConfigured);
+
+    fs::write(
+        &hb_toml,
+        "[vultr]\ntoken_file = \"/t\"\n[hetzner]\ntoken_file = \"/t\"\n",
+    )
+    .expect("written");
+    assert!(complaint("203.0.113.10").contains("expected PROVIDER::ADDRESS"));
+    fs::write(&hb_toml, "[vultr]\n").expect("written");
+    assert!(complaint("vultr::203.0.113.10").contains("hb.toml:1: [vultr]: no token"));
+}
+
+#[test]
+fn flags_go_before_the_file() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let flags = |address: &str| Place {
+        token_file: Some("/token".into()),
+        api_url: Some("http://127.0.0.1:1/".to_owned()),
+        ..place(address, dir.path())
+    };
+    let settings = flags("").settings(Some(CloudKind::Hetzner)).expect("without a file");
+    assert_eq!(settings.secret, SecretSource::File("/token".into()));
+    assert_eq!(settings.api_url, "http://127.0.0.1:1");
+    let complaint = flags("").settings(Some(CloudKind::Aws)).expect_err("no region");
+    assert!(complaint.error.to_string().contains("--region"));
+    fs::write(dir.path().join("hb.toml"), "[vultr]\ncredential = \"vultr\"\n").expect("written");
+    let settings = flags("").settings(Some(CloudKind::Vultr)).expect("with a file");
+    assert_eq!(settings.secret, SecretSource::File("/token".into()));
+}

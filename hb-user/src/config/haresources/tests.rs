@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
-use super::{Group, parse};
+use super::{Group, check_clouds, parse};
+use crate::config::{CloudKind, CloudSettings, SecretSource};
 
 /// A file, and its groups: preferred node, line, resources as text.
 type Row = (&'static str, &'static [(usize, u32, &'static str)]);
@@ -203,6 +204,73 @@ fn a_script_of_ones_own_takes_what_it_likes() {
     assert_eq!(fault.message, r#"resource "IPaddr::a::b": expected an IPv4 address"#);
     let fault = parse(b"primary 1.2.3.400", &nodes(), &|_| true).expect_err("no address");
     assert_eq!(fault.message, r#"resource "1.2.3.400": expected an IPv4 address"#);
+}
+
+#[test]
+fn a_floating_ip_is_moved_by_us_unless_a_script_of_its_name_is() {
+    for word in [
+        "digitalocean::203.0.113.10",
+        "hetzner::2001:db8::1",
+        "vultr::203.0.113.10",
+        "aws::eipalloc-08229861",
+    ] {
+        let text = format!("primary {word}");
+        let one = |has_script| parse(text.as_bytes(), &nodes(), has_script).expect(word).0[0].resources[0].clone();
+        let built_in = one(&no_script);
+        assert_eq!((built_in.to_string().as_str(), built_in.args.len()), (word, 1));
+        assert_eq!(built_in.cloud.map(|address| address.to_string()).as_deref(), Some(word));
+        let scripted = one(&|_| true);
+        assert_eq!(scripted.cloud, None, "{word}");
+    }
+    for (word, expected) in [
+        ("digitalocean", "expected digitalocean::ADDRESS, a reserved IP"),
+        ("digitalocean::web", "expected digitalocean::ADDRESS, a reserved IP"),
+        (
+            "hetzner::203.0.113.10::203.0.113.11",
+            "expected hetzner::ADDRESS, a floating IP",
+        ),
+        ("aws::2001:db8::1", "an Elastic IP is an IPv4 address"),
+    ] {
+        let fault = parse(format!("\nprimary {word}").as_bytes(), &nodes(), &no_script).expect_err(word);
+        assert_eq!(fault.line, Some(2));
+        assert_eq!(fault.message, format!("resource \"{word}\": {expected}"));
+    }
+}
+
+#[test]
+fn a_floating_ip_has_one_provider_whose_token_is_known() {
+    let check = |text: &str, kinds: &[CloudKind]| {
+        let (groups, _) = parse(text.as_bytes(), &nodes(), &no_script).expect(text);
+        let settings = kinds
+            .iter()
+            .map(|kind| CloudSettings::new(*kind, SecretSource::InstanceRole));
+        check_clouds(&groups, &settings.collect::<Vec<_>>())
+    };
+    let both = [CloudKind::DigitalOcean, CloudKind::Vultr];
+    assert_eq!(
+        check("primary web digitalocean::203.0.113.10 vultr::203.0.113.11", &both),
+        Ok(())
+    );
+    assert_eq!(check("primary web", &[]), Ok(()));
+    let table = [
+        (
+            "primary web\nprimary hetzner::203.0.113.10",
+            "resource \"hetzner::203.0.113.10\": expected a table [hetzner] in hb.toml, with token_file or credential",
+        ),
+        (
+            "primary digitalocean::203.0.113.10\nsecondary vultr::203.0.113.10",
+            "resource \"vultr::203.0.113.10\": 203.0.113.10 is in the group of line 1, too: expected each floating IP once",
+        ),
+        (
+            "primary digitalocean::203.0.113.10\nsecondary web digitalocean::203.0.113.10",
+            "resource \"digitalocean::203.0.113.10\": 203.0.113.10 is in the group of line 1, too: expected each \
+             floating IP once",
+        ),
+    ];
+    for (text, message) in table {
+        let fault = check(text, &both).expect_err(text);
+        assert_eq!((fault.line, fault.message.as_str()), (Some(2), message), "{text}");
+    }
 }
 
 #[test]

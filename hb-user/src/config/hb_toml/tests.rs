@@ -12,6 +12,7 @@ use crate::config::{
     Addresses, ConflictPolicy, Fencing, Host, Monitor, Policy, Realtime, Recorder, Restart, Scheduling, Scripts,
     StuckPolicy,
 };
+use crate::config::{CloudKind, CloudSettings, Identity, InstanceId, SecretSource};
 use crate::realtime::{Priority, Programs};
 
 const EVERYTHING: &str = r#"
@@ -293,7 +294,7 @@ fn refuses_with_the_reason() {
         (
             "[cloud]",
             1,
-            "unknown field `cloud`, expected one of `scripts`, `realtime`, `cluster`, `fencing`, `recorder`, `restart`, `address`, `monitor`, `nodes`"
+            "unknown field `cloud`, expected one of `scripts`, `realtime`, `cluster`, `fencing`, `recorder`, `restart`, `digitalocean`, `hetzner`, `vultr`, `aws`, `address`, `monitor`, `nodes`"
                 .to_owned(),
         ),
         (
@@ -456,6 +457,175 @@ fn an_address_is_a_nodes() {
         let fault = claims(text).expect_err(text);
         assert_eq!((fault.line, fault.message.as_str()), (Some(line), message), "{text}");
     }
+}
+
+#[test]
+fn a_provider_needs_only_a_token() {
+    let file = parse(b"[digitalocean]\ntoken_file = \"/etc/ha.d/token\"\n").expect("accepted");
+    let secret = SecretSource::File(PathBuf::from("/etc/ha.d/token"));
+    let expected = CloudSettings {
+        line: 1,
+        ..CloudSettings::new(CloudKind::DigitalOcean, secret)
+    };
+    assert_eq!(file.clouds, [expected]);
+    let shown = settings(&file);
+    for setting in [
+        "digitalocean.token_file /etc/ha.d/token hb.toml:2",
+        "digitalocean.api_url https://api.digitalocean.com default",
+        "digitalocean.metadata_url http://169.254.169.254 default",
+        "digitalocean.ca_file the system's default",
+        "digitalocean.connect_timeout 5s default",
+        "digitalocean.timeout 10s default",
+        "digitalocean.move_timeout 120s default",
+        "digitalocean.identity metadata default",
+        "digitalocean.verify_interval 30s default",
+        "digitalocean.witness false default",
+    ] {
+        assert!(shown.contains(setting), "{setting}: {shown}");
+    }
+}
+
+/// The README's table has every key, with its default.
+#[test]
+fn the_readmes_table_of_providers_is_true() {
+    let readme = include_str!("../../../../README.md");
+    let (_, rest) = readme.split_once("| key of `[digitalocean]`").expect("a table");
+    let (table, _) = rest.split_once("\n\n").expect("its end");
+    let file = parse(b"[digitalocean]\ntoken_file = \"/t\"\n").expect("accepted");
+    for setting in file.settings.iter().filter(|setting| setting.is_default()) {
+        let Some(key) = setting.name.strip_prefix("digitalocean.") else {
+            continue;
+        };
+        let row = table.lines().find(|row| row.contains(&format!("`{key}`"))).expect(key);
+        let value = match setting.value.as_str() {
+            "https://api.digitalocean.com" => "the provider's",
+            "120s" => "`2m`",
+            value => value,
+        };
+        let shown = row.split('|').nth(2).unwrap_or_default().trim();
+        assert_eq!(shown.trim_matches('`'), value.trim_matches('`'), "{key}");
+    }
+}
+
+#[test]
+fn a_provider_takes_everything() {
+    let text = r#"
+[hetzner]
+credential = "hetzner"
+api_url = "https://hetzner.example:8443/api/"
+metadata_url = "http://127.0.0.1:8080"
+ca_file = "/etc/ha.d/ca.pem"
+connect_timeout = "1s"
+timeout = "2s"
+move_timeout = "3s"
+identity = "42"
+verify_interval = "4s"
+witness = true
+[aws]
+region = "cn-north-1"
+identity = "i-0598c7d356eba48d7"
+"#;
+    let file = parse(text.as_bytes()).expect("accepted");
+    let hetzner = CloudSettings {
+        api_url: "https://hetzner.example:8443/api".to_owned(),
+        metadata_url: "http://127.0.0.1:8080".to_owned(),
+        ca_file: Some(PathBuf::from("/etc/ha.d/ca.pem")),
+        connect_timeout: Duration::from_secs(1),
+        timeout: Duration::from_secs(2),
+        move_timeout: Duration::from_secs(3),
+        identity: Identity::Fixed(InstanceId::new("42").expect("an id")),
+        verify_interval: Duration::from_secs(4),
+        witness: true,
+        line: 2,
+        ..CloudSettings::new(CloudKind::Hetzner, SecretSource::Credential("hetzner".to_owned()))
+    };
+    assert_eq!(file.clouds[0], hetzner);
+    assert_eq!(file.clouds[1].secret, SecretSource::InstanceRole);
+    assert_eq!(file.clouds[1].api_url, "https://ec2.cn-north-1.amazonaws.com.cn");
+}
+
+#[test]
+fn a_providers_faults_have_their_place() {
+    let token = "token_file = \"/t\"\n";
+    let table = [
+        (
+            "[vultr]\n".to_owned(),
+            1,
+            "[vultr]: no token: expected token_file, or credential (systemd's)",
+        ),
+        (
+            "[vultr]\ntoken_file = \"token\"".to_owned(),
+            2,
+            "vultr.token_file \"token\": expected an absolute path",
+        ),
+        (
+            format!("[vultr]\n{token}credential = \"vultr\""),
+            3,
+            "vultr.credential \"vultr\": the token is in token_file already: expected one of the two",
+        ),
+        (
+            "[vultr]\ncredential = \"../vultr\"".to_owned(),
+            2,
+            "vultr.credential \"../vultr\": expected the name of a credential of the service's unit \
+             (LoadCredential=NAME:FILE)",
+        ),
+        (
+            format!("[vultr]\n{token}api_url = \"api.vultr.com\""),
+            3,
+            "vultr.api_url \"api.vultr.com\": expected https:// or http://HOST[:PORT][/PATH]",
+        ),
+        (
+            format!("[vultr]\n{token}api_url = \"https://me:secret@api.vultr.com\""),
+            3,
+            "vultr.api_url \"https://me:secret@api.vultr.com\": expected https:// or http://HOST[:PORT][/PATH]",
+        ),
+        (
+            format!("[vultr]\n{token}metadata_url = \"https://169.254.169.254\""),
+            3,
+            "vultr.metadata_url \"https://169.254.169.254\": expected http://HOST[:PORT][/PATH]",
+        ),
+        (
+            format!("[vultr]\n{token}timeout = \"0s\""),
+            3,
+            "vultr.timeout \"0s\": expected at least 1ms, and this rounds to 0",
+        ),
+        (
+            format!("[vultr]\n{token}identity = \"a b\""),
+            3,
+            "vultr.identity \"a b\": expected metadata, or an instance's id",
+        ),
+        (
+            format!("[digitalocean]\n{token}identity = \"web-1\""),
+            3,
+            "digitalocean.identity \"web-1\": expected metadata, or a droplet's number",
+        ),
+        (
+            format!("[hetzner]\n{token}region = \"fsn1\""),
+            3,
+            "hetzner.region \"fsn1\": expected no region, which is for [aws] only",
+        ),
+        (
+            "[aws]\n".to_owned(),
+            1,
+            "[aws]: expected region (region = \"eu-central-1\")",
+        ),
+        (
+            "[aws]\nregion = \"Frankfurt/1\"".to_owned(),
+            2,
+            "aws.region \"Frankfurt/1\": expected a region (eu-central-1)",
+        ),
+        (
+            "[aws]\nregion = \"eu-central-1\"\nidentity = \"42\"".to_owned(),
+            3,
+            "aws.identity \"42\": expected metadata, or an instance's id (i-...) or a network interface's (eni-...)",
+        ),
+    ];
+    for (text, line, message) in table {
+        let fault = parse(text.as_bytes()).expect_err(&text);
+        assert_eq!((fault.line, fault.message.as_str()), (Some(line), message), "{text}");
+    }
+    let fault = parse(b"[digitalocean]\ntoken = \"dop_v1_secret\"").expect_err("no such key");
+    assert!(!fault.message.contains("dop_v1_secret"), "{}", fault.message);
 }
 
 proptest! {

@@ -91,7 +91,7 @@ fn a_refusal_names_file_and_line() {
             "hb.toml",
             "[cloud]",
             "DIR/hb.toml:1: unknown field `cloud`, expected one of `scripts`, `realtime`, `cluster`, `fencing`, `recorder`, `restart`, \
-             `address`, `monitor`, `nodes`",
+             `digitalocean`, `hetzner`, `vultr`, `aws`, `address`, `monitor`, `nodes`",
         ),
         (
             "ha.cf",
@@ -233,6 +233,30 @@ fn make_pipe(path: &Path) {
 }
 
 /// The tutorial's three files.
+#[test]
+fn a_floating_ip_needs_its_providers_table() {
+    let dir = tutorial();
+    fs::write(dir.path().join("haresources"), "primary digitalocean::203.0.113.10\n").expect("written");
+    let expected = "DIR/haresources:1: resource \"digitalocean::203.0.113.10\": expected a table [digitalocean] in hb.toml, \
+                    with token_file or credential";
+    assert_eq!(refusal(&dir), expected);
+    let hb_toml = "[digitalocean]\ncredential = \"digitalocean\"\napi_url = \"http://192.0.2.1\"\n\
+                   [vultr]\ncredential = \"vultr\"\n";
+    fs::write(dir.path().join("hb.toml"), hb_toml).expect("written");
+    let loaded = load(&dir).expect("accepted");
+    let addresses: Vec<String> = loaded.cluster.cloud_addresses().map(ToString::to_string).collect();
+    assert_eq!(addresses, ["digitalocean::203.0.113.10"]);
+    let warnings: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
+    for warning in [
+        "hb.toml:1: digitalocean.api_url: the token goes over the network unencrypted: use https, but for tests",
+        "hb.toml:4: no vultr::ADDRESS of haresources is moved by hb: the table [vultr] is not used",
+    ] {
+        assert!(warnings.iter().any(|it| it == warning), "{warning}: {warnings:?}");
+    }
+    let clouds = super::load_clouds(dir.path()).expect("without the other files");
+    assert_eq!(clouds.len(), 2);
+}
+
 fn tutorial() -> TempDir {
     let dir = TempDir::new().expect("a directory");
     let files = [

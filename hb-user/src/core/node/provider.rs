@@ -116,7 +116,8 @@ impl Node {
     }
 
     /// Whether a peer has fallen silent, and the witness has not answered since: then it may be us who are cut off.
-    pub(super) fn lacks_witness(&self) -> bool {
+    #[must_use]
+    pub fn lacks_witness(&self) -> bool {
         let Witness::Silent(asked) = self.witness else {
             return false;
         };

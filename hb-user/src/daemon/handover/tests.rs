@@ -34,6 +34,7 @@ fn handover() -> Handover {
         pulse: Snapshot::for_tests(Lease::new(&ownership), outbox),
         last_takeover: None,
         addresses: Vec::new(),
+        keeper: keeper::Past::default(),
         problems: vec![None; cluster.groups.len()],
         silences: vec![None; cluster.nodes.len()],
         troubles: BTreeMap::from([("a".to_owned(), "b".to_owned())]),

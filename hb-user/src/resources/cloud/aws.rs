@@ -55,12 +55,21 @@ impl AwsAccount {
     async fn call(&self, action: &str, words: &[(&str, &str)]) -> Result<Reply, Failure> {
         let words = words.iter().map(|(name, value)| format!("&{name}={value}"));
         let body = format!("Action={action}&Version={VERSION}{}", words.collect::<String>());
-        let keys = match &self.keys {
-            Some(keys) => keys.clone(),
-            None => self.metadata.keys().await?,
+        let Some(keys) = &self.keys else {
+            let reply = self.send(action, &self.metadata.keys().await?, &body).await?;
+            if !reply::says_expired(&reply) {
+                return Ok(reply);
+            }
+            // Those of a role end, perhaps before their time. What was refused so was not done.
+            self.metadata.forget_keys();
+            return self.send(action, &self.metadata.keys().await?, &body).await;
         };
-        let headers = sign::headers(&keys, &self.region, self.api.base(), &body)?;
-        let reply = self.api.send(Method::POST, "/", headers, Some(body)).await;
+        self.send(action, keys, &body).await
+    }
+
+    async fn send(&self, action: &str, keys: &Keys, body: &str) -> Result<Reply, Failure> {
+        let headers = sign::headers(keys, &self.region, self.api.base(), body)?;
+        let reply = self.api.send(Method::POST, "/", headers, Some(body.to_owned())).await;
         reply
             .map(|reply| reply.named(action))
             .map_err(|failure| failure.named(action))
@@ -220,7 +229,11 @@ fn classify(refusal: Refusal) -> Failure {
         | "OptInRequired"
         | "PendingVerification"
         | "Blocked" => refusal.unauthorised(HINT),
+        "IncorrectInstanceState" | "IncorrectState" => refusal.pending(),
         "InternalError" | "InternalFailure" | "Unavailable" | "ServiceUnavailable" => refusal.passing(),
         _ => refusal.by_status(HINT),
     }
 }
+
+#[cfg(test)]
+mod tests;

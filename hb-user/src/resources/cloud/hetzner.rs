@@ -242,3 +242,6 @@ struct Meta {
 struct Pagination {
     next_page: Option<u32>,
 }
+
+#[cfg(test)]
+mod tests;

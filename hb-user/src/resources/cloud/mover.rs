@@ -1,166 +1,37 @@
 //! One takeover of an address: asked for, followed to its end, and read back.
 
-use std::sync::Arc;
+mod order;
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 use hb_ebpf::Nanos;
 use tokio::time::timeout;
 
+pub use order::{Claim, MoveError, Moved, Order, Progress, Watch};
+
 use super::pace::{Pacing, Pauses};
 use super::provider::{ActionId, ActionState, Answer, Assignment, Failure, InstanceId, Owner, Provider};
 use crate::clock::{self, sleep};
 
-#[cfg(test)]
-mod tests;
-
-/// What is to be done.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Order {
-    /// Who is to have the address; `None`: this host.
-    pub to: Option<InstanceId>,
-    /// From whom it may be taken.
-    pub claim: Claim,
-    /// How long it may take in all.
-    pub within: Duration,
-}
-
-/// From whom an address may be taken.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Claim {
-    /// From whoever has it.
-    Anybody,
-    /// From this one only, or from nobody: whoever has got it since has it for a reason.
-    From(Option<InstanceId>),
-}
-
-/// An address that was read back as ours, and the times on the way.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Moved {
-    /// Who has it.
-    pub instance: InstanceId,
-    /// Who had it. The same as `instance`: nothing was to be done.
-    pub from: Option<InstanceId>,
-    /// The action that moved it, where the API has actions and ours is known.
-    pub action: Option<ActionId>,
-    /// When it began.
-    pub begun: Nanos,
-    /// When the API accepted the move; `None` where that was not seen: it was ours already, or the answer was lost.
-    pub accepted: Option<Nanos>,
-    /// When the API said that it was done; `None` as above, or where it does not tell.
-    pub completed: Option<Nanos>,
-    /// When the address was read back as ours, and is active here by the metadata service, if that tells.
-    pub verified: Nanos,
-    /// What the metadata service said at last; `None` where it does not tell, or was not asked.
-    pub is_active: Option<bool>,
-}
-
-impl Moved {
-    /// Whether nothing was to be done.
-    #[must_use]
-    pub fn was_ours(&self) -> bool {
-        self.from.as_ref() == Some(&self.instance)
-    }
-}
-
-/// What happens on the way, and when.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Progress {
-    /// The owner was read before anything was asked for.
-    Found {
-        /// Who has it.
-        owner: Owner,
-        /// When.
-        at: Nanos,
-    },
-    /// The API has accepted the move.
-    Accepted {
-        /// Its action, where it has actions.
-        action: Option<ActionId>,
-        /// When.
-        at: Nanos,
-    },
-    /// The API says that the move is done.
-    Completed {
-        /// Its action, where it has actions.
-        action: Option<ActionId>,
-        /// When.
-        at: Nanos,
-    },
-    /// The address was read back as ours, and is active here where that can be told.
-    Verified {
-        /// When.
-        at: Nanos,
-    },
-    /// Something failed for a passing reason, and is tried again.
-    Retrying {
-        /// The reason.
-        reason: String,
-        /// The pause before.
-        pause: Duration,
-        /// When.
-        at: Nanos,
-    },
-}
-
-/// Is told what happens on the way, in the thread in which it happens: it must not wait for anything.
-pub type Watch = Arc<dyn Fn(&Progress) + Send + Sync>;
-
-/// Why an address is not ours.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum MoveError {
-    /// Trying again does not help.
-    #[error(transparent)]
-    Failed(#[from] Failure),
-    /// The action was accepted, and then failed, and so did the next ones.
-    #[error("action {action} was accepted but ended in an error: {message}")]
-    Action {
-        /// Its name.
-        action: ActionId,
-        /// The provider's words.
-        message: String,
-    },
-    /// The move is done, and the address is somebody else's all the same.
-    #[error("the move has completed, but the address belongs to {owner}")]
-    NotOurs {
-        /// Whose it is.
-        owner: Owner,
-    },
-    /// The API says that the address is ours, and the metadata service that it is not here.
-    #[error("the API says that the address is ours, but the metadata service says that it is not active here")]
-    NotActive,
-    /// Somebody else has it than was seen last.
-    #[error("the address belongs to {owner}, which was not its owner when it was last seen: not taken")]
-    Contended {
-        /// Whose it is.
-        owner: Owner,
-    },
-    /// The time is over.
-    #[error("not assigned within {} s; last: {last}", .within.as_secs_f32())]
-    Deadline {
-        /// The time there was.
-        within: Duration,
-        /// The last thing that went wrong or was waited for.
-        last: String,
-    },
-}
-
 /// One takeover under way.
 pub(super) struct Mover<'a> {
-    pub(super) provider: &'a dyn Provider,
-    pub(super) pacing: Pacing,
-    pub(super) order: &'a Order,
+    provider: &'a dyn Provider,
+    pacing: Pacing,
+    order: &'a Order,
     /// This host, where it is known already.
-    pub(super) me: Option<InstanceId>,
-    pub(super) watch: &'a Watch,
-    pub(super) begun: Nanos,
-    pub(super) moved: Milestones,
+    me: Option<InstanceId>,
+    watch: &'a Watch,
+    begun: Nanos,
+    moved: Milestones,
     /// The last thing that went wrong or was waited for.
-    pub(super) last: String,
+    last: String,
 }
 
 /// What was seen on the way.
 #[derive(Debug, Default)]
-pub(super) struct Milestones {
+struct Milestones {
     from: Option<InstanceId>,
     action: Option<ActionId>,
     accepted: Option<Nanos>,
@@ -211,7 +82,7 @@ impl<'a> Mover<'a> {
                 self.wait_for_others(&mut pauses).await?;
             } else {
                 match self.assign(&to, &owner).await {
-                    Ok(Assignment::Done) => return self.verify(to).await,
+                    Ok(Assignment::Done | Assignment::Begun) => return self.verify(to).await,
                     Ok(Assignment::Accepted(action)) => match self.follow(&action).await? {
                         End::Completed | End::Untold => return self.verify(to).await,
                         End::Errored(message) => {
@@ -254,7 +125,7 @@ impl<'a> Mover<'a> {
     fn check_claim(&self, owner: &Owner, to: &InstanceId) -> Result<(), MoveError> {
         let is_fine = match (&self.order.claim, &owner.instance) {
             (Claim::Anybody, _) | (Claim::From(_), None) => true,
-            (Claim::From(expected), Some(instance)) => expected.as_ref() == Some(instance) || instance == to,
+            (Claim::From(expected), Some(instance)) => expected.contains(&Some(instance.clone())) || instance == to,
         };
         if is_fine {
             Ok(())
@@ -269,7 +140,7 @@ impl<'a> Mover<'a> {
         let at = clock::now();
         let action = match &assignment {
             Assignment::Accepted(action) => Some(action.clone()),
-            Assignment::Done => None,
+            Assignment::Begun | Assignment::Done => None,
         };
         self.tell(&Progress::Accepted {
             action: action.clone(),
@@ -316,7 +187,16 @@ impl<'a> Mover<'a> {
 
     /// Waits for an action that is under way, whoever began it; where the API does not tell which it is, a while.
     async fn wait_for_others(&mut self, pauses: &mut Pauses) -> Result<(), MoveError> {
-        let action = self.ask(Provider::pending).await?;
+        let provider = self.provider;
+        let action = match self.call(provider.pending()).await {
+            Ok(action) => action,
+            Err(failure @ Failure::Unauthorised { .. }) => return Err(failure.into()),
+            // As good as an API that does not tell: a while.
+            Err(failure) => {
+                tracing::debug!(%failure, "cannot read what is under way");
+                None
+            }
+        };
         let Some(action) = action else {
             let reason = std::mem::take(&mut self.last);
             return self

@@ -20,7 +20,7 @@ impl Pacing {
     pub(super) const USUAL: Self = Self {
         poll: [Duration::from_millis(100), Duration::from_secs(1)],
         retry: [Duration::from_millis(200), Duration::from_secs(2)],
-        settle: Duration::from_secs(10),
+        settle: Duration::from_secs(20),
         errors: 3,
     };
 }

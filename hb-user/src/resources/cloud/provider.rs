@@ -91,6 +91,8 @@ impl fmt::Display for Owner {
 pub enum Assignment {
     /// It was accepted, and is done when this action has completed.
     Accepted(ActionId),
+    /// It was accepted, and only the owner tells when it is done.
+    Begun,
     /// The API says that it is done.
     Done,
 }

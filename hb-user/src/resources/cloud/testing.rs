@@ -19,10 +19,10 @@ use super::{Accounts, Claim, FloatingIp, MoveError, Moved, Order};
 use crate::config::{CloudKind, CloudSettings, SecretSource};
 
 /// What no message, log or Debug may contain.
-pub(super) const TOKEN: &str = "dop_v1_0123456789abcdef";
+pub(crate) const TOKEN: &str = "dop_v1_0123456789abcdef";
 
 /// As usual, fifty times faster.
-pub(super) const PACING: Pacing = Pacing {
+const PACING: Pacing = Pacing {
     poll: [Duration::from_millis(2), Duration::from_millis(20)],
     retry: [Duration::from_millis(4), Duration::from_millis(40)],
     settle: Duration::from_millis(200),
@@ -31,20 +31,20 @@ pub(super) const PACING: Pacing = Pacing {
 
 /// A request.
 #[derive(Debug)]
-pub(super) struct Asked {
+pub(crate) struct Asked {
     /// `GET /v2/...`, with its query.
-    pub(super) line: String,
-    pub(super) headers: HeaderMap,
-    pub(super) body: String,
+    pub(crate) line: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: String,
 }
 
 impl Asked {
-    pub(super) fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         let value = self.headers.get(name).map(|value| value.to_str().expect("text"));
         value.unwrap_or_default()
     }
 
-    pub(super) fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         assert_eq!(self.header("content-type"), "application/json");
         serde_json::from_str(&self.body).expect("JSON")
     }
@@ -52,14 +52,15 @@ impl Asked {
 
 /// An answer: status, body, and headers beside the usual.
 #[derive(Clone, Debug)]
-pub(super) struct Said {
-    pub(super) status: u16,
-    pub(super) body: String,
-    pub(super) headers: Vec<(&'static str, String)>,
+pub(crate) struct Said {
+    pub(crate) status: u16,
+    pub(crate) body: String,
+    pub(crate) headers: Vec<(&'static str, String)>,
 }
 
 impl Said {
-    pub(super) fn new(status: u16, body: impl ToString) -> Self {
+    #[expect(clippy::needless_pass_by_value, reason = "it reads better where it is used")]
+    pub(crate) fn new(status: u16, body: impl ToString) -> Self {
         Self {
             status,
             body: body.to_string(),
@@ -67,7 +68,8 @@ impl Said {
         }
     }
 
-    pub(super) fn with(mut self, name: &'static str, value: impl ToString) -> Self {
+    #[expect(clippy::needless_pass_by_value, reason = "it reads better where it is used")]
+    pub(crate) fn with(mut self, name: &'static str, value: impl ToString) -> Self {
         self.headers.push((name, value.to_string()));
         self
     }
@@ -75,7 +77,7 @@ impl Said {
 
 /// What goes wrong with one request.
 #[derive(Clone, Debug)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     /// It is answered like this.
     Said(Said),
     /// No answer.
@@ -94,7 +96,7 @@ type Answers = Box<dyn FnMut(&Asked) -> Said + Send>;
 
 /// The server. It ends with the test's runtime.
 #[derive(Clone)]
-pub(super) struct Server {
+pub(crate) struct Server {
     address: SocketAddr,
     inner: Arc<Mutex<Inner>>,
 }
@@ -106,7 +108,7 @@ struct Inner {
 }
 
 impl Server {
-    pub(super) async fn start(answers: impl FnMut(&Asked) -> Said + Send + 'static) -> Self {
+    pub(crate) async fn start(answers: impl FnMut(&Asked) -> Said + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let server = Self {
             address: listener.local_addr().expect("its address"),
@@ -121,23 +123,23 @@ impl Server {
         server
     }
 
-    pub(super) fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
     /// The next requests whose line begins like this have these faults.
-    pub(super) fn faults(&self, line: &'static str, faults: impl IntoIterator<Item = Fault>) {
+    pub(crate) fn faults(&self, line: &'static str, faults: impl IntoIterator<Item = Fault>) {
         self.inner()
             .faults
             .extend(faults.into_iter().map(|fault| (line, fault)));
     }
 
     /// Every request, in order.
-    pub(super) fn log(&self) -> Vec<String> {
+    pub(crate) fn log(&self) -> Vec<String> {
         self.inner().log.clone()
     }
 
-    pub(super) fn count(&self, line: &str) -> usize {
+    pub(crate) fn count(&self, line: &str) -> usize {
         self.log().iter().filter(|logged| logged.starts_with(line)).count()
     }
 
@@ -193,19 +195,19 @@ fn close() -> ! {
 }
 
 /// A floating IP at a server, which plays the metadata service, too. The directory holds the token.
-pub(super) fn floating_ip(kind: CloudKind, target: &str, server: &Server) -> (FloatingIp, TempDir) {
+pub(crate) fn floating_ip(kind: CloudKind, target: &str, server: &Server) -> (FloatingIp, TempDir) {
     let (settings, dir) = settings(kind, server);
     (of(&settings, target), dir)
 }
 
-pub(super) fn of(settings: &CloudSettings, target: &str) -> FloatingIp {
+pub(crate) fn of(settings: &CloudSettings, target: &str) -> FloatingIp {
     let address = settings.kind.parse(target).expect("an address");
     let provider = Accounts::open(settings).expect("an account").provider(&address);
     let provider = provider.expect("a provider");
     FloatingIp::new(address, settings.clone(), provider, PACING, None)
 }
 
-pub(super) fn settings(kind: CloudKind, server: &Server) -> (CloudSettings, TempDir) {
+pub(crate) fn settings(kind: CloudKind, server: &Server) -> (CloudSettings, TempDir) {
     let dir = tempfile::tempdir().expect("a directory");
     let file = dir.path().join("token");
     let secret = match kind {
@@ -225,11 +227,11 @@ pub(super) fn settings(kind: CloudKind, server: &Server) -> (CloudSettings, Temp
 }
 
 /// Takes an address over for this host. Nothing that comes of it shows the token.
-pub(super) async fn take_over(ip: &FloatingIp) -> Result<Moved, MoveError> {
+pub(crate) async fn take_over(ip: &FloatingIp) -> Result<Moved, MoveError> {
     take_over_within(ip, Duration::from_mins(1)).await
 }
 
-pub(super) async fn take_over_within(ip: &FloatingIp, within: Duration) -> Result<Moved, MoveError> {
+pub(crate) async fn take_over_within(ip: &FloatingIp, within: Duration) -> Result<Moved, MoveError> {
     let order = Order {
         to: None,
         claim: Claim::Anybody,

@@ -135,11 +135,15 @@ impl Provider for Vultr {
         Box::pin(async move {
             let path = format!("/v2/reserved-ips/{}", self.id().await?);
             if from.instance.as_ref().is_some_and(|from| from != to) {
-                self.order(&format!("{path}/detach"), &json!({})).await?;
+                match self.order(&format!("{path}/detach"), &json!({})).await {
+                    // It was taken away meanwhile.
+                    Err(Failure::Refused { message, .. }) if message.contains("not attached") => {}
+                    result => result?,
+                }
             }
             let body = json!({ "instance_id": to.as_str() });
             self.order(&format!("{path}/attach"), &body).await?;
-            Ok(Assignment::Done)
+            Ok(Assignment::Begun)
         })
     }
 
@@ -164,10 +168,12 @@ fn json_of<T: serde::de::DeserializeOwned>(reply: Reply) -> Result<T, Failure> {
     reply.json(classify, words)
 }
 
+/// What it says while a server is being changed, or the address is being taken away or attached.
+const BUSY: [&str; 3] = ["locked", "already attached", "unable to detach"];
+
 fn classify(refusal: Refusal) -> Failure {
-    let is_locked =
-        matches!(refusal.status, 400 | 409 | 422 | 423) && refusal.message.to_lowercase().contains("locked");
-    if is_locked {
+    let message = refusal.message.to_lowercase();
+    if matches!(refusal.status, 400 | 409 | 422 | 423) && BUSY.iter().any(|words| message.contains(words)) {
         return refusal.pending();
     }
     refusal.by_status(HINT)
@@ -226,3 +232,6 @@ struct Links {
     #[serde(default)]
     next: String,
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,8 @@
 use super::*;
+use crate::config::CloudKind;
 use crate::process::abortable;
+use crate::realtime::Wanted;
+use crate::resources::cloud::testing::{Asked, Fault, Said, Server, settings};
 use crate::resources::testing::{Place, eventually, is_alive, lines};
 
 /// Keeps a journal and does as the files beside it say: `NAME.status` is printed, `NAME.OPERATION` exists = exit code 1.
@@ -248,4 +251,99 @@ async fn no_number_of_retries_means_for_ever() {
     place.script("init.d/a", "echo $1 >> $P/journal; [ $(wc -l < $P/journal) -ge 15 ]");
     assert_eq!(release(&group, &context).await.result, GroupResult::Done);
     assert_eq!(place.journal(), ["stop"; 15]);
+}
+
+/// A cloud with one address, whose owner is read as the function says, and the group of it and a script.
+async fn clouded(owner: &'static str) -> (Place, GroupScripts, Context, Server, tempfile::TempDir) {
+    let server = Server::start(move |asked: &Asked| match asked.line.as_str() {
+        "GET /metadata/v1/id" => Said::new(200, 1),
+        line if line.starts_with("GET /metadata/") => Said::new(404, ""),
+        line if line.starts_with("POST") => Said::new(422, r#"{"id":"unprocessable_entity","message":"impossible"}"#),
+        _ => Said::new(200, format!(r#"{{"reserved_ip":{{"droplet":{owner}}}}}"#)),
+    })
+    .await;
+    let (settings, dir) = settings(CloudKind::DigitalOcean, &server);
+    let (place, mut group, mut context) = cluster(&["web"]);
+    let address = CloudKind::DigitalOcean.parse("203.0.113.10").expect("an address");
+    let floating = Resource {
+        cloud: Some(address),
+        ..Resource::script("digitalocean", &["203.0.113.10"])
+    };
+    group.resources.insert(0, floating);
+    let mut cluster = crate::config::testing::cluster();
+    cluster.groups[0].resources.clone_from(&group.resources);
+    cluster.clouds = vec![settings];
+    context.clouds = Clouds::open(&cluster, Wanted::default(), None).expect("opened");
+    (place, group, context, server, dir)
+}
+
+#[tokio::test]
+async fn a_floating_ip_is_there_before_what_follows_it() {
+    let (place, group, context, server, _dir) = clouded(r#"{"id":1}"#).await;
+    let report = acquire(&group, &context, false, None, &Abort::never()).await;
+    assert_eq!(report.result, GroupResult::Done);
+    assert_eq!(report.steps[0].resource, "digitalocean::203.0.113.10");
+    let moved = report.steps[0].moved.as_ref().expect("told");
+    assert!(moved.was_ours() && moved.verified <= report.steps[0].ended);
+    assert_eq!(place.journal(), ["web status", "web start"]);
+    assert_eq!(
+        server.log(),
+        ["GET /metadata/v1/id", "GET /v2/reserved_ips/203.0.113.10"]
+    );
+    assert_eq!(
+        crate::resources::monitor::check(&group, &context).await,
+        sick("web"),
+        "the script says nothing"
+    );
+
+    let report = release(&group, &context).await;
+    assert_eq!(report.result, GroupResult::Done);
+    assert_eq!(server.count("POST"), 0, "who takes it over takes it");
+}
+
+fn sick(resource: &str) -> crate::resources::monitor::Health {
+    crate::resources::monitor::Health::Sick {
+        resource: resource.to_owned(),
+        reason: "does not say that it runs: status: exit code 0".to_owned(),
+    }
+}
+
+#[tokio::test]
+async fn a_floating_ip_that_cannot_be_had_fails_its_group() {
+    let (place, group, context, _server, _dir) = clouded(r#"{"id":2}"#).await;
+    let report = acquire(&group, &context, false, None, &Abort::never()).await;
+    let expected = GroupResult::Failed {
+        resource: "digitalocean::203.0.113.10".to_owned(),
+        reason: "start: POST /v2/reserved_ips/203.0.113.10/actions: refused (422): impossible".to_owned(),
+    };
+    assert_eq!(report.result, expected);
+    assert_eq!(place.journal(), ["web stop"], "nothing was started");
+    let health = crate::resources::monitor::check(&group, &context).await;
+    assert!(
+        matches!(health, crate::resources::monitor::Health::Sick { .. }),
+        "it is somebody else's"
+    );
+}
+
+#[tokio::test]
+async fn taking_a_floating_ip_over_is_broken_off_on_order() {
+    let (_place, group, context, server, _dir) = clouded(r#"{"id":2}"#).await;
+    server.faults("GET /v2", std::iter::repeat_n(Fault::Hang, 20));
+    let (aborter, abort) = abortable();
+    let (report, ()) = tokio::join!(acquire(&group, &context, false, None, &abort), async {
+        eventually("the owner is asked for", || server.count("GET /v2") > 0).await;
+        aborter.abort();
+    });
+    assert_eq!(report.result, GroupResult::Aborted);
+}
+
+#[tokio::test]
+async fn an_owner_that_cannot_be_read_is_no_sickness() {
+    let (place, group, mut context, server, _dir) = clouded(r#"{"id":1}"#).await;
+    put(&place, "web.status", "running");
+    context.limit = Duration::from_millis(300);
+    server.faults("GET /v2", std::iter::repeat_n(Fault::Reset, 50));
+    let health = crate::resources::monitor::check(&group, &context).await;
+    assert_eq!(health, crate::resources::monitor::Health::Healthy);
+    assert!(server.count("GET /v2") > 0);
 }

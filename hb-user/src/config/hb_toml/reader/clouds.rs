@@ -164,7 +164,9 @@ fn identity(kind: CloudKind, text: &str) -> Result<Identity, String> {
         CloudKind::DigitalOcean => ("a droplet's number", |id| id.number().is_some()),
         CloudKind::Hetzner => ("a server's number", |id| id.number().is_some()),
         CloudKind::Vultr => ("an instance's id", |_| true),
-        CloudKind::Aws => ("an instance's id (i-...)", |id| id.as_str().starts_with("i-")),
+        CloudKind::Aws => ("an instance's id (i-...) or a network interface's (eni-...)", |id| {
+            id.as_str().starts_with("i-") || id.as_str().starts_with("eni-")
+        }),
     };
     if text == "metadata" {
         return Ok(Identity::Metadata);

@@ -44,7 +44,10 @@ fn what_nobody_in_the_cluster_has_is_taken_back() {
     for event in [TO_B, TO_A_STRANGER, TO_WHOM] {
         let mut bench = Bench::running();
         taken_back(&mut bench, &event);
-        assert_eq!((bench.state(), bench.node.group(0).map(|it| it.taken_back)), (Running, Some(1)));
+        assert_eq!(
+            (bench.state(), bench.node.group(0).map(|it| it.taken_back)),
+            (Running, Some(1))
+        );
     }
 }
 

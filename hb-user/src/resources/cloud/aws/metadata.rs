@@ -91,6 +91,11 @@ impl Metadata {
         }
     }
 
+    /// They are no good any more.
+    pub(super) fn forget_keys(&self) {
+        self.kept().keys = None;
+    }
+
     async fn fetch_keys(&self) -> Result<Keys, Failure> {
         #[derive(Deserialize)]
         #[serde(rename_all = "PascalCase")]

@@ -80,6 +80,14 @@ pub(super) fn words(body: &[u8]) -> Option<(String, String)> {
     Some((error.code, message))
 }
 
+/// Whether the keys were refused in a way that new ones of the same role may mend.
+pub(super) fn says_expired(reply: &Reply) -> bool {
+    let is_refused = reply.status.is_client_error();
+    let code = words(&reply.body).map(|(code, _)| code).filter(|_| is_refused);
+    let codes = ["ExpiredToken", "RequestExpired", "AuthFailure", "InvalidClientTokenId"];
+    code.is_some_and(|code| codes.contains(&code.as_str()))
+}
+
 /// The name of the outermost element is looked at, too: serde would take any.
 fn parse<T: serde::de::DeserializeOwned>(reply: &Reply, name: &str) -> Result<T, Failure> {
     let text = str::from_utf8(&reply.body).map_err(|error| reply.unreadable(&error))?;

@@ -121,14 +121,14 @@ fn error(status: u16, message: &str) -> Said {
     Said::new(status, body)
 }
 
-async fn here(server: &Server) -> (FloatingIp, tempfile::TempDir) {
+fn here(server: &Server) -> (FloatingIp, tempfile::TempDir) {
     floating_ip(CloudKind::DigitalOcean, IP, server)
 }
 
 #[tokio::test]
 async fn a_move_is_asked_for_followed_and_read_back() {
     let (server, state) = cloud().await;
-    let (ip, _dir) = here(&server).await;
+    let (ip, _dir) = here(&server);
     let moved = take_over(&ip).await.expect("taken over");
     assert_eq!(moved.action, ActionId::new("72531856"));
     assert_eq!(moved.from, InstanceId::new("3164445"));
@@ -165,7 +165,7 @@ async fn an_ipv6_address_has_its_own_paths_and_an_action_nobody_knows_of() {
 async fn a_bad_token_says_what_to_do() {
     for status in [401, 403] {
         let (server, _state) = cloud().await;
-        let (ip, _dir) = here(&server).await;
+        let (ip, _dir) = here(&server);
         server.faults("POST", [Fault::Said(error(status, "Unable to authenticate you"))]);
         let error = take_over(&ip).await.expect_err("no access");
         assert!(
@@ -185,7 +185,7 @@ async fn a_bad_token_says_what_to_do() {
 async fn a_refusal_is_told_in_the_apis_own_words() {
     for status in [400, 404, 409, 422] {
         let (server, _state) = cloud().await;
-        let (ip, _dir) = here(&server).await;
+        let (ip, _dir) = here(&server);
         let said = error(status, "Droplet must be\nin the same datacenter");
         server.faults("POST", [Fault::Said(said)]);
         let error = take_over(&ip).await.expect_err("refused").to_string();
@@ -201,7 +201,7 @@ async fn a_refusal_is_told_in_the_apis_own_words() {
 #[tokio::test]
 async fn a_pending_event_is_that_of_an_action_which_is_waited_for() {
     let (server, state) = cloud().await;
-    let (ip, _dir) = here(&server).await;
+    let (ip, _dir) = here(&server);
     state.lock().expect("alone").moving = Some((THEIRS, 2));
     let moved = take_over(&ip).await.expect("taken over");
     assert_eq!(moved.from, InstanceId::new("3164445"));
@@ -216,7 +216,7 @@ async fn a_pending_event_is_that_of_an_action_which_is_waited_for() {
     );
 
     let (server, _state) = cloud().await;
-    let (ip, _dir) = here(&server).await;
+    let (ip, _dir) = here(&server);
     let pending = || Fault::Said(error(422, "The reserved IP already has a pending event."));
     server.faults("POST", [pending(), pending()]);
     take_over(&ip).await.expect("taken over");
@@ -226,7 +226,7 @@ async fn a_pending_event_is_that_of_an_action_which_is_waited_for() {
 #[tokio::test]
 async fn throttling_is_obeyed() {
     let (server, _state) = cloud().await;
-    let (ip, _dir) = here(&server).await;
+    let (ip, _dir) = here(&server);
     let said = error(429, "API Rate limit exceeded.").with("retry-after", 1);
     server.faults("POST", [Fault::Said(said)]);
     let moved = take_over(&ip).await.expect("taken over");
@@ -245,7 +245,7 @@ async fn whatever_may_pass_is_tried_again_after_a_look_at_the_owner() {
         Fault::Endless,
     ] {
         let (server, _state) = cloud().await;
-        let (ip, _dir) = here(&server).await;
+        let (ip, _dir) = here(&server);
         server.faults("POST", [fault.clone()]);
         take_over(&ip)
             .await
@@ -269,7 +269,7 @@ async fn a_fault_while_looking_changes_nothing() {
         "GET /v2/reserved_ips/198.51.100.9",
     ] {
         let (server, _state) = cloud().await;
-        let (ip, _dir) = here(&server).await;
+        let (ip, _dir) = here(&server);
         let faults = [
             Fault::Said(error(500, "oops")),
             Fault::Hang,
@@ -286,7 +286,7 @@ async fn a_fault_while_looking_changes_nothing() {
 #[tokio::test]
 async fn a_lost_reply_does_not_lead_to_a_second_assignment() {
     let (server, _state) = cloud().await;
-    let (ip, _dir) = here(&server).await;
+    let (ip, _dir) = here(&server);
     server.faults("POST", [Fault::Lost]);
     let moved = take_over(&ip).await.expect("taken over");
     assert_eq!((moved.action, server.count("POST")), (None, 1));
@@ -296,7 +296,7 @@ async fn a_lost_reply_does_not_lead_to_a_second_assignment() {
 async fn a_token_follows_no_redirect() {
     let (elsewhere, _state) = cloud().await;
     let (server, _state) = cloud().await;
-    let (ip, _dir) = here(&server).await;
+    let (ip, _dir) = here(&server);
     let said = Said::new(302, "").with("location", elsewhere.url());
     server.faults("GET /v2", [Fault::Said(said)]);
     let failure = ip.owner().await.expect_err("no answer");
@@ -307,7 +307,7 @@ async fn a_token_follows_no_redirect() {
 #[tokio::test]
 async fn an_owner_that_is_not_told_is_not_nobody() {
     let (server, _state) = cloud().await;
-    let (ip, _dir) = here(&server).await;
+    let (ip, _dir) = here(&server);
     for body in [
         json!({}),
         json!({ "reserved_ip": { "ip": IP } }),
@@ -325,7 +325,7 @@ async fn an_owner_that_is_not_told_is_not_nobody() {
 #[tokio::test]
 async fn readiness_is_what_a_takeover_needs() {
     let (server, state) = cloud().await;
-    let (ip, _dir) = here(&server).await;
+    let (ip, _dir) = here(&server);
     let readiness = ip.readiness().await;
     assert_eq!(readiness.problems(), [""; 0]);
     assert_eq!(readiness.identity.as_ref().ok(), InstanceId::new("3164444").as_ref());

@@ -1,6 +1,6 @@
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::*;
 
@@ -371,6 +371,25 @@ async fn a_pending_event_without_an_action_to_wait_for_is_waited_out() {
 }
 
 #[tokio::test]
+async fn a_list_of_actions_that_cannot_be_read_is_no_end() {
+    for fault in [refused, passing] {
+        let faults = (0..3).map(|_| Fault::Fails(fault()));
+        let cloud = Cloud::theirs().fault("pending", faults);
+        cloud.inner().moving = Some((other(), 1));
+        // The action ends by itself: nobody looks at it.
+        let end = async {
+            while cloud.log().iter().filter(|call| **call == "pending").count() < 3 {
+                sleep(Duration::from_millis(1)).await;
+            }
+            cloud.inner().moving = None;
+        };
+        let order = order();
+        let (result, ()) = tokio::join!(take(&cloud, &order), end);
+        assert!(result.is_ok(), "{result:?}");
+    }
+}
+
+#[tokio::test]
 async fn throttling_is_obeyed_within_the_time_given() {
     let cloud = Cloud::theirs().fault("assign", [Fault::Fails(throttled(100))]);
     let moved = taken(&cloud).await;
@@ -470,7 +489,7 @@ async fn a_silent_metadata_service_is_no_reason_to_give_up() {
 #[tokio::test]
 async fn it_is_taken_only_from_whom_it_may_be_taken() {
     let claim = |from: Option<InstanceId>| Order {
-        claim: Claim::From(from),
+        claim: Claim::From(vec![from]),
         ..order()
     };
     assert!(take(&Cloud::theirs(), &claim(Some(other()))).await.is_ok());
