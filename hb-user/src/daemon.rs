@@ -7,6 +7,7 @@ mod alarms;
 mod ends;
 mod handover;
 mod inquiry;
+mod keeper;
 mod news;
 mod orders;
 mod outside;
@@ -35,16 +36,18 @@ pub use start::{StartError, check};
 use crate::clock;
 use crate::config::Cluster;
 use crate::control::{Asked, Reply, Request, Server};
-use crate::core::{Action, Cause, Contact, Differs, Event, GroupState, Node};
+use crate::core::{Action, Cause, Contact, Differs, Event, Fencing, GroupState, Node};
 use crate::datapath::{Attached, Counters, LivenessMap, Pins, Program, Witness};
 use crate::pings::{Prober, Reach};
 use crate::pulse::{Peer, Pulse, Sockets};
 use crate::realtime::Granted;
 use crate::recorder::Recorder;
+use crate::resources::group::Claims;
+use keeper::Keeper;
 use orders::Orders;
 use outside::{Ended, Outside};
 use takeover::Record;
-use work::{Finished, Task, Works};
+use work::{Finished, Known, Task, Works};
 
 /// How often the controller shows the watchdog that it makes progress.
 const PROGRESS: Duration = Duration::from_secs(1);
@@ -81,6 +84,7 @@ enum Happened {
     News,
     Finished(Finished),
     Ended(Ended),
+    Seen(keeper::Seen),
     Due,
     Leave,
     HangUp,
@@ -156,6 +160,7 @@ struct Daemon {
     locking_refused: Option<String>,
     works: Works,
     outside: Outside,
+    keeper: Keeper,
     server: Server,
     orders: Orders,
     liveness: LivenessMap,
@@ -213,6 +218,7 @@ impl Daemon {
                 }
                 finished = self.works.next() => Happened::Finished(finished),
                 ended = self.outside.next() => Happened::Ended(ended),
+                seen = self.keeper.next() => Happened::Seen(seen),
                 () = clock::sleep_until(wake) => Happened::Due,
                 () = Signals::end(terminate, interrupt, terminated) => Happened::Leave,
                 () = Signals::reload(hangup, hung_up) => Happened::HangUp,
@@ -228,6 +234,7 @@ impl Daemon {
                 Happened::News => {}
                 Happened::Finished(finished) => self.finish(finished),
                 Happened::Ended(ended) => self.conclude(ended),
+                Happened::Seen(seen) => self.learn(seen),
                 Happened::Due => self.look_around(),
                 Happened::Leave => {
                     tracing::info!("leaving");
@@ -255,6 +262,7 @@ impl Daemon {
         let all = [
             self.node.deadline(),
             self.outside.deadline(),
+            self.keeper.deadline(),
             self.orders.deadline(),
             progress,
         ];
@@ -267,6 +275,7 @@ impl Daemon {
             self.feed(&Event::Tick);
         }
         self.settle_orders();
+        self.look_after(now);
         let (works, alone) = (&self.works, self.is_alone());
         let groups = &self.cluster.groups;
         self.outside.ask(now, |name| {
@@ -359,10 +368,14 @@ impl Daemon {
                 Action::Left => self.pulse.farewell(),
             }
         }
+        if let Some(hands) = self.works.hands() {
+            hands.rest(self.node.in_maintenance());
+        }
         for (index, group) in self.cluster.groups.iter().enumerate() {
             let runs = self.node.group(index).is_some_and(|group| group.state.runs());
             self.outside.watch(&group.name(), runs, now);
         }
+        self.look_after(now);
         let alone = self.is_alone();
         for index in 0..self.cluster.groups.len() {
             let is_coming = self.node.group(index).is_some_and(|group| group.is_coming);
@@ -378,7 +391,33 @@ impl Daemon {
             .map(String::as_str);
         tracing::info!(group = %self.cluster.groups[group].name(), cause = cause.name(), peer, "{}", task.name());
         let alone = self.is_alone();
-        self.works.begin(group, Some(work), task, alone);
+        // Who was fenced has no address any more that could be asked for.
+        let dead = match cause {
+            Cause::PeerDied(node) => Some(node),
+            Cause::Start
+            | Cause::PeerLeft(_)
+            | Cause::PeerFailed(_)
+            | Cause::PeerDeclined(_)
+            | Cause::FailBack(_)
+            | Cause::Takeover(_)
+            | Cause::Standby
+            | Cause::Conflict(_)
+            | Cause::Lease
+            | Cause::Sick
+            | Cause::Moved
+            | Cause::Retry
+            | Cause::Cleanup
+            | Cause::Reload
+            | Cause::Leave => None,
+        };
+        let known = Known {
+            is_certain: cause
+                .peer()
+                .is_some_and(|node| self.node.peer(node).fencing == Fencing::Done),
+            // Whom the cluster hears lets go of it; whom it does not hear may have it for a reason.
+            claims: dead.map_or_else(Claims::new, |node| self.keeper.claims(group, Some(node))),
+        };
+        self.works.begin(group, Some(work), task, alone, known);
     }
 
     fn record(&mut self, group: usize, cause: Cause, now: Nanos) {

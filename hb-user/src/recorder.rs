@@ -134,6 +134,8 @@ impl Recorder {
             | Event::Woke
             | Event::Finished { .. }
             | Event::Sick { .. }
+            | Event::Moved { .. }
+            | Event::Witness { .. }
             | Event::Fenced { .. }
             | Event::Command(_)
             | Event::Tick

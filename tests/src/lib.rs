@@ -4,6 +4,7 @@
 //! Nothing in here has a name outside the process that made it: when that process ends, for whatever reason, the kernel
 //! removes every host, interface, file and process. So tests run in parallel, and twice.
 
+pub mod addresses;
 pub mod bench;
 pub mod calm;
 pub mod chaos;

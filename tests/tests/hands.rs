@@ -3,6 +3,7 @@
 use std::{
     alloc::{GlobalAlloc, Layout, System},
     fs,
+    net::Ipv6Addr,
     sync::{
         atomic::{AtomicI32, AtomicUsize, Ordering},
         mpsc,
@@ -11,9 +12,13 @@ use std::{
 };
 
 use anyhow::{Context, Result, anyhow, ensure};
-use hb_tests::{host::Host, wire::Capture};
+use hb_tests::{
+    clock::Moment,
+    host::Host,
+    wire::{Capture, inject},
+};
 use hb_user::{
-    config::{Address, Broadcast},
+    config::{Address, Addresses, Broadcast},
     realtime::Wanted,
     resources::{
         address::Hands,
@@ -76,7 +81,7 @@ fn find_thread() -> Result<i32> {
 }
 
 async fn call(hands: &Hands, address: &Address, operation: Operation) -> Result<Finished> {
-    let finished = hands.call(address, operation, LIMIT).await;
+    let finished = hands.call(address, operation, LIMIT, false).await;
     ensure!(finished.outcome == Outcome::Done, "{operation}: {}", finished.outcome);
     Ok(finished)
 }
@@ -87,7 +92,7 @@ async fn work(capture: &Capture) -> Result<()> {
     drop(std::hint::black_box(Box::new(0)));
     let counted = COUNT.swap(0, Ordering::Relaxed);
     ensure!(counted >= 2, "an allocation and its end count as {counted}");
-    let hands = Hands::start(Wanted::default())?;
+    let hands = Hands::start(Wanted::default(), &Addresses::default())?;
     WATCHED.store(find_thread()?, Ordering::Relaxed);
     COUNT.store(0, Ordering::Relaxed);
     let (v4, v6) = (address("192.0.2.10", 24), address("2001:db8::10", 64));
@@ -110,11 +115,23 @@ async fn work(capture: &Capture) -> Result<()> {
     }
     // All announcements of both, of which some were cut short above: 2 frames or 1, at once and 5 times more.
     capture.wait_for(6 * 2 + 6, LIMIT)?;
+    // Somebody else says all the time that they are theirs.
+    let begun = Moment::now();
+    while hands
+        .standings()
+        .iter()
+        .any(|standing| standing.findings.conflicts == 0)
+    {
+        ensure!(begun.elapsed() < LIMIT, "{:?}", hands.standings());
+        ensure!(call(&hands, &v4, Operation::Status).await?.says_running);
+    }
     for address in [&v4, &v6] {
         call(&hands, address, Operation::Stop).await?;
     }
     // Some things cannot be done, and that is said without an allocation, too.
-    let finished = hands.call(&address("192.0.2.10", 33), Operation::Start, LIMIT).await;
+    let finished = hands
+        .call(&address("192.0.2.10", 33), Operation::Start, LIMIT, false)
+        .await;
     let Outcome::Failed(reason) = &finished.outcome else {
         return Err(anyhow!("33 bits were accepted"));
     };
@@ -122,9 +139,61 @@ async fn work(capture: &Capture) -> Result<()> {
         reason.contains("the kernel refuses 192.0.2.10/33 on eth0: "),
         "{reason}"
     );
+    ensure_in_time(&hands, &v4).await?;
     // At its end it frees what it was started with.
     WATCHED.store(0, Ordering::Relaxed);
     Ok(())
+}
+
+/// An order that comes too late, as it does when somebody holds the kernel's lock, is not carried out, or undone: it is here if
+/// and only if that is what was said.
+async fn ensure_in_time(hands: &Hands, address: &Address) -> Result<()> {
+    let (mut in_time, mut late) = (0, 0);
+    for micros in [0, 1_000_000].into_iter().chain((0..200).map(|step| step * 2)) {
+        let limit = Duration::from_micros(micros);
+        let finished = hands.call(address, Operation::Start, limit, true).await;
+        let is_here = hands.call(address, Operation::Status, LIMIT, true).await.says_running;
+        if finished.outcome != Outcome::Done {
+            let reason = finished.outcome.to_string();
+            ensure!(reason.contains("has not answered within"), "{reason}");
+            ensure!(!is_here, "after {limit:?} it failed, and is here");
+            late += 1;
+            continue;
+        }
+        in_time += 1;
+        ensure!(is_here, "after {limit:?} it was done, and is not here");
+        call(hands, address, Operation::Stop).await?;
+    }
+    ensure!(in_time >= 1 && late >= 1, "{in_time} in time, {late} late");
+    Ok(())
+}
+
+/// Another machine's announcements of both addresses.
+fn claims() -> [Vec<u8>; 2] {
+    let mac = [2, 0, 0, 0, 0, 0x42];
+    let ip = [192, 0, 2, 10];
+    let arp: [&[u8]; 7] = [
+        &[0xFF; 6],
+        &mac,
+        &[0x08, 0x06, 0, 1, 8, 0, 6, 4, 0, 2],
+        &mac,
+        &ip,
+        &mac,
+        &ip,
+    ];
+    let target = "2001:db8::10".parse::<Ipv6Addr>().expect("an address").octets();
+    let advertisement: [&[u8]; 9] = [
+        &[0x33, 0x33, 0, 0, 0, 1],
+        &mac,
+        &[0x86, 0xDD, 0x60, 0, 0, 0, 0, 32, 58, 255],
+        &target,
+        &[0xFF, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1],
+        &[136, 0, 0, 0, 0x20, 0, 0, 0],
+        &target,
+        &[2, 1],
+        &mac,
+    ];
+    [arp.concat(), advertisement.concat()]
 }
 
 #[test]
@@ -140,6 +209,9 @@ fn it_moves_addresses_and_allocates_nothing() -> Result<()> {
         host.run_ok("ip", &command.split(' ').collect::<Vec<_>>())?;
     }
     let is_announcement = |frame: &[u8]| {
+        if frame.get(6..12) == Some(&[2, 0, 0, 0, 0, 0x42]) {
+            return false;
+        }
         let is_arp = frame.get(12..14) == Some(&[0x08, 0x06]);
         let is_advertisement = frame.get(12..14) == Some(&[0x86, 0xDD]) && frame.get(54) == Some(&136);
         is_arp || is_advertisement
@@ -153,7 +225,15 @@ fn it_moves_addresses_and_allocates_nothing() -> Result<()> {
             .and_then(|runtime| runtime.block_on(work(&capture)));
         let _ = sender.send(done);
     })?;
-    let done = result.recv().context("the thread said nothing")?;
+    let done = loop {
+        match result.recv_timeout(Duration::from_millis(20)) {
+            Ok(done) => break done,
+            Err(mpsc::RecvTimeoutError::Timeout) => {
+                inject(&host, "eth1", claims())?;
+            }
+            Err(error) => return Err(error).context("the thread said nothing"),
+        }
+    };
     ensure!(thread.join().is_ok());
     done?;
     let addresses = host.run_ok("ip", &["address", "show"])?;

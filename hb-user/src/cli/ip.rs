@@ -137,7 +137,7 @@ fn assign(args: &AssignArgs) -> Result<(), Failure> {
         claim: args
             .only_from
             .clone()
-            .map_or(Claim::Anybody, |from| Claim::From(Some(from))),
+            .map_or(Claim::Anybody, |from| Claim::From(vec![Some(from)])),
         within: args.timeout.unwrap_or(ip.settings().move_timeout),
     };
     let moved = started(ip.take_over(order, watch(place.json)))?.map_err(refused)?;

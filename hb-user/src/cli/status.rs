@@ -6,7 +6,8 @@ use anyhow::anyhow;
 
 use super::{Exit, Failure};
 use crate::control::{
-    self, DetectionStatus, GroupStatus, LinkStatus, PeerStatus, Reply, Request, RestartStatus, Status, Takeover,
+    self, AddressStatus, DetectionStatus, FloatingIpStatus, GroupStatus, LinkStatus, PeerStatus, Reply, Request,
+    RestartStatus, Status, StepStatus, Takeover,
 };
 
 /// The arguments.
@@ -87,6 +88,8 @@ fn render(status: &Status) -> String {
             .flat_map(|peer| render_peer(peer, status.pings_named)),
     );
     lines.extend(status.groups.iter().map(render_group));
+    lines.extend(status.floating_ips.iter().map(render_floating_ip));
+    lines.extend(status.addresses.iter().map(render_address));
     lines.extend(status.last_takeover.iter().flat_map(render_takeover));
     lines.join("\n") + "\n"
 }
@@ -227,6 +230,28 @@ fn render_group(group: &GroupStatus) -> String {
     )
 }
 
+fn render_address(address: &AddressStatus) -> String {
+    let interface = address.interface.as_deref().unwrap_or("no interface");
+    let place = if address.held { "here, on" } else { "not here, for" };
+    let mut line = format!(
+        "address {}: {place} {interface}, probe {}",
+        address.address, address.probe
+    );
+    if address.repairs > 0 {
+        line = format!("{line}, put back {} times", address.repairs);
+    }
+    if address.conflicts > 0 {
+        line = format!("{line}, heard from others {} times", address.conflicts);
+    }
+    if let (Some(mac), Some(ago)) = (&address.conflict_mac, address.conflict_ago_ms) {
+        line = format!("{line}, used by {mac}, too, {} ago", time(ago.saturating_mul(1_000)));
+    }
+    if let Some(why) = &address.missing {
+        line = format!("{line}, missing: {why}");
+    }
+    line
+}
+
 fn render_takeover(takeover: &Takeover) -> Vec<String> {
     let peer = takeover
         .peer
@@ -262,14 +287,54 @@ fn render_takeover(takeover: &Takeover) -> Vec<String> {
                 _ => "  all peers fell silent at once: the deadline is one deadtime later".to_owned(),
             }),
     );
-    lines.extend(takeover.steps.iter().map(|step| {
-        let (resource, operation) = (&step.resource, &step.operation);
-        format!(
-            "  {:>10} us  {resource} {operation}, ended at {} us: {}",
-            step.started_us, step.ended_us, step.outcome
-        )
-    }));
+    lines.extend(takeover.steps.iter().flat_map(render_step));
     lines
+}
+
+fn render_step(step: &StepStatus) -> Vec<String> {
+    let (resource, operation) = (&step.resource, &step.operation);
+    let mut lines = vec![format!(
+        "  {:>10} us  {resource} {operation}, ended at {} us: {}",
+        step.started_us, step.ended_us, step.outcome
+    )];
+    let moments = [
+        ("accepted by the API", step.accepted_us),
+        ("completed by the API", step.completed_us),
+        ("verified: read back as ours", step.verified_us),
+    ];
+    let moments = moments.into_iter();
+    lines.extend(moments.filter_map(|(name, time)| Some(format!("  {:>10} us    {name}", time?))));
+    lines
+}
+
+fn render_floating_ip(ip: &FloatingIpStatus) -> String {
+    let owner = match (ip.ours, &ip.owner) {
+        (Some(true), _) => "ours".to_owned(),
+        (Some(false) | None, Some(owner)) => format!("owner {owner}"),
+        (Some(false), None) => "owner nobody".to_owned(),
+        (None, None) => "owner unknown".to_owned(),
+    };
+    let mut line = format!("floating IP {}: {owner}", ip.address);
+    line = match ip.ready {
+        Some(true) => format!("{line}, ready"),
+        Some(false) => format!("{line}, NOT READY ({})", ip.problems.join("; ")),
+        None => format!("{line}, not asked yet"),
+    };
+    if let (Some(ago), Some(took)) = (ip.checked_ms, ip.answer_us) {
+        let ago = time(ago.saturating_mul(1_000));
+        line = format!("{line}, asked {ago} ago, answered within {}", time(took));
+    }
+    if let (Some(left), Some(limit)) = (ip.requests_left, ip.requests_limit) {
+        line = format!("{line}, {left} of {limit} requests left");
+    }
+    if ip.moved_away > 0 {
+        let (away, back) = (ip.moved_away, ip.taken_back);
+        line = format!("{line}, found elsewhere {away} times, taken back {back} times");
+    }
+    if let Some(wait) = ip.held_off_ms {
+        line = format!("{line}, not taken back for {}", time(wait.saturating_mul(1_000)));
+    }
+    line
 }
 
 fn time(micros: u64) -> String {

@@ -7,6 +7,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use serde::{Deserialize, Serialize};
+
 #[cfg(test)]
 mod tests;
 
@@ -14,7 +16,7 @@ mod tests;
 const MAX_NAME: usize = 15;
 
 /// An address that moves with its group.
-#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
 pub struct Address {
     /// The address.
     pub ip: IpAddr,
@@ -29,7 +31,7 @@ pub struct Address {
 }
 
 /// The broadcast address of an IPv4 address.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
 pub enum Broadcast {
     /// The last one of the network, where that has more than two addresses. Also written `+`.
     Last,

@@ -264,6 +264,13 @@ impl Cluster {
         self.clouds.iter().find(|settings| settings.kind == kind)
     }
 
+    /// Whether a provider that is used is a witness.
+    #[must_use]
+    pub fn has_witness(&self) -> bool {
+        self.cloud_addresses()
+            .any(|address| self.cloud(address.kind).is_some_and(|settings| settings.witness))
+    }
+
     /// The floating IPs that hb moves itself, in haresources' order.
     pub fn cloud_addresses(&self) -> impl Iterator<Item = &CloudAddress> {
         let resources = self.groups.iter().flat_map(|group| &group.resources);

@@ -93,6 +93,9 @@ impl Cluster {
         }
         let fencing = if self.stonith.is_empty() { "off" } else { "on" };
         line(&mut text, &format_args!("fencing {fencing}"));
+        if self.has_witness() {
+            line(&mut text, &format_args!("witness provider"));
+        }
         text
     }
 }

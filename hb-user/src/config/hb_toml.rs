@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use super::error::{Fault, Quoted};
 use super::{
-    CloudSettings, Fencing, Group, Host, Monitor, Policy, Realtime, Recorder, Restart, Scripts, Setting, text, time,
+    Addresses, CloudSettings, Fencing, Group, Host, Monitor, Policy, Realtime, Recorder, Restart, Scripts, Setting,
+    text, time,
 };
 use file::File;
 use reader::Reader;
@@ -27,6 +28,7 @@ pub(super) struct HbToml {
     pub(super) fencing: Fencing,
     pub(super) recorder: Option<Recorder>,
     pub(super) restart: Restart,
+    pub(super) addresses: Addresses,
     pub(super) clouds: Vec<CloudSettings>,
     /// The line of `restart.promise`, if there is one.
     promised: Option<u32>,

@@ -118,6 +118,7 @@ fn load(dir: &Path, host: &Host, resolve: Resolve<'_>) -> Result<Loaded, ConfigE
         policy: hb_toml.policy,
         recorder: hb_toml.recorder,
         restart: hb_toml.restart,
+        addresses: hb_toml.addresses,
         directives: ha_cf.directives,
     };
     warnings.extend(cluster.dangers());

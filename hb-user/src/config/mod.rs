@@ -36,7 +36,10 @@ pub use haresources::{Group, MAX_GROUPS, Resource};
 pub use host::Host;
 pub use load::{Loaded, load_clouds};
 pub(crate) use load::{is_executable, read_credential, read_secret};
-pub use options::{Deadlines, Fencing, Monitor, Policy, Realtime, Recorder, Restart, Scheduling, Scripts, StuckPolicy};
+pub use options::{
+    Addresses, ConflictPolicy, Deadlines, Fencing, Monitor, Policy, Realtime, Recorder, Restart, Scheduling, Scripts,
+    StuckPolicy,
+};
 pub use time::{TimeError, parse_toml as parse_time};
 pub use timers::Timers;
 
@@ -83,6 +86,8 @@ pub struct Cluster {
     pub recorder: Option<Recorder>,
     /// How the daemon is restarted in place.
     pub restart: Restart,
+    /// How the addresses that move without a script are looked after.
+    pub addresses: Addresses,
     /// The ha.cf parameters that scripts see as `HA_<directive>`, with the text given: those that are set, and the
     /// defaults of keepalive, deadtime, udpport and `auto_failback`. Directives that repeat by nature (`node`, `ucast`)
     /// are not among them.

@@ -191,6 +191,51 @@ impl Default for Restart {
     }
 }
 
+/// How the addresses that hb moves itself are looked after.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Addresses {
+    /// How often one that is here is announced again; never where it is 0.
+    pub refresh: Duration,
+    /// How often it is looked for, and asked for on its network; never where it is 0.
+    pub check: Duration,
+    /// What is done when another machine uses it, too.
+    pub conflict: ConflictPolicy,
+    /// How long an answer to a probe is waited for.
+    pub probe: Duration,
+}
+
+impl Default for Addresses {
+    fn default() -> Self {
+        Self {
+            refresh: Duration::from_mins(1),
+            check: Duration::from_secs(10),
+            conflict: ConflictPolicy::Log,
+            probe: Duration::from_millis(200),
+        }
+    }
+}
+
+/// What is done when another machine uses an address of ours, too (RFC 5227).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ConflictPolicy {
+    /// Nobody listens.
+    Ignore,
+    /// The address is taken at once, and whoever answers beside it is told of.
+    Log,
+    /// It is asked for first, and not taken when somebody answers.
+    Refuse,
+}
+
+impl Display for ConflictPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ignore => "ignore",
+            Self::Log => "log",
+            Self::Refuse => "refuse",
+        })
+    }
+}
+
 /// How a running group is watched.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Monitor {

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{
-    AutoFailback, Cluster, Fencing, Group, Key, Keys, Logging, Pings, Policy, Realtime, Resource, Restart, Scripts,
-    Timers,
+    Addresses, AutoFailback, Cluster, Fencing, Group, Key, Keys, Logging, Pings, Policy, Realtime, Resource, Restart,
+    Scripts, Timers,
 };
 use crate::secret::Secret;
 
@@ -60,6 +60,7 @@ pub(crate) fn cluster() -> Cluster {
         policy: Policy::default(),
         recorder: None,
         restart: Restart::default(),
+        addresses: Addresses::default(),
         directives: vec![("keepalive".to_owned(), "100ms".to_owned())],
     }
 }

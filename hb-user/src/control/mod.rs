@@ -19,8 +19,8 @@ pub use client::{ClientError, ask};
 pub use order::{MAX_TIMEOUT, Order, OrderRequest};
 pub use server::{Asked, Server, ServerError};
 pub use status::{
-    DatapathStatus, DetectionStatus, DiffersStatus, GroupStatus, LatenessStatus, LinkStatus, PeerStatus, PulseStatus,
-    RealtimeStatus, RestartStatus, Status, StepStatus, Takeover,
+    AddressStatus, DatapathStatus, DetectionStatus, DiffersStatus, FloatingIpStatus, GroupStatus, LatenessStatus,
+    LinkStatus, PeerStatus, PulseStatus, RealtimeStatus, RestartStatus, Status, StepStatus, Takeover,
 };
 
 /// Where sockets and locks live by default.

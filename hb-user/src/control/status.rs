@@ -58,8 +58,79 @@ pub struct Status {
     pub peers: Vec<PeerStatus>,
     /// The resource groups.
     pub groups: Vec<GroupStatus>,
+    /// The addresses that move without a script.
+    #[serde(default)]
+    pub addresses: Vec<AddressStatus>,
+    /// The floating IPs that are moved through a provider's API.
+    #[serde(default)]
+    pub floating_ips: Vec<FloatingIpStatus>,
+    /// Whether the provider, where it is a witness, has answered since a node fell silent; `null` where it is none, or all are
+    /// heard.
+    #[serde(default)]
+    pub witness: Option<bool>,
     /// The group that was taken over last, if one was.
     pub last_takeover: Option<Takeover>,
+}
+
+/// A floating IP that is moved through a provider's API, and how ready this host is to take it over.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct FloatingIpStatus {
+    /// As haresources has it: `digitalocean::203.0.113.10`.
+    pub address: String,
+    /// Its group.
+    pub group: String,
+    /// This host, as its provider calls it; `null` while that is not known.
+    pub identity: Option<String>,
+    /// The instance that has the address, as it was read last; `null` for nobody, or while that is not known.
+    pub owner: Option<String>,
+    /// Whether it is this host's; `null` while that is not known.
+    pub ours: Option<bool>,
+    /// Whether the metadata service shows it here; `null` where it does not tell.
+    pub active: Option<bool>,
+    /// Whether this host could take it over now; `null` before that was asked.
+    pub ready: Option<bool>,
+    /// What stands in the way.
+    pub problems: Vec<String>,
+    /// How long ago that was asked.
+    pub checked_ms: Option<u64>,
+    /// How long the answers took.
+    pub answer_us: Option<u64>,
+    /// The requests that the API still takes, where it tells.
+    pub requests_left: Option<u64>,
+    /// Of how many.
+    pub requests_limit: Option<u64>,
+    /// How often it was found to be somebody else's while the group ran here.
+    pub moved_away: u64,
+    /// How often the group was started again for that.
+    pub taken_back: u32,
+    /// In how long it may be taken back again, having been taken too often.
+    pub held_off_ms: Option<u64>,
+}
+
+/// An address that moves without a script.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct AddressStatus {
+    /// The address.
+    pub address: String,
+    /// The interface that it is on, or would be put on; `null` where there is none for it now.
+    pub interface: Option<String>,
+    /// Whether this node has added it.
+    pub held: bool,
+    /// What came of the last question whether another machine has it: `none` (not asked), `needless` (after fencing),
+    /// `waiting`, `free` or `taken`.
+    pub probe: String,
+    /// How often it was missing, and was put back.
+    pub repairs: u64,
+    /// How long ago that was.
+    pub last_repair_ms: Option<u64>,
+    /// Why it is not here although it should be.
+    pub missing: Option<String>,
+    /// How often another machine was heard that uses it, too.
+    pub conflicts: u64,
+    /// The Ethernet address of that machine, while it is heard.
+    pub conflict_mac: Option<String>,
+    /// How long ago it was heard.
+    pub conflict_ago_ms: Option<u64>,
 }
 
 /// What the kernel granted: `null` where it refused nothing.
@@ -293,6 +364,15 @@ pub struct StepStatus {
     pub ended_us: i64,
     /// How.
     pub outcome: String,
+    /// When a provider accepted the move of a floating IP, if that was seen.
+    #[serde(default)]
+    pub accepted_us: Option<i64>,
+    /// When the provider said that the move was done.
+    #[serde(default)]
+    pub completed_us: Option<i64>,
+    /// When the floating IP was read back as this host's.
+    #[serde(default)]
+    pub verified_us: Option<i64>,
 }
 
 #[cfg(test)]

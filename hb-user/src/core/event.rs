@@ -81,6 +81,9 @@ pub struct Settings {
     pub fenced: Vec<bool>,
     /// After how long a fencing that failed is tried again.
     pub fence_retry: Nanos,
+    /// Whether a provider of floating IPs is asked who may own anything when nodes do not hear each other.
+    #[serde(default)]
+    pub witness: bool,
 }
 
 impl Settings {
@@ -187,6 +190,20 @@ pub enum Event {
         /// Which.
         group: usize,
     },
+    /// The provider says that a floating IP of a group belongs to another instance.
+    Moved {
+        /// Which group's.
+        group: usize,
+        /// Whose that instance is.
+        to: Taker,
+    },
+    /// The provider was asked something at a time, and has answered, or has not in the time that it is given.
+    Witness {
+        /// When.
+        asked: Nanos,
+        /// Which of the two.
+        answers: bool,
+    },
     /// The fencing of a node has ended.
     Fenced {
         /// Which.
@@ -202,6 +219,18 @@ pub enum Event {
     Reconfigure(Box<Reconfiguration>),
     /// Stop in good order.
     Leave,
+}
+
+/// Whose an instance is that has a floating IP of ours.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Taker {
+    /// This node's.
+    Node(usize),
+    /// No node's.
+    Other,
+    /// That is not known: some node's instance was never seen.
+    Unknown,
 }
 
 /// A new configuration, and what of the old one lives on in it.
@@ -308,6 +337,8 @@ pub enum Cause {
     Lease,
     /// Its `status` says that it does not run.
     Sick,
+    /// Its floating IP is at another instance.
+    Moved,
     /// It failed here, and nobody else can have it.
     Retry,
     /// An operator wants what got stuck tried again.
@@ -334,6 +365,7 @@ impl Cause {
             Self::Conflict(_) => "conflict",
             Self::Lease => "lease",
             Self::Sick => "sick",
+            Self::Moved => "moved",
             Self::Retry => "retry",
             Self::Cleanup => "cleanup",
             Self::Reload => "reload",
@@ -356,6 +388,7 @@ impl Cause {
             | Self::Standby
             | Self::Lease
             | Self::Sick
+            | Self::Moved
             | Self::Retry
             | Self::Cleanup
             | Self::Reload

@@ -15,12 +15,12 @@ mod testing;
 pub use detector::{Change, Detector, Findings, Graced, Silence, Timing, Wake, Witnessed, hush};
 pub use event::{
     Action, Advert, Carry, Cause, Command, Event, Failback, GroupSettings, Outcome, Quorum, Reconfiguration, Settings,
-    StuckPolicy, Which,
+    StuckPolicy, Taker, Which,
 };
 pub use group::GroupState;
 pub use lease::Lease;
 #[cfg(feature = "mutations")]
 pub use mutation::{Mutation, mutate};
-pub use node::{GroupView, Node, Progress, Refusal, Waiting};
+pub use node::{GroupView, Node, Progress, Refusal, TAKE_BACKS, Waiting};
 pub use outbox::Outbox;
 pub use peer::{Contact, Differs, Echoed, Fencing, PeerView, Sight};

@@ -7,6 +7,7 @@ mod check;
 mod command;
 mod consent;
 mod decide;
+mod provider;
 mod reconfigure;
 mod work;
 
@@ -16,6 +17,9 @@ use serde::{Deserialize, Serialize};
 
 pub use command::{Progress, Refusal};
 pub use consent::Waiting;
+pub use provider::TAKE_BACKS;
+
+use provider::{TakenBack, Witness};
 
 use super::mutation::{Mutation, is_mutated};
 use super::peer::Fencing;
@@ -36,6 +40,12 @@ pub struct GroupView {
     pub retry: Option<Nanos>,
     /// Whether it may be started here next: we want it, or whoever has it lets go of it.
     pub is_coming: bool,
+    /// How often it was asserted again because its floating IP was taken away.
+    pub taken_back: u32,
+    /// Until when that is not done again, having been done too often.
+    pub held_off: Option<Nanos>,
+    /// Whether we gave way to a node that is not heard, and that the provider gave the floating IP to.
+    pub gave_way: bool,
 }
 
 /// What a node keeps in mind of a group that it does not have.
@@ -74,6 +84,11 @@ struct Group {
     after: After,
     /// When it was last restarted because it was sick.
     restarted: Option<Nanos>,
+    /// We let go of it since a node that we do not hear has taken its floating IP.
+    #[serde(default)]
+    gave_way: bool,
+    #[serde(default)]
+    taken_back: TakenBack,
 }
 
 impl Group {
@@ -89,6 +104,8 @@ impl Group {
             memory: Memory::Nothing,
             after: After::Idle(Memory::Nothing),
             restarted: None,
+            gave_way: false,
+            taken_back: TakenBack::default(),
         }
     }
 
@@ -131,6 +148,8 @@ pub struct Node {
     overridden: u16,
     /// Until when we know nothing, having been frozen.
     doubt: Option<Nanos>,
+    #[serde(default)]
+    witness: Witness,
     advertised: Advert,
     left: bool,
     /// The time of the last event.
@@ -152,6 +171,7 @@ impl Node {
             maintenance: false,
             overridden: 0,
             doubt: None,
+            witness: Witness::default(),
             advertised: Advert {
                 edition: 0,
                 status: Status::Init,
@@ -184,6 +204,8 @@ impl Node {
             Event::Woke => self.doubt = Some(now.saturating_add(doubt(&self.settings))),
             Event::Finished { work: number, outcome } => work.extend(self.finish(*number, *outcome)),
             Event::Sick { group } => work.extend(self.nurse(*group)),
+            Event::Moved { group, to } => work.extend(self.moved(*group, *to)),
+            Event::Witness { asked, answers } => self.witnessed(*asked, *answers),
             Event::Fenced { node, done } => self.fenced(*node, *done),
             Event::Command(command) => work.extend(self.obey(*command)),
             Event::Reconfigure(new) => work.extend(self.reconfigure(new)),
@@ -276,6 +298,7 @@ impl Node {
                 peer.holds(index) && peer.group(index).is_owned()
             })
         };
+        let (taken_back, held_off) = group.taken_back.view(self.now);
         Some(GroupView {
             state: group.state,
             since: group.since,
@@ -286,6 +309,9 @@ impl Node {
                 Memory::Nothing | Memory::Declined => None,
             },
             is_coming: self.is_coming(index),
+            taken_back,
+            held_off,
+            gave_way: group.gave_way,
         })
     }
 
@@ -302,10 +328,11 @@ impl Node {
         &self.settings
     }
 
-    /// Whether we may own anything: always, where nobody could take it away.
+    /// Whether we may own anything: always, where nobody could take it away. With a witness, not while we have lost a node and
+    /// the witness does not answer us.
     #[must_use]
     pub fn has_lease(&self) -> bool {
-        self.lease
+        self.lease && !self.lacks_witness()
     }
 
     /// Whether nothing is to be touched, by our own word or by a peer's.

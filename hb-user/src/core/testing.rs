@@ -45,6 +45,7 @@ pub(super) fn settings(nodes: usize, me: usize, groups: usize) -> Settings {
         stuck: StuckPolicy::Reboot,
         fenced: vec![false; nodes],
         fence_retry: ms(10_000),
+        witness: false,
     }
 }
 

@@ -71,8 +71,13 @@ impl Words<'_> {
             Status::Up => true,
             Status::Init | Status::Leaving => false,
         };
-        (is_up && !self.node.has_lease())
-            .then(|| "lease lost: too few others hear this node, so it owns nothing".to_owned())
+        (is_up && !self.node.has_lease()).then(|| {
+            if self.node.lacks_witness() {
+                "lease lost: a node is silent, and the provider does not answer, so this node owns nothing".to_owned()
+            } else {
+                "lease lost: too few others hear this node, so it owns nothing".to_owned()
+            }
+        })
     }
 
     fn broken(&self, index: usize) -> Option<String> {

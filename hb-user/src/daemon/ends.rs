@@ -1,10 +1,13 @@
 //! What has ended: scripts, fencing, questions to resources.
 
+use hb_ebpf::Nanos;
+
 use super::Daemon;
+use super::keeper::{Holder, Seen};
 use super::outside::Ended;
 use super::work::{self, Finished, Task};
 use crate::clock;
-use crate::core::Event;
+use crate::core::{Contact, Event, GroupView};
 use crate::resources::group::GroupResult;
 use crate::resources::monitor::Health;
 
@@ -40,6 +43,48 @@ impl Daemon {
             }
         }
         self.feed(&Event::Finished { work, outcome });
+    }
+
+    /// Floating IPs are asked for where that is due, and the witness while a node is silent.
+    pub(super) fn look_after(&mut self, now: Nanos) {
+        let (node, me) = (&self.node, self.cluster.me);
+        self.keeper.ask(now, |group| match node.group(group) {
+            Some(view) if view.state.runs() => Holder::Us { since: view.since },
+            Some(GroupView { owner: Some(owner), .. }) if owner != me => Holder::Peer(owner),
+            Some(_) | None => Holder::Nobody,
+        });
+        let (is_needed, answers) = (node.needs_witness(), node.witness_answers());
+        self.keeper.witness(is_needed, answers, now);
+    }
+
+    /// What a provider has answered.
+    pub(super) fn learn(&mut self, seen: Seen) {
+        let now = clock::now();
+        match seen {
+            Seen::Ready { address, readiness } => {
+                let (was_ready, problems) = (self.keeper.is_ready(&address), readiness.problems());
+                if was_ready != Some(problems.is_empty()) {
+                    match problems.as_slice() {
+                        [] => tracing::info!(%address, "could be taken over at any time"),
+                        problems => {
+                            tracing::warn!(%address, problems = problems.join("; "), "could not be taken over now")
+                        }
+                    }
+                }
+                let nodes: Vec<usize> = self.peers.iter().map(|peer| peer.index).collect();
+                let is_whole = nodes.iter().all(|node| self.node.peer(*node).contact != Contact::Dead);
+                let moved = self.keeper.learn(&address, readiness, nodes.into_iter(), is_whole, now);
+                match moved {
+                    Some((group, to)) => self.feed(&Event::Moved { group, to }),
+                    None => self.look_after(now),
+                }
+            }
+            Seen::Witness { asked, answers } => {
+                tracing::info!(answers, "the provider was asked who may own anything");
+                self.keeper.witnessed(now);
+                self.feed(&Event::Witness { asked, answers });
+            }
+        }
     }
 
     pub(super) fn conclude(&mut self, ended: Ended) {

@@ -16,12 +16,13 @@ use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use serde::{Deserialize, Serialize};
 
-use super::settings;
+use super::{keeper, settings};
 use crate::config::Cluster;
 use crate::control::Takeover;
 use crate::core::{Node, Silence};
 use crate::datapath::Mode;
 use crate::pulse::Snapshot;
+use crate::resources::address::Held;
 
 /// Changes whenever what follows the header is not understood by a version that knows another number.
 const FORMAT: u32 = 1;
@@ -82,6 +83,12 @@ pub struct Handover {
     pub(super) attached: Vec<(String, Mode)>,
     pub(super) pulse: Snapshot,
     pub(super) last_takeover: Option<Takeover>,
+    /// The addresses that were added without a script, and where. A version that knew nothing of them told nothing.
+    #[serde(default)]
+    pub(super) addresses: Vec<Held>,
+    /// What is known of floating IPs.
+    #[serde(default)]
+    pub(super) keeper: keeper::Past,
     pub(super) problems: Vec<Option<String>>,
     pub(super) silences: Vec<Option<Silence>>,
     pub(super) troubles: BTreeMap<String, String>,

@@ -243,6 +243,7 @@ impl Daemon {
         let dropped = dropped(&actions);
         let alone = self.is_alone();
         self.works.reconfigure(&self.cluster, &change, &dropped, alone, movers);
+        self.keeper.keep(&self.cluster, self.works.clouds(), now);
         self.outside.reconfigure(&self.cluster);
         process::change(self.cluster.scripts.programs);
         self.remap(&change);
@@ -276,7 +277,7 @@ impl Daemon {
     fn movers(&self, new: &Cluster) -> Result<Movers, start::StartError> {
         Ok(Movers {
             clouds: work::clouds(new, self.works.clouds())?,
-            hands: work::hands(new, self.works.hands())?,
+            hands: work::hands(new, self.works.hands(), Vec::new())?,
         })
     }
 
@@ -288,6 +289,7 @@ impl Daemon {
             None => "nothing has changed",
         };
         self.works.renew(&self.cluster, clouds);
+        self.keeper.keep(&self.cluster, self.works.clouds(), clock::now());
         Ok(answer.to_owned())
     }
 

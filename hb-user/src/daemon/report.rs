@@ -6,17 +6,21 @@ use hb_ebpf::beat::Status as Life;
 use hb_ebpf::liveness::{BUCKETS, FIRST_BUCKET_LOG2};
 use hb_ebpf::{Heard, Nanos, Verdict};
 
-use super::Daemon;
+use super::{Daemon, keeper};
+use crate::config::Group;
 use crate::control::{
-    DatapathStatus, DetectionStatus, DiffersStatus, GroupStatus, LatenessStatus, LinkStatus, PeerStatus, PulseStatus,
-    RealtimeStatus, RestartStatus, Status, Takeover,
+    AddressStatus, DatapathStatus, DetectionStatus, DiffersStatus, FloatingIpStatus, GroupStatus, LatenessStatus,
+    LinkStatus, PeerStatus, PulseStatus, RealtimeStatus, RestartStatus, Status, Takeover,
 };
-use crate::core::{Contact, Differs, PeerView};
+use crate::core::{Contact, Differs, PeerView, TAKE_BACKS};
 use crate::datapath::{Mode, Witness};
 use crate::pulse::{Lateness, Link};
+use crate::resources::address::{Hands, Standing, Twin};
+use crate::resources::cloud::Readiness;
 
 impl Daemon {
     pub(super) fn report(&self, now: Nanos) -> Status {
+        let standings = self.works.hands().map(Hands::standings).unwrap_or_default();
         let cluster = &self.cluster;
         let words = self.words();
         let refused = self.refused_realtime();
@@ -25,7 +29,13 @@ impl Daemon {
             .iter()
             .map(|(about, trouble)| format!("{about}: {trouble}"));
         Status {
-            alarms: words.alarms(&refused).into_iter().chain(troubles).collect(),
+            alarms: words
+                .alarms(&refused)
+                .into_iter()
+                .chain(standings.iter().filter_map(alarm))
+                .chain(self.keeper.standings().flat_map(|ip| self.alarms_of(&ip, now)))
+                .chain(troubles)
+                .collect(),
             maintenance: self.node.in_maintenance(),
             maintenance_by: self.node.maintainers().map(|node| words.name(node)).collect(),
             quorum: self.node.settings().quorum.name().into(),
@@ -50,6 +60,13 @@ impl Daemon {
             groups: (0..cluster.groups.len())
                 .filter_map(|group| self.report_group(group, now))
                 .collect(),
+            floating_ips: self
+                .keeper
+                .standings()
+                .map(|ip| self.report_floating_ip(&ip, now))
+                .collect(),
+            witness: self.node.needs_witness().then(|| self.node.witness_answers()),
+            addresses: standings.iter().map(|standing| report_address(standing, now)).collect(),
             last_takeover: self.report_takeover(),
             restart: RestartStatus {
                 count: self.restart.past.count,
@@ -58,6 +75,69 @@ impl Daemon {
                 pins_refused: self.restart.past.pins_refused.clone(),
             },
         }
+    }
+
+    fn report_floating_ip(&self, ip: &keeper::Standing<'_>, now: Nanos) -> FloatingIpStatus {
+        let group = self.node.group(ip.group);
+        let readiness = ip.readiness;
+        let identity = readiness.and_then(|it| it.identity.as_ref().ok());
+        let owner = readiness.and_then(|it| it.owner.as_ref().ok()?.instance.as_ref());
+        let rate = readiness.and_then(|it| it.rate_limit);
+        FloatingIpStatus {
+            address: ip.address.to_string(),
+            group: self.cluster.groups.get(ip.group).map(Group::name).unwrap_or_default(),
+            identity: identity.map(ToString::to_string),
+            owner: owner.map(ToString::to_string),
+            ours: readiness.and_then(Readiness::is_ours),
+            active: readiness.and_then(|it| it.is_active),
+            ready: readiness.map(Readiness::is_ready),
+            problems: readiness.map(Readiness::problems).unwrap_or_default(),
+            checked_ms: readiness.map(|it| millis(now.since(it.asked))),
+            answer_us: readiness.map(|it| it.answered.since(it.asked).as_micros()),
+            requests_left: rate.map(|rate| rate.remaining),
+            requests_limit: rate.map(|rate| rate.limit),
+            moved_away: ip.moved_away,
+            taken_back: group.map_or(0, |group| group.taken_back),
+            held_off_ms: group
+                .and_then(|group| group.held_off)
+                .map(|until| millis(until.since(now))),
+        }
+    }
+
+    /// What somebody has to see to about a floating IP.
+    fn alarms_of(&self, ip: &keeper::Standing<'_>, now: Nanos) -> Vec<String> {
+        let address = ip.address;
+        let mut alarms = Vec::new();
+        let group = self.node.group(ip.group);
+        let owner = ip.readiness.and_then(|it| it.owner.as_ref().ok());
+        let whose = owner.map(ToString::to_string).unwrap_or_default();
+        if let Some(until) = group.and_then(|group| group.held_off) {
+            alarms.push(format!(
+                "address contested: {address} was taken away {TAKE_BACKS} times and more, and is not taken back for {} s; \
+                 it belongs to {whose}; `hb cleanup` ends that",
+                until.since(now).0 / 1_000_000_000
+            ));
+        } else if ip.is_away && group.is_some_and(|group| group.state.runs()) {
+            alarms.push(format!(
+                "address moved: {address} belongs to {whose}, though its group runs here"
+            ));
+        }
+        if group.is_some_and(|group| group.gave_way) {
+            alarms.push(format!(
+                "gave way: {address} was taken by a node that this one does not hear; if that is dead, `hb cleanup` takes it back"
+            ));
+        }
+        if let Some(problems) = ip
+            .readiness
+            .map(Readiness::problems)
+            .filter(|problems| !problems.is_empty())
+        {
+            alarms.push(format!(
+                "not ready: {address} could not be taken over: {}",
+                problems.join("; ")
+            ));
+        }
+        alarms
     }
 
     /// The last takeover, also of a former process.
@@ -193,6 +273,39 @@ fn report_lateness(lateness: &Lateness, now: Nanos) -> LatenessStatus {
         p99_us: percentile(&lateness.histogram, lateness.worst, 99),
         max_us: is_any.then(|| lateness.worst.as_micros()),
         max_ago_ms: is_any.then(|| millis(now.since(lateness.worst_at))),
+    }
+}
+
+/// What somebody has to see to about an address that this node has.
+fn alarm(standing: &Standing) -> Option<String> {
+    let ip = standing.address.ip;
+    if !standing.is_held {
+        return None;
+    }
+    if let Some(why) = &standing.findings.missing {
+        return Some(format!("address missing: {ip} should be here: {why}"));
+    }
+    standing.twin.map(|twin| {
+        format!(
+            "address twice: {ip} is here, and another machine uses it, too: {}",
+            twin.shown()
+        )
+    })
+}
+
+fn report_address(standing: &Standing, now: Nanos) -> AddressStatus {
+    let findings = &standing.findings;
+    AddressStatus {
+        address: standing.address.ip.to_string(),
+        interface: standing.interface.clone(),
+        held: standing.is_held,
+        probe: findings.probe.name().into(),
+        repairs: findings.repairs,
+        last_repair_ms: findings.repaired.map(|at| millis(now.since(at))),
+        missing: findings.missing.clone(),
+        conflicts: findings.conflicts,
+        conflict_mac: standing.twin.as_ref().map(Twin::shown),
+        conflict_ago_ms: standing.twin.map(|twin| millis(now.since(twin.at))),
     }
 }
 

@@ -30,6 +30,7 @@ use crate::clock;
 use crate::config::Loaded;
 use crate::control::Reply;
 use crate::pulse::{Snapshot, keep};
+use crate::resources::address::Hands;
 
 /// What tells the new process where its state is: a descriptor.
 pub const HANDOVER: &str = "--handover=";
@@ -266,6 +267,7 @@ impl Daemon {
         // A signal that comes from here on waits until the new process listens, or this one does again.
         hold_signals()?;
         self.outside.rest().await;
+        self.keeper.rest().await;
         reap().await;
         clock::sleep(LOGGING).await;
         if signals.have_come().await {
@@ -326,6 +328,8 @@ impl Daemon {
                 .map(|attached| (attached.interface.clone(), attached.mode.clone()))
                 .collect(),
             last_takeover: self.report_takeover(),
+            keeper: self.keeper.past(),
+            addresses: self.works.hands().map(Hands::held).unwrap_or_default(),
             problems: self.problems.clone(),
             silences: self.silences.clone(),
             troubles: self.troubles.clone(),

@@ -45,6 +45,7 @@ pub(super) fn ownership(cluster: &Cluster) -> core::Settings {
         },
         fenced: vec![!cluster.stonith.is_empty(); cluster.nodes.len()],
         fence_retry: nanos(cluster.fencing.retry),
+        witness: cluster.has_witness(),
     }
 }
 

@@ -11,6 +11,7 @@ use hb_ebpf::{Incarnation, KeyId, Nanos};
 use nix::fcntl::{Flock, FlockArg};
 
 use super::handover::{Handover, HandoverError};
+use super::keeper::{self, Keeper};
 use super::outside::Outside;
 use super::restart::{Past, Restart};
 use super::work::{self, Movers, Works};
@@ -27,8 +28,8 @@ use crate::process;
 use crate::pulse::{self, Means, Pulse, PulseError, SocketError, Sockets, Watchdog, WatchdogError};
 use crate::realtime::{self, Granted};
 use crate::recorder::{self, Header, Names, Recorder, RecorderError};
-use crate::resources::address::HandsError;
-use crate::resources::cloud::CloudError;
+use crate::resources::address::{HandsError, Held};
+use crate::resources::cloud::{CloudError, Clouds};
 
 /// The least time after which a watchdog bites. Devices count in seconds, and a busy host is not a dead one.
 const WATCHDOG: Duration = Duration::from_secs(10);
@@ -134,7 +135,7 @@ impl Daemon {
         };
         let mut pulse_settings = pulse_settings(&cluster, incarnation, peers.clone(), &ownership, pings);
         let is_new = former.is_none();
-        let (pulse, kept) = match former {
+        let (pulse, mut kept) = match former {
             None => (Pulse::start(pulse_settings, means)?, Kept::nothing(&cluster, now)),
             Some(former) => {
                 pulse_settings.advert = former.node.advert();
@@ -145,7 +146,7 @@ impl Daemon {
                 (pulse, kept)
             }
         };
-        let hands = work::hands(&cluster, None)?;
+        let hands = work::hands(&cluster, None, std::mem::take(&mut kept.held))?;
         let server = Server::start(&places.run)?;
         tracing::info!(
             node = %cluster.nodes[cluster.me],
@@ -164,6 +165,7 @@ impl Daemon {
             pulse,
             granted: Granted::default(),
             locking_refused,
+            keeper: keeper(&cluster, clouds.as_ref(), &kept.keeper, now),
             works: Works::new(&cluster, Movers { hands, clouds }),
             outside: Outside::new(&cluster),
             server,
@@ -201,6 +203,13 @@ impl Daemon {
         daemon.feed(if is_new { &Event::Begin } else { &Event::Tick });
         Ok(daemon)
     }
+}
+
+fn keeper(cluster: &Cluster, clouds: Option<&Clouds>, past: &keeper::Past, now: Nanos) -> Keeper {
+    let mut keeper = Keeper::default();
+    keeper.keep(cluster, clouds, now);
+    keeper.remember(past);
+    keeper
 }
 
 /// Lets the kernel watch the deadlines. Where it cannot, the pulse thread does it alone, and this is why.
@@ -241,6 +250,8 @@ struct Kept {
     silences: Vec<Option<core::Silence>>,
     troubles: BTreeMap<String, String>,
     takeover: Option<crate::control::Takeover>,
+    held: Vec<Held>,
+    keeper: keeper::Past,
     past: Past,
 }
 
@@ -253,6 +264,8 @@ impl Kept {
             silences: vec![None; cluster.nodes.len()],
             troubles: BTreeMap::new(),
             takeover: None,
+            held: Vec::new(),
+            keeper: keeper::Past::default(),
             past: Past::default(),
         }
     }
@@ -266,6 +279,8 @@ impl Kept {
             silences: former.silences,
             troubles: former.troubles,
             takeover: former.last_takeover,
+            held: former.addresses,
+            keeper: former.keeper,
             past: Past {
                 count: former.restarts,
                 ..Past::default()

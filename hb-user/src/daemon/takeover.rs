@@ -31,6 +31,7 @@ impl Record {
             | Cause::Conflict(_)
             | Cause::Lease
             | Cause::Sick
+            | Cause::Moved
             | Cause::Retry
             | Cause::Cleanup
             | Cause::Reload
@@ -98,6 +99,9 @@ fn report_step(step: &Step, micros: impl Fn(Nanos) -> i64) -> StepStatus {
         started_us: micros(step.started),
         ended_us: micros(step.ended),
         outcome: step.outcome.to_string(),
+        accepted_us: step.moved.as_ref().and_then(|moved| moved.accepted).map(&micros),
+        completed_us: step.moved.as_ref().and_then(|moved| moved.completed).map(&micros),
+        verified_us: step.moved.as_ref().map(|moved| micros(moved.verified)),
     }
 }
 

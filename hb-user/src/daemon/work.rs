@@ -11,10 +11,10 @@ use crate::config::{AutoFailback, Cluster, Facility};
 use crate::core::{Carry, Outcome};
 use crate::process::{Abort, Aborter, abortable};
 use crate::realtime;
-use crate::resources::address::{self, Hands, HandsError};
+use crate::resources::address::{self, Hands, HandsError, Held};
 use crate::resources::cloud::{CloudError, Clouds};
 use crate::resources::environment::{self, Facts};
-use crate::resources::group::{self, Context, GroupReport, GroupResult, GroupScripts};
+use crate::resources::group::{self, Claims, Context, GroupReport, GroupResult, GroupScripts};
 use crate::resources::scripts::ScriptDirs;
 
 /// Where init scripts are.
@@ -40,6 +40,15 @@ impl Task {
             Self::Drop => "dropping",
         }
     }
+}
+
+/// What is known, when a task begins, of others that may have something of the group.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Known {
+    /// No other node has anything of it: the one that had it was fenced.
+    pub(super) is_certain: bool,
+    /// From whom floating IPs are taken.
+    pub(super) claims: Claims,
 }
 
 /// A task that has ended.
@@ -143,9 +152,16 @@ impl Works {
         }
     }
 
-    /// Begins a task. One of the same group that is under way is broken off, and known dead before this one begins.
-    pub(super) fn begin(&mut self, group: usize, work: Option<u32>, task: Task, alone: bool) {
-        let context = self.context(alone);
+    /// Begins a task. What is known of others that may have the group is for who begins it to say. One of the same group that is under way is broken off, and known dead before this one begins.
+    pub(super) fn begin(&mut self, group: usize, work: Option<u32>, task: Task, alone: bool, known: Known) {
+        let context = match self.context(alone) {
+            context if known.is_certain || !known.claims.is_empty() => Arc::new(Context {
+                is_certain: known.is_certain,
+                claims: known.claims,
+                ..(*context).clone()
+            }),
+            context => context,
+        };
         let Some(slot) = self.slots.get_mut(group) else { return };
         let name = slot.name();
         let scripts = match task {
@@ -244,7 +260,7 @@ impl Works {
         movers: Movers,
     ) {
         for group in dropped {
-            self.begin(*group, None, Task::Drop, alone);
+            self.begin(*group, None, Task::Drop, alone, Known::default());
         }
         let mut before: Vec<Option<Slot>> = std::mem::take(&mut self.slots).into_iter().map(Some).collect();
         let mut take = |from: usize| before.get_mut(from).and_then(Option::take);
@@ -282,15 +298,16 @@ impl Works {
 }
 
 /// What moves the addresses of a configuration, if it has any, with everything made ready: the thread that there is, or a
-/// new one.
-pub(super) fn hands(cluster: &Cluster, running: Option<&Hands>) -> Result<Option<Hands>, HandsError> {
+/// new one. What a former process has added is here.
+pub(super) fn hands(cluster: &Cluster, running: Option<&Hands>, held: Vec<Held>) -> Result<Option<Hands>, HandsError> {
     let addresses = address::of(cluster);
     let hands = match running {
         Some(hands) => hands.clone(),
         None if addresses.is_empty() => return Ok(None),
-        None => Hands::start(realtime::hands(&cluster.realtime))?,
+        None => Hands::start(realtime::hands(&cluster.realtime), &cluster.addresses)?,
     };
-    hands.make_ready(addresses);
+    hands.adopt(held);
+    hands.configure(&cluster.addresses, addresses);
     Ok(Some(hands))
 }
 

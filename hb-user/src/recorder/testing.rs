@@ -29,6 +29,7 @@ pub(crate) fn settings(groups: usize) -> Settings {
         stuck: StuckPolicy::Reboot,
         fenced: vec![false; 2],
         fence_retry: ms(10_000),
+        witness: false,
     }
 }
 

@@ -4,45 +4,70 @@
 //! It sends messages that were made ready when the configuration was read (or, where the interface was not there then, has
 //! another Ethernet address or was made anew since, before the order is given), and tells the neighbours.
 
-mod burst;
+mod book;
+mod ears;
 mod frame;
 mod interface;
+mod kept;
 mod message;
 mod netlink;
 mod plan;
 mod thread;
+mod upkeep;
 mod worker;
 
-use std::collections::HashMap;
 use std::io;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use nix::errno::Errno;
+use tokio::sync::Notify;
+use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
+pub use book::{Findings, Held, Probe, Standing, Twin};
 pub use plan::Plan;
 
+use self::book::Book;
 use self::interface::Interface;
 use self::message::Prepared;
 use self::netlink::Refusal;
 use self::thread::{Thread, Unanswered};
-use self::worker::Answer;
+use self::worker::{Answer, Task};
 use super::scripts::{Finished, Operation, Outcome};
 use crate::clock;
-use crate::config::{Address, Cluster};
+use crate::config::{Address, Addresses, Cluster, ConflictPolicy};
 use crate::realtime::{Granted, Wanted};
 
-/// Moves addresses. Clones share the thread.
+/// So many addresses are looked after.
+const MOST: usize = 256;
+/// How much longer than its limit an order's answer is waited for: the thread itself says that it has come too late.
+const GRACE: Duration = Duration::from_millis(100);
+
+/// Moves addresses, and looks after those that are here. Clones share the thread.
 #[derive(Clone, Debug)]
 pub struct Hands(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
     thread: Thread,
-    /// What is ready for each address of the configuration.
-    ready: Mutex<HashMap<Address, Ready>>,
+    shared: Arc<Shared>,
+    checks: Mutex<Option<AbortHandle>>,
+}
+
+/// What is shared with those who hear of others that use an address.
+#[derive(Debug, Default)]
+struct Shared {
+    book: Mutex<Book>,
+    /// Something was heard.
+    heard: Notify,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -50,8 +75,6 @@ struct Ready {
     plan: Plan,
     interface: Interface,
     prepared: Prepared,
-    /// Whether the address was added with this, so that it is to be removed with this and no other.
-    is_used: bool,
 }
 
 /// The thread cannot be started.
@@ -95,11 +118,16 @@ impl PlaceError {
 
 impl Hands {
     /// Starts the thread. Needs the runtime.
-    pub fn start(wanted: Wanted) -> Result<Self, HandsError> {
-        Ok(Self(Arc::new(Inner {
-            thread: Thread::start(wanted)?,
-            ready: Mutex::default(),
-        })))
+    pub fn start(wanted: Wanted, settings: &Addresses) -> Result<Self, HandsError> {
+        let shared = Arc::new(Shared::default());
+        let listener = shared.clone();
+        let hands = Self(Arc::new(Inner {
+            thread: Thread::start(wanted, move |heard| upkeep::heard(&listener, heard))?,
+            shared,
+            checks: Mutex::default(),
+        }));
+        hands.set(settings);
+        Ok(hands)
     }
 
     /// What the kernel granted the thread.
@@ -108,35 +136,71 @@ impl Hands {
         &self.0.thread.granted
     }
 
-    /// Makes everything ready, beside what else is done, and warns of addresses that have no place now. They are tried again
-    /// when they are needed.
-    pub fn make_ready(&self, addresses: Vec<Address>) {
+    /// Goes on with these settings and these addresses: makes everything ready, beside what else is done, and warns of those
+    /// that have no place now. They are tried again when they are needed.
+    pub fn configure(&self, settings: &Addresses, addresses: Vec<Address>) {
+        if addresses.len() > MOST {
+            tracing::warn!(
+                count = addresses.len(),
+                "more than {MOST} addresses: the others are moved, and not looked after"
+            );
+        }
+        let has_changed = self.lock().settings != *settings;
+        if has_changed {
+            self.set(settings);
+        }
+        {
+            let mut book = self.lock();
+            book.retain(&addresses);
+            for address in &addresses {
+                book.entry(address);
+            }
+        }
         let hands = self.clone();
         // A routing table may be long.
         tokio::task::spawn_blocking(move || {
             for address in addresses {
-                match make_ready(&address) {
-                    Ok(ready) => {
-                        let mut all = hands.lock();
-                        if !all.get(&address).is_some_and(|kept| kept.is_used) {
-                            all.insert(address, ready);
-                        }
-                    }
-                    Err(error) => {
-                        let error = crate::cli::causes(&error);
-                        tracing::warn!(address = %address.ip, %error, "this address could not be taken over now");
-                    }
-                }
+                hands.make_ready(&address);
+            }
+            if has_changed {
+                hands.keep_all();
             }
         });
     }
 
-    /// Adds, removes or looks for an address, in the way of a script that is called.
+    /// What a former process of this daemon has added is here, and is looked after from now on.
+    pub fn adopt(&self, held: Vec<Held>) {
+        for Held { address, plan } in held {
+            self.lock().entry(&address).used = Some(plan);
+        }
+        let hands = self.clone();
+        tokio::task::spawn_blocking(move || hands.keep_all());
+    }
+
+    /// What was added, and where.
+    #[must_use]
+    pub fn held(&self) -> Vec<Held> {
+        self.lock().used()
+    }
+
+    /// Whether nothing is to be touched: what is missing is not put back then.
+    pub fn rest(&self, is_resting: bool) {
+        self.lock().is_resting = is_resting;
+    }
+
+    /// How all addresses stand.
+    #[must_use]
+    pub fn standings(&self) -> Vec<Standing> {
+        self.lock().standings(clock::now())
+    }
+
+    /// Adds, removes or looks for an address, in the way of a script that is called. Where nobody can have it (`is_certain`)
+    /// nobody is asked for it.
     ///
     /// Dropping the future does not take the order back: a later one is carried out after it.
-    pub async fn call(&self, address: &Address, operation: Operation, limit: Duration) -> Finished {
+    pub async fn call(&self, address: &Address, operation: Operation, limit: Duration, is_certain: bool) -> Finished {
         let begun = clock::now();
-        let result = self.carry_out(address, operation, limit).await;
+        let result = self.carry_out(address, operation, limit, is_certain).await;
         let (started, ended) = match &result {
             Ok(Some(answer)) => (answer.started, answer.ended),
             Ok(None) | Err(_) => (begun, clock::now()),
@@ -166,61 +230,111 @@ impl Hands {
         address: &Address,
         operation: Operation,
         limit: Duration,
+        is_certain: bool,
     ) -> Result<Option<Answer>, String> {
         let ready = match self.ready(address).await {
             Ok(ready) => ready,
-            Err(error) if operation != Operation::Start && error.means_absent() => return Ok(None),
+            Err(error) if operation != Operation::Start && error.means_absent() => {
+                if operation == Operation::Stop {
+                    self.mark(address, None);
+                }
+                return Ok(None);
+            }
             Err(error) => return Err(crate::cli::causes(&error)),
         };
-        let Ready {
-            plan,
-            interface,
-            prepared,
-            ..
-        } = ready;
-        if operation == Operation::Start {
-            if !interface.is_up {
-                return Err(PlaceError::Down(plan.interface).to_string());
-            }
-            self.mark(address, true);
-        }
-        let answer = match timeout(limit, self.0.thread.order(operation, &prepared)).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(unanswered @ (Unanswered::Ended | Unanswered::Full))) => return Err(unanswered.to_string()),
-            Err(_) => return Err(format!("the kernel has not answered within {} s", limit.as_secs_f32())),
+        let answer = match operation {
+            Operation::Start => self.add(address, &ready, limit, is_certain).await?,
+            Operation::Stop => self.order(address, Task::Remove, &ready, limit).await?,
+            Operation::Status => self.order(address, Task::Look, &ready, limit).await?,
         };
+        let plan = &ready.plan;
         if let Some(error) = answer.unannounced {
             let (address, interface) = (plan.ip, &plan.interface);
             tracing::warn!(%address, interface, %error, "the neighbours could not be told");
         }
+        if let Some(errno) = answer.unheard {
+            upkeep::tell_deaf(address, errno);
+        }
         match answer.was_here {
             Ok(was_here) => {
                 if operation == Operation::Stop {
-                    self.mark(address, false);
+                    self.mark(address, None);
                 }
                 tracing::debug!(address = %plan.ip, interface = plan.interface, %operation, was_here, "done");
                 Ok(Some(answer))
             }
-            Err(refusal) => Err(explain(&plan, &refusal)),
+            Err(refusal) if refusal.errno == Errno::ETIMEDOUT => Err(late(limit)),
+            Err(refusal) => Err(explain(plan, &refusal)),
+        }
+    }
+
+    async fn add(&self, address: &Address, ready: &Ready, limit: Duration, is_certain: bool) -> Result<Answer, String> {
+        if !ready.interface.is_up {
+            return Err(PlaceError::Down(ready.plan.interface.clone()).to_string());
+        }
+        let policy = self.conflict_policy();
+        let is_asked = !is_certain && policy != ConflictPolicy::Ignore && ready.interface.mac.is_some();
+        let is_asked_first = is_asked && policy == ConflictPolicy::Refuse;
+        if is_asked_first && !self.is_here(address, ready, limit).await? {
+            self.ask_around(address, ready).await?;
+        }
+        let begun = clock::now();
+        let before = begun.saturating_add(hb_ebpf::Nanos(u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX)));
+        // From here on it may come, and is to be removed from there.
+        self.mark(address, Some(ready.plan.clone()));
+        let probes = is_asked && !is_asked_first;
+        let answer = self.order(address, Task::Add { before, probes }, ready, limit).await?;
+        if answer.was_here.is_ok() && probes {
+            self.await_verdict(address, begun);
+        } else if is_certain {
+            self.lock().entry(address).findings.probe = Probe::Needless;
+        }
+        Ok(answer)
+    }
+
+    async fn is_here(&self, address: &Address, ready: &Ready, limit: Duration) -> Result<bool, String> {
+        let answer = self.order(address, Task::Look, ready, limit).await?;
+        answer.was_here.map_err(|refusal| explain(&ready.plan, &refusal))
+    }
+
+    async fn order(&self, address: &Address, task: Task, ready: &Ready, limit: Duration) -> Result<Answer, String> {
+        let (key, upkeep) = {
+            let mut book = self.lock();
+            (book.entry(address).key, book.upkeep())
+        };
+        let answer = self.0.thread.order(task, key, &ready.prepared, upkeep);
+        match timeout(limit.saturating_add(GRACE), answer).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(unanswered @ (Unanswered::Ended | Unanswered::Full))) => Err(unanswered.to_string()),
+            Err(_) => Err(late(limit)),
         }
     }
 
     /// What is ready, if it still is; else it is made.
     async fn ready(&self, address: &Address) -> Result<Ready, PlaceError> {
-        let kept = self.lock().get(address).cloned();
+        let (kept, used) = {
+            let mut book = self.lock();
+            let entry = book.entry(address);
+            (entry.ready.clone(), entry.used.clone())
+        };
         if let Some(mut ready) = kept {
             match look(&ready.plan.interface) {
                 Ok(interface) if interface == ready.interface => return Ok(ready),
                 Ok(interface) => {
                     ready.prepared = Prepared::new(&ready.plan, &interface);
                     ready.interface = interface;
-                    self.keep(address.clone(), ready.clone());
+                    self.keep(address, ready.clone());
                     return Ok(ready);
                 }
                 // By now another one may be in its network.
                 Err(PlaceError::NoInterface(_)) if address.interface.is_none() => {}
                 Err(error) => return Err(error),
             }
+        }
+        // Where it was added it is looked for first.
+        if let Some(ready) = used.and_then(|plan| ready_for(plan).ok()) {
+            self.keep(address, ready.clone());
+            return Ok(ready);
         }
         let ready = if let Some(plan) = Plan::complete(address) {
             ready_for(plan)?
@@ -229,23 +343,85 @@ impl Hands {
             let made = tokio::task::spawn_blocking(move || make_ready(&address)).await;
             made.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?
         };
-        self.keep(address.clone(), ready.clone());
+        self.keep(address, ready.clone());
         Ok(ready)
     }
 
-    fn keep(&self, address: Address, ready: Ready) {
-        self.lock().insert(address, ready);
-    }
-
-    fn mark(&self, address: &Address, is_used: bool) {
-        if let Some(ready) = self.lock().get_mut(address) {
-            ready.is_used = is_used;
+    /// Makes one ready. What is here stays where it is.
+    fn make_ready(&self, address: &Address) {
+        if self.lock().entry(address).used.is_some() {
+            return;
+        }
+        match make_ready(address) {
+            Ok(ready) => {
+                let mut book = self.lock();
+                let entry = book.entry(address);
+                if entry.used.is_none() {
+                    entry.ready = Some(ready);
+                }
+            }
+            Err(error) => {
+                let error = crate::cli::causes(&error);
+                tracing::warn!(address = %address.ip, %error, "this address could not be taken over now");
+            }
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Address, Ready>> {
-        self.0.ready.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Has all that is here looked after, as the settings say.
+    fn keep_all(&self) {
+        for Held { address, plan } in self.held() {
+            let ready = match ready_for(plan) {
+                Ok(ready) => ready,
+                Err(error) => {
+                    // The check sees to it.
+                    tracing::warn!(address = %address.ip, error = %crate::cli::causes(&error), "is not here");
+                    continue;
+                }
+            };
+            let mut book = self.lock();
+            let upkeep = book.upkeep();
+            let entry = book.entry(&address);
+            // It may have been removed meanwhile, and an order after that must not say that it is here.
+            if entry.used.is_none() {
+                continue;
+            }
+            // Nobody waits for the answer; without one the check says what is wrong.
+            let _ = self.0.thread.begin(Task::Keep, entry.key, &ready.prepared, upkeep);
+            entry.ready = Some(ready);
+        }
     }
+
+    fn set(&self, settings: &Addresses) {
+        self.lock().settings = settings.clone();
+        let checks = upkeep::begin(&self.0, settings.check);
+        let mut kept = self.0.checks.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(former) = std::mem::replace(&mut *kept, checks) {
+            former.abort();
+        }
+    }
+
+    fn keep(&self, address: &Address, ready: Ready) {
+        self.lock().entry(address).ready = Some(ready);
+    }
+
+    /// Where it is from now on, if it is here.
+    fn mark(&self, address: &Address, place: Option<Plan>) {
+        let mut book = self.lock();
+        let entry = book.entry(address);
+        if place.is_none() {
+            entry.findings.missing = None;
+            entry.twin = None;
+        }
+        entry.used = place;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Book> {
+        self.0.shared.lock()
+    }
+}
+
+fn late(limit: Duration) -> String {
+    format!("the kernel has not answered within {} s", limit.as_secs_f32())
 }
 
 /// The addresses of a configuration that are moved without a script.
@@ -285,7 +461,6 @@ fn ready_for(plan: Plan) -> Result<Ready, PlaceError> {
         prepared: Prepared::new(&plan, &interface),
         plan,
         interface,
-        is_used: false,
     })
 }
 

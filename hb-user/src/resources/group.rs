@@ -3,6 +3,7 @@
 
 mod floating_ip;
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::clock::sleep;
@@ -12,7 +13,7 @@ use super::address::Hands;
 use super::cloud::{Clouds, Moved};
 use super::scripts::{self, Call, Finished, Operation, Outcome, Script, ScriptDirs};
 use crate::clock;
-use crate::config::{Address, Resource};
+use crate::config::{Address, CloudAddress, InstanceId, Resource};
 use crate::process::{Abort, last_lines};
 
 /// The resources of one haresources line, from left to right.
@@ -39,19 +40,14 @@ pub struct Context {
     pub hands: Option<Hands>,
     /// What moves floating IPs, where there are any.
     pub clouds: Option<Clouds>,
-    /// Whether a floating IP is taken only from who was last seen to have it.
+    /// From whom floating IPs are taken.
     pub claims: Claims,
+    /// Whether it is certain that no other node has anything of the group: it was fenced.
+    pub is_certain: bool,
 }
 
-/// From whom floating IPs are taken.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum Claims {
-    /// From whoever has them: the cluster has decided whose they are.
-    #[default]
-    Anybody,
-    /// From who was last seen to have them, or from nobody.
-    LastSeen,
-}
+/// From whom each floating IP is taken, if not from whoever has it: from nobody, or from one of these instances.
+pub type Claims = HashMap<CloudAddress, Vec<Option<InstanceId>>>;
 
 impl Context {
     /// A context with Heartbeat's repetitions of a failed `stop`.
@@ -64,6 +60,7 @@ impl Context {
             stop_retries: 10,
             stop_pause: Duration::from_secs(1),
             hands: None,
+            is_certain: false,
             clouds: None,
             claims: Claims::default(),
         }
@@ -320,7 +317,10 @@ impl<'a> Work<'a> {
     /// It takes microseconds, and is not aborted.
     async fn move_address(&self, address: &Address, operation: Operation) -> Finished {
         match &self.context.hands {
-            Some(hands) => hands.call(address, operation, self.context.limit).await,
+            Some(hands) => {
+                let context = self.context;
+                hands.call(address, operation, context.limit, context.is_certain).await
+            }
             None => not_called(Outcome::Failed("nothing here moves addresses".to_owned())),
         }
     }

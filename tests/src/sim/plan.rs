@@ -233,6 +233,7 @@ impl Plan {
             stuck: self.stuck,
             fenced: vec![self.fencing; self.nodes],
             fence_retry: FENCE_RETRY,
+            witness: false,
         }
     }
 

@@ -54,6 +54,10 @@ settings
   recorder.file           none               default
   restart.promise         2s                 default
   restart.pin             true               default
+  address.refresh         60s                default
+  address.check           10s                default
+  address.conflict        log                default
+  address.probe           200ms              default
 
 nodes
   primary    this host

@@ -2,7 +2,7 @@
 
 use hb_ebpf::beat::Status;
 
-use crate::core::{Action, Advert, Cause, Command, Event, GroupState, Outcome, Sight, Waiting, Which};
+use crate::core::{Action, Advert, Cause, Command, Event, GroupState, Outcome, Sight, Taker, Waiting, Which};
 use crate::recorder::Names;
 
 /// What happened.
@@ -16,6 +16,16 @@ pub(super) fn event(event: &Event, names: &Names) -> String {
         Event::Pings { reached } => format!("{reached} ping nodes reached"),
         Event::Woke => "woke, having been frozen".to_owned(),
         Event::Finished { work, outcome } => format!("work {work} {}", self::outcome(*outcome)),
+        Event::Moved { group, to } => {
+            let whose = match to {
+                Taker::Node(node) => names.node(*node).into_owned(),
+                Taker::Other => "no node".to_owned(),
+                Taker::Unknown => "an unknown instance".to_owned(),
+            };
+            format!("{}: the floating IP is at {whose}", names.group(*group))
+        }
+        Event::Witness { answers: true, .. } => "the provider answers".to_owned(),
+        Event::Witness { answers: false, .. } => "the provider does not answer".to_owned(),
         Event::Sick { group } => format!("{} sick", names.group(*group)),
         Event::Fenced { node, done: true } => format!("{} fenced", names.node(*node)),
         Event::Fenced { node, done: false } => format!("{} could not be fenced", names.node(*node)),

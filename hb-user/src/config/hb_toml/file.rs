@@ -32,6 +32,8 @@ pub(super) struct File {
     pub(super) vultr: Table,
     pub(super) aws: Table,
     #[serde(default)]
+    pub(super) address: Address,
+    #[serde(default)]
     pub(super) monitor: BTreeMap<Spanned<String>, Monitor>,
     #[serde(default)]
     pub(super) nodes: BTreeMap<Spanned<String>, Vec<Spanned<String>>>,
@@ -84,6 +86,15 @@ pub(super) struct Recorder {
 pub(super) struct Restart {
     pub(super) promise: Text,
     pub(super) pin: Option<Spanned<bool>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Address {
+    pub(super) refresh: Text,
+    pub(super) check: Text,
+    pub(super) conflict: Text,
+    pub(super) probe: Text,
 }
 
 #[derive(Default, Deserialize)]

@@ -14,8 +14,8 @@ use super::file::{self, File, Number, Text};
 use super::{HbToml, Named, Placed};
 use crate::config::error::{Fault, Quoted};
 use crate::config::{
-    Deadlines, Fencing, Monitor, Policy, Realtime, Recorder, Restart, Scheduling, Scripts, Setting, StuckPolicy, text,
-    time,
+    Addresses, ConflictPolicy, Deadlines, Fencing, Monitor, Policy, Realtime, Recorder, Restart, Scheduling, Scripts,
+    Setting, StuckPolicy, text, time,
 };
 use crate::realtime::{Priority, Programs};
 
@@ -24,6 +24,8 @@ const DEFAULT_RECORDER_MB: u32 = 64;
 const MAX_RECORDER_MB: u32 = 1 << 20;
 /// As many as `sched_setaffinity` of the C library takes.
 const MAX_CPUS: u16 = 1024;
+/// RFC 5227 itself waits for no longer: three probes within a second or two of each other, and two seconds more.
+const MAX_PROBE: Duration = Duration::from_secs(10);
 
 pub(super) struct Reader<'a> {
     bytes: &'a [u8],
@@ -48,6 +50,7 @@ impl<'a> Reader<'a> {
             recorder: self.recorder(&file.recorder)?,
             promised: file.restart.promise.as_ref().map(|promise| self.line(promise)),
             restart: self.restart(&file.restart)?,
+            addresses: self.addresses(&file.address)?,
             clouds: self.clouds(&file)?,
             monitors: self.monitors(file.monitor)?,
             nodes: self.nodes(file.nodes)?,
@@ -217,6 +220,24 @@ impl<'a> Reader<'a> {
         })
     }
 
+    fn addresses(&mut self, file: &file::Address) -> Result<Addresses, Fault> {
+        let default = Addresses::default();
+        Ok(Addresses {
+            refresh: self.time_or_zero("address.refresh", &file.refresh, default.refresh)?,
+            check: self.time_or_zero("address.check", &file.check, default.check)?,
+            conflict: self.given(
+                "address.conflict",
+                file.conflict.as_ref(),
+                default.conflict,
+                conflict,
+                ToString::to_string,
+            )?,
+            probe: self.given("address.probe", file.probe.as_ref(), default.probe, probe, |time| {
+                time::shown(*time)
+            })?,
+        })
+    }
+
     fn monitors(&mut self, tables: BTreeMap<Spanned<String>, file::Monitor>) -> Result<Vec<Named<Monitor>>, Fault> {
         let mut monitors = Vec::new();
         for (name, table) in tables {
@@ -335,6 +356,22 @@ fn promise(text: &str) -> Result<Duration, String> {
     (promise <= Restart::LONGEST)
         .then_some(promise)
         .ok_or_else(|| format!("expected at most {}", time::shown(Restart::LONGEST)))
+}
+
+fn conflict(text: &str) -> Result<ConflictPolicy, String> {
+    match text {
+        "ignore" => Ok(ConflictPolicy::Ignore),
+        "log" => Ok(ConflictPolicy::Log),
+        "refuse" => Ok(ConflictPolicy::Refuse),
+        _ => Err("expected ignore, log or refuse".to_owned()),
+    }
+}
+
+fn probe(text: &str) -> Result<Duration, String> {
+    let wait = time_of(text)?;
+    (wait <= MAX_PROBE)
+        .then_some(wait)
+        .ok_or_else(|| format!("expected at most {}", time::shown(MAX_PROBE)))
 }
 
 fn stuck(text: &str) -> Result<StuckPolicy, String> {

@@ -8,8 +8,11 @@ use super::{Claim, HbToml, parse};
 use crate::config::Deadlines;
 use crate::config::error::Fault;
 use crate::config::testing::cluster;
+use crate::config::{
+    Addresses, ConflictPolicy, Fencing, Host, Monitor, Policy, Realtime, Recorder, Restart, Scheduling, Scripts,
+    StuckPolicy,
+};
 use crate::config::{CloudKind, CloudSettings, Identity, InstanceId, SecretSource};
-use crate::config::{Fencing, Host, Monitor, Policy, Realtime, Recorder, Restart, Scheduling, Scripts, StuckPolicy};
 use crate::realtime::{Priority, Programs};
 
 const EVERYTHING: &str = r#"
@@ -41,6 +44,11 @@ primary = ["192.0.2.1", "2001:db8::1"]
 scheduling = "fifo"
 cpus = [1, 0]
 deadlines = "thread"
+[address]
+refresh = "0s"
+check = "5s"
+conflict = "refuse"
+probe = "1s"
 "#;
 
 #[test]
@@ -53,6 +61,7 @@ fn nothing_is_all_defaults() {
         assert_eq!(file.fencing, Fencing::default());
         assert_eq!(file.recorder, None);
         assert_eq!(file.restart, Restart::default());
+        assert_eq!(file.addresses, Addresses::default());
         assert_eq!(
             settings(&file),
             "scripts.timeout 60s default, scripts.stop_retries 10 default, scripts.stop_pause 1s default, \
@@ -61,7 +70,8 @@ fn nothing_is_all_defaults() {
              cluster.start_retry 60s default, cluster.stuck reboot default, \
              cluster.reboot_command /sbin/reboot -nf default, fencing.program /usr/sbin/stonith default, \
              fencing.timeout 60s default, fencing.retry 10s default, recorder.file none default, \
-             restart.promise 2s default, restart.pin true default"
+             restart.promise 2s default, restart.pin true default, address.refresh 60s default, \
+             address.check 10s default, address.conflict log default, address.probe 200ms default"
         );
     }
 }
@@ -117,6 +127,15 @@ fn everything_can_be_set() {
         })
     );
     assert_eq!(
+        file.addresses,
+        Addresses {
+            refresh: Duration::ZERO,
+            check: Duration::from_secs(5),
+            conflict: ConflictPolicy::Refuse,
+            probe: Duration::from_secs(1),
+        }
+    );
+    assert_eq!(
         settings(&file),
         "scripts.timeout 5s hb.toml:3, scripts.stop_retries 0 hb.toml:4, scripts.stop_pause 0ms hb.toml:5, \
          scripts.rtprio none default, scripts.nice 0 default, realtime.scheduling fifo hb.toml:27, \
@@ -125,7 +144,8 @@ fn everything_can_be_set() {
          cluster.reboot_command /bin/sh -c echo b > /proc/sysrq-trigger hb.toml:10, \
          fencing.program /opt/stonith hb.toml:12, fencing.timeout 20s hb.toml:13, fencing.retry 1s hb.toml:14, \
          recorder.file /var/log/hb.jsonl hb.toml:16, recorder.max_size_mb 1 hb.toml:17, \
-         restart.promise 10s hb.toml:19, restart.pin false hb.toml:20, \
+         restart.promise 10s hb.toml:19, restart.pin false hb.toml:20, address.refresh 0ms hb.toml:31, \
+         address.check 5s hb.toml:32, address.conflict refuse hb.toml:33, address.probe 1s hb.toml:34, \
          monitor.\"floatip\".interval 1s hb.toml:22, monitor.\"floatip\".failures 1 hb.toml:23"
     );
 }
@@ -167,6 +187,7 @@ fn the_readmes_example_is_true() {
     let defaults = parse(b"").expect("accepted");
     assert_eq!((&file.scripts, &file.policy), (&defaults.scripts, &defaults.policy));
     assert_eq!((&file.fencing, &file.restart), (&defaults.fencing, &defaults.restart));
+    assert_eq!(file.addresses, defaults.addresses);
     assert_eq!(file.realtime, defaults.realtime);
     assert_eq!(file.monitors[0].value, Monitor::default());
     assert_eq!(file.nodes[0].name, "primary");
@@ -193,6 +214,26 @@ fn refuses_with_the_reason() {
             "[scripts]\ntimeout = 60",
             2,
             "invalid type: integer `60`, expected a string".to_owned(),
+        ),
+        (
+            "[address]\nrefresh = \"often\"",
+            2,
+            format!("address.refresh \"often\": {time}"),
+        ),
+        (
+            "[address]\nconflict = \"Refuse\"",
+            2,
+            "address.conflict \"Refuse\": expected ignore, log or refuse".to_owned(),
+        ),
+        (
+            "[address]\nprobe = \"0s\"",
+            2,
+            "address.probe \"0s\": expected at least 1ms, and this rounds to 0".to_owned(),
+        ),
+        (
+            "[address]\nprobe = \"11s\"",
+            2,
+            "address.probe \"11s\": expected at most 10s".to_owned(),
         ),
         (
             "[scripts]\nrtprio = 0",
@@ -253,7 +294,7 @@ fn refuses_with_the_reason() {
         (
             "[cloud]",
             1,
-            "unknown field `cloud`, expected one of `scripts`, `realtime`, `cluster`, `fencing`, `recorder`, `restart`, `digitalocean`, `hetzner`, `vultr`, `aws`, `monitor`, `nodes`"
+            "unknown field `cloud`, expected one of `scripts`, `realtime`, `cluster`, `fencing`, `recorder`, `restart`, `digitalocean`, `hetzner`, `vultr`, `aws`, `address`, `monitor`, `nodes`"
                 .to_owned(),
         ),
         (

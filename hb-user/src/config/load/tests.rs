@@ -91,7 +91,7 @@ fn a_refusal_names_file_and_line() {
             "hb.toml",
             "[cloud]",
             "DIR/hb.toml:1: unknown field `cloud`, expected one of `scripts`, `realtime`, `cluster`, `fencing`, `recorder`, `restart`, \
-             `digitalocean`, `hetzner`, `vultr`, `aws`, `monitor`, `nodes`",
+             `digitalocean`, `hetzner`, `vultr`, `aws`, `address`, `monitor`, `nodes`",
         ),
         (
             "ha.cf",

@@ -112,7 +112,11 @@ impl Node {
                     return vec![self.release(index, Cause::Cleanup, After::Idle(Memory::Nothing))];
                 }
                 group.restarted = None;
-                group.set(group.idle(), now);
+                group.gave_way = false;
+                group.taken_back.forget();
+                if !group.state.runs() {
+                    group.set(group.idle(), now);
+                }
                 Vec::new()
             }
         }
@@ -125,7 +129,7 @@ impl Node {
         if self.in_maintenance() {
             return Err(Refusal::Maintenance);
         }
-        if self.lease { Ok(()) } else { Err(Refusal::Lease) }
+        if self.has_lease() { Ok(()) } else { Err(Refusal::Lease) }
     }
 
     fn plan_standby(&self, which: Which) -> Result<Vec<usize>, Refusal> {
@@ -184,6 +188,7 @@ impl Node {
             Some((GroupState::Stuck, _)) if self.in_maintenance() => Err(Refusal::Maintenance),
             Some((GroupState::Stuck | GroupState::Failed | GroupState::Declined, _)) => Ok(vec![index]),
             Some((GroupState::Acquiring | GroupState::Releasing, _)) => Err(Refusal::Busy(index)),
+            Some(_) if self.is_held_off(index) => Ok(vec![index]),
             Some((
                 GroupState::Released
                 | GroupState::Wanting

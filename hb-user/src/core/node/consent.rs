@@ -41,6 +41,8 @@ pub enum Waiting {
     Delay(usize),
     /// It is silent, and we reach no ping node, or fewer than it did.
     Pings(usize),
+    /// It is silent, and the provider has not answered us since.
+    Witness(usize),
     /// It is silent for us, and not for a majority.
     Majority(usize),
     /// It has to be fenced first.
@@ -66,6 +68,7 @@ impl Waiting {
             Self::Unconfirmed(_) => "unconfirmed",
             Self::Delay(_) => "delay",
             Self::Pings(_) => "pings",
+            Self::Witness(_) => "witness",
             Self::Majority(_) => "majority",
             Self::Fence(_) => "fence",
             Self::Stuck(_) => "stuck",
@@ -83,6 +86,7 @@ impl Waiting {
             | Self::Unconfirmed(node)
             | Self::Delay(node)
             | Self::Pings(node)
+            | Self::Witness(node)
             | Self::Majority(node)
             | Self::Fence(node)
             | Self::Stuck(node) => Some(node),
@@ -140,6 +144,9 @@ impl Node {
         let is_dead = peer.contact == Contact::Dead;
         if !self.is_gone_for_us(node) {
             return Err(Waiting::Delay(node));
+        }
+        if is_dead && !self.has_witness(peer) {
+            return Err(Waiting::Witness(node));
         }
         match self.settings.quorum {
             Quorum::Pings if is_dead && !self.reaches_as_many(peer) => return Err(Waiting::Pings(node)),
@@ -260,7 +267,7 @@ impl Node {
             Status::Leaving => return None,
             Status::Up => {}
         }
-        if !self.lease {
+        if !self.has_lease() {
             return Some(Waiting::Lease);
         }
         if self.doubt.is_some() {

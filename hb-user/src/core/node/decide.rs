@@ -32,7 +32,7 @@ impl Node {
             // Before we know our peers, and while scripts stop, nothing is decided. What could not be stopped waits for
             // a person.
             (Status::Init, _) | (_, GroupState::Releasing | GroupState::Stuck) => None,
-            (Status::Up | Status::Leaving, GroupState::Acquiring) if self.lease => None,
+            (Status::Up | Status::Leaving, GroupState::Acquiring) if self.has_lease() => None,
             (Status::Up | Status::Leaving, GroupState::Acquiring) => {
                 Some(self.release(index, Cause::Lease, After::Idle(Memory::Nothing)))
             }
@@ -64,7 +64,7 @@ impl Node {
 
     fn decide_owned(&mut self, index: usize) -> Option<Action> {
         let idle = After::Idle(Memory::Nothing);
-        if !self.lease {
+        if !self.has_lease() {
             return Some(self.release(index, Cause::Lease, idle));
         }
         if self.doubt.is_some() {
@@ -153,6 +153,9 @@ impl Node {
         }
         if group.asked {
             return Wish::Ask;
+        }
+        if group.gave_way {
+            return Wish::Nothing;
         }
         let Some(holder) = self.holders(index).next() else {
             return if self.responsible(index) == Some(me) {

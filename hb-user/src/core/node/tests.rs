@@ -7,5 +7,6 @@ mod failures;
 mod history;
 mod page;
 mod properties;
+mod provider;
 mod reload;
 mod rules;

@@ -84,6 +84,7 @@ impl Node {
         if self.status == Status::Init && self.others().all(has_met) {
             self.status = Status::Up;
         }
+        self.return_to();
         for group in &mut self.groups {
             if let Memory::Failed(until) = group.memory
                 && until <= self.now
@@ -98,7 +99,7 @@ impl Node {
 
     /// Whether this node may touch anything now.
     pub(super) fn may_act(&self) -> bool {
-        self.lease && self.doubt.is_none() && !self.in_maintenance()
+        self.has_lease() && self.doubt.is_none() && !self.in_maintenance()
     }
 
     pub(super) fn next_work(&mut self) -> u32 {
@@ -114,6 +115,7 @@ impl Node {
             group.claim = is_any_dead;
         }
         group.asked = false;
+        group.gave_way = false;
         group.work = work;
         group.set(GroupState::Acquiring, now);
         Action::Acquire {

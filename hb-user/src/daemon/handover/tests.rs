@@ -33,6 +33,8 @@ fn handover() -> Handover {
         attached: vec![("eth0".to_owned(), Mode::Native)],
         pulse: Snapshot::for_tests(Lease::new(&ownership), outbox),
         last_takeover: None,
+        addresses: Vec::new(),
+        keeper: keeper::Past::default(),
         problems: vec![None; cluster.groups.len()],
         silences: vec![None; cluster.nodes.len()],
         troubles: BTreeMap::from([("a".to_owned(), "b".to_owned())]),

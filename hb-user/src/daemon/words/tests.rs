@@ -19,6 +19,7 @@ pub(in crate::daemon) fn node(quorum: Quorum) -> Node {
         stuck: StuckPolicy::Hold,
         fenced: vec![false; 2],
         fence_retry: Nanos(1000),
+        witness: false,
     };
     Node::new(settings, Nanos(0))
 }

@@ -73,8 +73,12 @@ impl Message {
 pub(super) struct Announcement {
     /// Where.
     pub(super) interface: u32,
+    /// Whose it is then.
+    pub(super) mac: [u8; 6],
     /// With what.
     pub(super) frames: [Option<Frame>; 2],
+    /// What asks whether somebody else has it.
+    pub(super) probe: Frame,
 }
 
 /// All that is needed to move an address. It is small, and is handed on by value: whoever uses it has nothing to free.
@@ -92,19 +96,19 @@ pub(super) struct Prepared {
 
 impl Prepared {
     pub(super) fn new(plan: &Plan, interface: &Interface) -> Self {
-        let frames = interface
-            .mac
-            .map(|mac| frame::announcement(mac, plan.ip, is_router(&plan.interface)));
+        let announcement = interface.mac.map(|mac| Announcement {
+            interface: interface.index,
+            mac,
+            frames: frame::announcement(mac, plan.ip, is_router(&plan.interface)),
+            probe: frame::probe(mac, plan.ip),
+        });
         Self {
             ip: plan.ip,
             interface: interface.index,
             add: add(plan, interface.index),
             delete: delete(plan, interface.index),
             look: Message::addresses(plan.ip, interface.index),
-            announcement: frames.map(|frames| Announcement {
-                interface: interface.index,
-                frames,
-            }),
+            announcement,
         }
     }
 }

@@ -3,13 +3,14 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use netlink_packet_route::route::{RouteHeader, RouteType};
+use serde::{Deserialize, Serialize};
 
 use super::message::Message;
 use super::netlink::{Netlink, attributes};
 use crate::config::{Address, Broadcast};
 
 /// Where an address goes.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Plan {
     /// The address.
     pub ip: IpAddr,

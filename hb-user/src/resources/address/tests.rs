@@ -54,20 +54,20 @@ fn a_refusal_says_what_helps() {
 #[tokio::test]
 async fn the_thread_looks_and_ends_with_its_last_user() {
     // Without the right to open packet sockets there is no thread, and nothing to be tested.
-    let Ok(hands) = Hands::start(Wanted::default()) else {
+    let Ok(hands) = Hands::start(Wanted::default(), &Addresses::default()) else {
         return;
     };
     let limit = Duration::from_secs(10);
     // Documentation's addresses are nobody's.
     let absent = address("192.0.2.10", Some(24), Some("lo"));
-    let finished = hands.call(&absent, Operation::Status, limit).await;
+    let finished = hands.call(&absent, Operation::Status, limit, false).await;
     assert_eq!((finished.outcome, finished.says_running), (Outcome::Done, false));
     assert_eq!(finished.output_tail, "the address is not here");
     // What cannot be here has been stopped.
     let nowhere = address("192.0.2.10", Some(24), Some("no-such-if"));
-    let finished = hands.call(&nowhere, Operation::Stop, limit).await;
+    let finished = hands.call(&nowhere, Operation::Stop, limit, false).await;
     assert_eq!(finished.outcome, Outcome::Done);
-    let finished = hands.call(&nowhere, Operation::Start, limit).await;
+    let finished = hands.call(&nowhere, Operation::Start, limit, false).await;
     assert!(matches!(finished.outcome, Outcome::Failed(reason) if reason.contains("no interface no-such-if")));
     let weak = Arc::downgrade(&hands.0);
     drop(hands);

@@ -8,14 +8,15 @@ use std::thread::JoinHandle;
 use tokio::sync::oneshot;
 
 use super::message::Prepared;
-use super::worker::{Answer, Order, Worker};
+use super::worker::{Answer, Heard, Order, Task, Upkeep, Worker};
 use crate::pulse::touched;
 use crate::pulse::wake::{Bell, Doorbell, Post};
 use crate::realtime::{self, Granted, Wanted};
-use crate::resources::scripts::Operation;
 
 /// Orders without an answer that there may be. Each group has one at a time, and one for its monitor.
 const ORDERS: usize = 256;
+/// What was heard of others and not taken yet. More is lost; who uses an address is heard again.
+const HEARD: usize = 64;
 
 /// The thread, as the controller sees it.
 #[derive(Debug)]
@@ -44,15 +45,20 @@ pub(super) enum Unanswered {
 
 impl Thread {
     /// Starts it. Needs the runtime, in which answers are handed to who waits for them.
-    pub(super) fn start(wanted: Wanted) -> io::Result<Self> {
+    pub(super) fn start(wanted: Wanted, on_heard: impl Fn(Heard) + Send + 'static) -> io::Result<Self> {
         let (orders_in, orders) = touched(ORDERS, Order::nothing);
         let (answers_in, mut answers) = touched(ORDERS, Answer::nothing);
+        let (heard_in, mut heard) = touched(HEARD, Heard::nothing);
         let order_bell = Bell::new()?;
         let answer_bell = Bell::new()?;
         let doorbell = Doorbell::new(answer_bell.clone())?;
         let worker = Worker::open()?;
         let mut post = Post {
             queue: answers_in,
+            bell: answer_bell.clone(),
+        };
+        let mut news = Post {
+            queue: heard_in,
             bell: answer_bell,
         };
         let bell = order_bell.clone();
@@ -63,7 +69,7 @@ impl Thread {
             let _ = granted_in.send(realtime::ask(&wanted));
             // Rings when the thread ends, also by a panic: nobody must wait for an answer then.
             let _last = LastRing(post.bell.clone());
-            run(worker, orders, &bell, &mut post);
+            run(worker, orders, &bell, &mut post, &mut news);
         })?;
         let granted = granted
             .recv()
@@ -82,6 +88,9 @@ impl Thread {
             while doorbell.rung().await.is_ok() {
                 // Asked first: its last answer may come between a look into the queue and its end.
                 let has_ended = answers.is_abandoned();
+                while let Ok(heard) = heard.pop() {
+                    on_heard(heard);
+                }
                 while let Ok(answer) = answers.pop() {
                     hand_over(&shared, answer);
                 }
@@ -102,7 +111,25 @@ impl Thread {
 
     /// Has something done. Orders are carried out one after the other, in the order in which they are given, also those
     /// whose answer nobody waits for any more.
-    pub(super) async fn order(&self, operation: Operation, prepared: &Prepared) -> Result<Answer, Unanswered> {
+    pub(super) async fn order(
+        &self,
+        task: Task,
+        key: u32,
+        prepared: &Prepared,
+        upkeep: Upkeep,
+    ) -> Result<Answer, Unanswered> {
+        let answer = self.begin(task, key, prepared, upkeep)?;
+        answer.await.map_err(|_| Unanswered::Ended)
+    }
+
+    /// The same, for who may not want to wait for the answer.
+    pub(super) fn begin(
+        &self,
+        task: Task,
+        key: u32,
+        prepared: &Prepared,
+        upkeep: Upkeep,
+    ) -> Result<oneshot::Receiver<Answer>, Unanswered> {
         let (sender, answer) = oneshot::channel();
         {
             let mut desk = lock(&self.desk);
@@ -113,14 +140,16 @@ impl Thread {
             }
             let order = Order {
                 number,
-                operation,
+                task,
+                key,
                 prepared: *prepared,
+                upkeep,
             };
             let orders = desk.orders.as_mut().ok_or(Unanswered::Ended)?;
             orders.try_send(order).map_err(|_| Unanswered::Full)?;
             desk.waiting.insert(number, sender);
         }
-        answer.await.map_err(|_| Unanswered::Ended)
+        Ok(answer)
     }
 }
 
@@ -146,7 +175,13 @@ impl Drop for LastRing {
     }
 }
 
-fn run(mut worker: Worker, mut orders: rtrb::Consumer<Order>, bell: &Bell, answers: &mut Post<Answer>) {
+fn run(
+    mut worker: Worker,
+    mut orders: rtrb::Consumer<Order>,
+    bell: &Bell,
+    answers: &mut Post<Answer>,
+    news: &mut Post<Heard>,
+) {
     loop {
         worker.sleep(bell);
         bell.silence();
@@ -159,6 +194,10 @@ fn run(mut worker: Worker, mut orders: rtrb::Consumer<Order>, bell: &Bell, answe
             return;
         }
         worker.announce_again();
+        worker.hear(|heard| {
+            // What does not fit is lost.
+            let _ = news.try_send(heard);
+        });
     }
 }
 

@@ -1,4 +1,4 @@
-//! The work itself: an address is added, removed, looked for and announced. Nothing here allocates, logs, or waits for
+//! The work itself: an address is added, removed, looked for, announced and looked after. Nothing here allocates, logs, or waits for
 //! anybody but the kernel.
 
 use std::io;
@@ -11,13 +11,13 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 
-use super::burst::Bursts;
+use super::ears::Ears;
 use super::frame::Frame;
+use super::kept::All;
 use super::message::{Announcement, Prepared};
 use super::netlink::{Netlink, Refusal, attributes};
 use crate::clock;
 use crate::pulse::wake::{Alarm, Bell};
-use crate::resources::scripts::Operation;
 
 /// An address may be on an interface several times, with other numbers of bits. Nobody means it to be there so often.
 const ROUNDS: usize = 8;
@@ -27,22 +27,61 @@ const ROUNDS: usize = 8;
 pub(super) struct Order {
     /// By which its answer is known.
     pub(super) number: u64,
-    pub(super) operation: Operation,
+    pub(super) task: Task,
+    /// By which the address is known.
+    pub(super) key: u32,
     pub(super) prepared: Prepared,
+    pub(super) upkeep: Upkeep,
+}
+
+/// What is to be done.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Task {
+    /// Add it, announce it, and look after it from then on. Until `before`, when who has asked has given up.
+    Add { before: Nanos, probes: bool },
+    /// Remove it.
+    Remove,
+    /// See whether it is here.
+    Look,
+    /// It is here since long ago: look after it.
+    Keep,
+    /// Ask whether somebody else has it. It is not here.
+    Probe,
+    /// See whether it is still here, if it should be; put it back if `mends`; ask whether somebody else has it, too.
+    Check { mends: bool, probes: bool },
+}
+
+/// How an address that is here is looked after.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) struct Upkeep {
+    /// The pause between two announcements; 0: there are none after the first ones.
+    pub(super) refresh: Nanos,
+    /// Whether others that use it are listened for.
+    pub(super) listens: bool,
 }
 
 /// What came of it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Answer {
     pub(super) number: u64,
-    /// Whether the address was there before, or why it is not as was asked for.
+    /// Whether the address was there before (of a check: or was not to be there), or why it is not as was asked for.
     pub(super) was_here: Result<bool, Refusal>,
     /// Why the first announcement was not sent.
     pub(super) unannounced: Option<Errno>,
+    /// Why others that use it are not heard.
+    pub(super) unheard: Option<Errno>,
     /// When the work began.
     pub(super) started: Nanos,
     /// When the address was there and announced, or gone.
     pub(super) ended: Nanos,
+}
+
+/// Somebody else uses an address.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Heard {
+    pub(super) key: u32,
+    pub(super) mac: [u8; 6],
+    pub(super) at: Nanos,
 }
 
 impl Order {
@@ -50,8 +89,10 @@ impl Order {
     pub(super) fn nothing() -> Self {
         Self {
             number: 0,
-            operation: Operation::Status,
+            task: Task::Look,
+            key: 0,
             prepared: Prepared::nothing(),
+            upkeep: Upkeep::default(),
         }
     }
 }
@@ -63,8 +104,20 @@ impl Answer {
             number: 0,
             was_here: Ok(false),
             unannounced: None,
+            unheard: None,
             started: Nanos(0),
             ended: Nanos(0),
+        }
+    }
+}
+
+impl Heard {
+    /// Of nobody.
+    pub(super) fn nothing() -> Self {
+        Self {
+            key: 0,
+            mac: [0; 6],
+            at: Nanos(0),
         }
     }
 }
@@ -75,7 +128,8 @@ pub(super) struct Worker {
     netlink: Netlink,
     /// Sends by every interface and, being of no protocol, receives nothing (packet(7)).
     packets: OwnedFd,
-    bursts: Bursts,
+    ears: Ears,
+    kept: All,
     alarm: Alarm,
 }
 
@@ -85,19 +139,26 @@ impl Worker {
         Ok(Self {
             netlink: Netlink::open()?,
             packets: socket(AddressFamily::Packet, SockType::Raw, flags, None)?,
-            bursts: Bursts::new(),
+            ears: Ears::open()?,
+            kept: All::new(),
             alarm: Alarm::new()?,
         })
     }
 
-    /// Sleeps until somebody rings, or the next announcement is due.
+    /// Sleeps until somebody rings, the next announcement is due, or there is something to be heard.
     pub(super) fn sleep(&self, bell: &Bell) {
+        let now = clock::now();
+        let next = [self.kept.next(), self.ears.next(now)].into_iter().flatten().min();
         // An alarm that is never to go off is set to a time that never comes. It cannot fail with what we pass; should it,
         // the bell wakes us all the same.
-        let _ = self.alarm.set(self.bursts.next().unwrap_or(Nanos(u64::MAX)));
+        let _ = self.alarm.set(next.unwrap_or(Nanos(u64::MAX)));
+        let [arp, neighbours] = self.ears.descriptors(now);
+        // Who must not be listened to now is replaced by the bell, which is asked anyway.
         let mut fds = [
             PollFd::new(bell.as_fd(), PollFlags::POLLIN),
             PollFd::new(self.alarm.as_fd(), PollFlags::POLLIN),
+            PollFd::new(arp.unwrap_or(bell.as_fd()), PollFlags::POLLIN),
+            PollFd::new(neighbours.unwrap_or(bell.as_fd()), PollFlags::POLLIN),
         ];
         let _ = poll(&mut fds, PollTimeout::NONE);
     }
@@ -105,9 +166,36 @@ impl Worker {
     /// Repeats the announcements that are due. One that is refused is lost: others follow.
     pub(super) fn announce_again(&mut self) {
         let now = clock::now();
-        while let Some(announcement) = self.bursts.pop(now) {
-            let _ = self.announce(&announcement);
+        while let Some(due) = self.kept.pop(now) {
+            // What somebody has removed since is not here to be announced; the check sees to it.
+            let is_here = !due.is_refresh || matches!(self.look(&due.prepared), Ok(Some(_)));
+            if let Some(announcement) = due.prepared.announcement.filter(|_| is_here) {
+                let _ = self.announce(&announcement);
+            }
         }
+    }
+
+    /// Hears who else uses our addresses. To that an announcement is the answer (RFC 5227, section 2.4).
+    pub(super) fn hear(&mut self, mut tell: impl FnMut(Heard)) {
+        let at = clock::now();
+        let Self {
+            ears, kept, packets, ..
+        } = self;
+        ears.hear(at, |claim| {
+            kept.claim(
+                (claim.ip, claim.interface, claim.mac),
+                at,
+                |key, claimed, announcement| {
+                    if claimed.is_defended {
+                        let _ = announce(packets, announcement);
+                    }
+                    if claimed.is_told {
+                        let mac = claim.mac;
+                        tell(Heard { key, mac, at });
+                    }
+                },
+            );
+        });
     }
 
     pub(super) fn carry_out(&mut self, order: &Order) -> Answer {
@@ -117,20 +205,95 @@ impl Worker {
             started: clock::now(),
             ..Answer::nothing()
         };
-        answer.was_here = match order.operation {
-            Operation::Start => self.add(it),
-            Operation::Stop => self.remove(it),
-            Operation::Status => self.look(it).map(|bits| bits.is_some()),
-        };
-        if order.operation == Operation::Start
-            && answer.was_here.is_ok()
-            && let Some(announcement) = &it.announcement
-        {
-            answer.unannounced = self.announce(announcement).err();
-            self.bursts.begin(it.ip, *announcement, clock::now());
+        match order.task {
+            Task::Add { before, probes } => {
+                answer.was_here = self.add_until(it, before);
+                if answer.was_here.is_ok() {
+                    self.come(order, &mut answer, probes);
+                    return answer;
+                }
+            }
+            Task::Remove => {
+                let was_kept = self.kept.end(order.key);
+                answer.was_here = self.remove(it);
+                answer.ended = clock::now();
+                if was_kept {
+                    answer.unheard = self.listen(order.upkeep.listens);
+                }
+                return answer;
+            }
+            Task::Look => answer.was_here = self.look(it).map(|bits| bits.is_some()),
+            Task::Keep => {
+                self.kept.go_on(order.key, it, order.upkeep.refresh, clock::now());
+                answer.unheard = self.listen(order.upkeep.listens);
+            }
+            Task::Probe => {
+                self.kept.ask(order.key, it, clock::now());
+                answer.unheard = self.listen(order.upkeep.listens);
+                self.probe(it);
+            }
+            Task::Check { mends, probes } => {
+                if !self.kept.is_here(order.key) {
+                    // Removed since the check was ordered.
+                    answer.was_here = Ok(true);
+                    return answer;
+                }
+                answer.was_here = self.look(it).map(|bits| bits.is_some());
+                if answer.was_here == Ok(false) && mends {
+                    match self.add(it) {
+                        Ok(_) => self.come(order, &mut answer, probes),
+                        Err(refusal) => answer.was_here = Err(refusal),
+                    }
+                    return answer;
+                }
+                self.kept.go_on(order.key, it, order.upkeep.refresh, clock::now());
+                if probes && answer.was_here == Ok(true) {
+                    self.probe(it);
+                }
+            }
         }
         answer.ended = clock::now();
         answer
+    }
+
+    /// It has come: the neighbours are told at once, and the rest is done after that.
+    fn come(&mut self, order: &Order, answer: &mut Answer, probes: bool) {
+        let it = &order.prepared;
+        if let Some(announcement) = &it.announcement {
+            answer.unannounced = self.announce(announcement).err();
+        }
+        answer.ended = clock::now();
+        if self.kept.begin(order.key, it, order.upkeep.refresh, answer.ended) {
+            answer.unheard = self.listen(order.upkeep.listens);
+        }
+        if probes {
+            self.probe(it);
+        }
+    }
+
+    fn listen(&mut self, is_wanted: bool) -> Option<Errno> {
+        let addresses = self.kept.addresses().filter(move |_| is_wanted);
+        self.ears.listen(addresses).err()
+    }
+
+    /// Who has it answers at once, or never.
+    fn probe(&self, it: &Prepared) {
+        if let Some(announcement) = &it.announcement {
+            let _ = send(&self.packets, &announcement.probe, announcement.interface);
+        }
+    }
+
+    /// Adds it while somebody waits for that. The kernel may have taken its time, with its lock held by another.
+    fn add_until(&mut self, it: &Prepared, before: Nanos) -> Result<bool, Refusal> {
+        if clock::now() > before {
+            return Err(Errno::ETIMEDOUT.into());
+        }
+        let was_here = self.add(it)?;
+        if clock::now() > before {
+            self.remove(it)?;
+            return Err(Errno::ETIMEDOUT.into());
+        }
+        Ok(was_here)
     }
 
     fn add(&mut self, it: &Prepared) -> Result<bool, Refusal> {
@@ -143,7 +306,6 @@ impl Worker {
 
     /// Removes it however many bits it has there, and looks whether it is gone.
     fn remove(&mut self, it: &Prepared) -> Result<bool, Refusal> {
-        self.bursts.end(it.ip, it.interface);
         let mut was_here = false;
         let mut delete = it.delete;
         for _ in 0..ROUNDS {
@@ -175,34 +337,37 @@ impl Worker {
     }
 
     fn announce(&self, announcement: &Announcement) -> Result<(), Errno> {
-        announcement
-            .frames
-            .iter()
-            .flatten()
-            .try_for_each(|frame| self.send(frame, announcement.interface))
+        announce(&self.packets, announcement)
     }
+}
 
-    fn send(&self, frame: &Frame, interface: u32) -> Result<(), Errno> {
-        let bytes = frame.bytes();
-        // SAFETY: all zeroes are an address of no family.
-        let mut to: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
-        to.sll_family = u16::try_from(libc::AF_PACKET).unwrap_or_default();
-        to.sll_ifindex = i32::try_from(interface).map_err(|_| Errno::ENODEV)?;
-        to.sll_protocol = u16::from_ne_bytes([bytes[12], bytes[13]]);
-        let size = libc::socklen_t::try_from(size_of_val(&to)).unwrap_or(0);
-        // SAFETY: the frame and the address are alive during the call, and their sizes are given.
-        let sent = unsafe {
-            libc::sendto(
-                self.packets.as_raw_fd(),
-                bytes.as_ptr().cast(),
-                bytes.len(),
-                libc::MSG_DONTWAIT,
-                (&raw const to).cast(),
-                size,
-            )
-        };
-        Errno::result(sent).map(drop)
-    }
+fn announce(packets: &OwnedFd, announcement: &Announcement) -> Result<(), Errno> {
+    let frames = announcement.frames.iter().flatten();
+    frames
+        .into_iter()
+        .try_for_each(|frame| send(packets, frame, announcement.interface))
+}
+
+fn send(packets: &OwnedFd, frame: &Frame, interface: u32) -> Result<(), Errno> {
+    let bytes = frame.bytes();
+    // SAFETY: all zeroes are an address of no family.
+    let mut to: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
+    to.sll_family = u16::try_from(libc::AF_PACKET).unwrap_or_default();
+    to.sll_ifindex = i32::try_from(interface).map_err(|_| Errno::ENODEV)?;
+    to.sll_protocol = u16::from_ne_bytes([bytes[12], bytes[13]]);
+    let size = libc::socklen_t::try_from(size_of_val(&to)).unwrap_or(0);
+    // SAFETY: the frame and the address are alive during the call, and their sizes are given.
+    let sent = unsafe {
+        libc::sendto(
+            packets.as_raw_fd(),
+            bytes.as_ptr().cast(),
+            bytes.len(),
+            libc::MSG_DONTWAIT,
+            (&raw const to).cast(),
+            size,
+        )
+    };
+    Errno::result(sent).map(drop)
 }
 
 /// The bits of an address of which the kernel tells, if it is the one that is looked for: `struct ifaddrmsg`, then

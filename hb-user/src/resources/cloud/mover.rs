@@ -125,7 +125,7 @@ impl<'a> Mover<'a> {
     fn check_claim(&self, owner: &Owner, to: &InstanceId) -> Result<(), MoveError> {
         let is_fine = match (&self.order.claim, &owner.instance) {
             (Claim::Anybody, _) | (Claim::From(_), None) => true,
-            (Claim::From(expected), Some(instance)) => expected.as_ref() == Some(instance) || instance == to,
+            (Claim::From(expected), Some(instance)) => expected.contains(&Some(instance.clone())) || instance == to,
         };
         if is_fine {
             Ok(())

@@ -32,7 +32,7 @@ pub(super) async fn call(
         }
         (Operation::Start, Some(ip)) => {
             let outcome = tokio::select! {
-                outcome = take_over(ip, context.claims, moved) => outcome,
+                outcome = take_over(ip, &context.claims, moved) => outcome,
                 () = abort.given() => Outcome::Aborted,
             };
             (outcome, false)
@@ -51,14 +51,9 @@ pub(super) async fn call(
     }
 }
 
-async fn take_over(ip: &FloatingIp, claims: Claims, moved: &mut Option<Moved>) -> Outcome {
-    let claim = match claims {
-        Claims::Anybody => Claim::Anybody,
-        // Of one that was never seen nothing is known, so that nobody is spared.
-        Claims::LastSeen => ip
-            .last_owner()
-            .map_or(Claim::Anybody, |(owner, _)| Claim::From(owner.instance)),
-    };
+async fn take_over(ip: &FloatingIp, claims: &Claims, moved: &mut Option<Moved>) -> Outcome {
+    let named = claims.get(ip.address()).cloned();
+    let claim = named.map_or(Claim::Anybody, Claim::From);
     let order = Order {
         to: None,
         claim,

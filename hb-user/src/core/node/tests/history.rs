@@ -2,7 +2,7 @@
 
 use super::super::*;
 use crate::core::testing::{Dice, ms, settings};
-use crate::core::{Carry, Command, Differs, Failback, Outcome, Quorum, Reconfiguration, StuckPolicy, Which};
+use crate::core::{Carry, Command, Differs, Failback, Outcome, Quorum, Reconfiguration, StuckPolicy, Taker, Which};
 
 /// One node of each kind of cluster.
 pub(super) fn kinds() -> Vec<Settings> {
@@ -22,6 +22,7 @@ pub(super) fn kinds() -> Vec<Settings> {
                     takeover_delay,
                     start_retry: ms(2000),
                     fence_retry: ms(1000),
+                    witness: stuck == StuckPolicy::Hold,
                     ..kind
                 });
             }
@@ -76,8 +77,16 @@ impl History {
                 work: self.work(),
                 outcome: self.outcome(),
             },
-            83..86 => Event::Sick {
+            83..85 => Event::Sick {
                 group: self.dice.index(2),
+            },
+            85 if self.dice.percent(60) => Event::Moved {
+                group: self.dice.index(2),
+                to: [Taker::Node(peer), Taker::Other, Taker::Unknown][self.dice.index(3)],
+            },
+            85 => Event::Witness {
+                asked: self.now,
+                answers: self.dice.percent(70),
             },
             86..88 => Event::Fenced {
                 node: peer,

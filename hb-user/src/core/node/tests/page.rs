@@ -76,6 +76,7 @@ fn the_page_lists_the_causes() {
         Cause::Conflict(B),
         Cause::Lease,
         Cause::Sick,
+        Cause::Moved,
         Cause::Retry,
         Cause::Cleanup,
         Cause::Reload,
@@ -170,6 +171,7 @@ fn every_wish_for_a_group_that_we_do_not_have_is_a_row() {
         node.peers[B] = choose.peer();
         let group = &mut node.groups[0];
         group.asked = choose.flag();
+        group.gave_way = choose.flag();
         group.memory = choose.of(idle);
         group.state = group.idle();
         if choose.flag() {
@@ -187,6 +189,7 @@ fn every_wish_for_a_group_that_we_do_not_have_is_a_row() {
             peer.group(0).name(),
             failback_name(node.settings.failback),
             preferred_name(node.settings.groups[0].preferred),
+            yes(node.groups[0].gave_way),
             match node.groups[0].memory {
                 Memory::Nothing => "nothing",
                 Memory::Declined => "declined",
@@ -272,6 +275,13 @@ fn who_is_gone_is_a_row() {
         node.settings.takeover_delay = ms(300);
         node.settings.stuck = choose.of([StuckPolicy::Reboot, StuckPolicy::Hold]);
         node.settings.fenced[B] = choose.flag();
+        node.settings.witness = choose.flag();
+        node.witness = choose.of([
+            Witness::Unasked,
+            Witness::Silent(NOW),
+            Witness::Answers(Nanos(NOW.0 - ms(301).0)),
+            Witness::Answers(NOW),
+        ]);
         node.pings = 1;
         node.leased = Nanos(NOW.0 - choose.of([ms(499).0, ms(500).0]));
         // The third node is heard, and votes or does not.
@@ -310,6 +320,7 @@ fn who_is_gone_is_a_row() {
         let cells = [
             peer.contact.name(),
             yes(NOW.since(peer.silent_since) >= ms(300)),
+            yes(!node.settings.witness || node.witness == Witness::Answers(NOW)),
             node.settings.quorum.name(),
             yes(node.pings >= peer.sight.pings),
             yes(NOW.since(node.leased) >= ms(500)),

@@ -105,6 +105,7 @@ proptest! {
             Event::Peer { node, sight: Sight::default() },
             Event::Fenced { node, done: true },
             Event::Sick { group },
+            Event::Moved { group, to: crate::core::Taker::Node(node) },
             Event::Finished { work, outcome: Outcome::Done },
             Event::Command(crate::core::Command::Cleanup(group)),
         ] {

@@ -24,7 +24,7 @@ pub enum Claim {
     /// From whoever has it.
     Anybody,
     /// From this one only, or from nobody: whoever has got it since has it for a reason.
-    From(Option<InstanceId>),
+    From(Vec<Option<InstanceId>>),
 }
 
 /// An address that was read back as ours, and the times on the way.

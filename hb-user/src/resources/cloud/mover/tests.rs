@@ -489,7 +489,7 @@ async fn a_silent_metadata_service_is_no_reason_to_give_up() {
 #[tokio::test]
 async fn it_is_taken_only_from_whom_it_may_be_taken() {
     let claim = |from: Option<InstanceId>| Order {
-        claim: Claim::From(from),
+        claim: Claim::From(vec![from]),
         ..order()
     };
     assert!(take(&Cloud::theirs(), &claim(Some(other()))).await.is_ok());

@@ -1,0 +1,154 @@
+//! What a provider of floating IPs tells: that it answers at all, and whose an address is.
+//!
+//! It is no node, and what it says is about addresses only; but it is the one that both sides of a cut may still reach, and
+//! the one that moves the address.
+
+use hb_ebpf::Nanos;
+use serde::{Deserialize, Serialize};
+
+use super::{After, Memory, Node};
+use crate::core::peer::Fencing;
+use crate::core::{Action, Cause, Contact, PeerView, Taker};
+use hb_ebpf::beat::Status;
+
+/// So often within the span a group is asserted again because its floating IP was taken away; then no more, until the span is
+/// over or somebody cleans up.
+pub const TAKE_BACKS: u32 = 3;
+const SPAN: Nanos = Nanos::from_millis(600_000);
+
+/// What is known of the provider as a witness.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub(super) enum Witness {
+    /// It was not asked.
+    #[default]
+    Unasked,
+    /// It has answered what it was asked at this time.
+    Answers(Nanos),
+    /// It has not, in the time that it is given.
+    Silent(Nanos),
+}
+
+/// How often a group's floating IP was taken back.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub(super) struct TakenBack {
+    /// In all.
+    total: u32,
+    /// Since `since`.
+    count: u32,
+    since: Nanos,
+    /// Once more would have been too often.
+    is_held_off: bool,
+}
+
+impl TakenBack {
+    /// In all, and until when not again, if it was too often.
+    pub(super) fn view(&self, now: Nanos) -> (u32, Option<Nanos>) {
+        let until = self.since.saturating_add(SPAN);
+        (self.total, Some(until).filter(|until| self.is_held_off && *until > now))
+    }
+
+    /// Counts one more, if it is not too often.
+    fn take(&mut self, now: Nanos) -> bool {
+        if self.count == 0 || now >= self.since.saturating_add(SPAN) {
+            (self.count, self.since, self.is_held_off) = (0, now, false);
+        }
+        self.is_held_off = self.count == TAKE_BACKS;
+        if !self.is_held_off {
+            self.count += 1;
+            self.total = self.total.saturating_add(1);
+        }
+        !self.is_held_off
+    }
+
+    pub(super) fn forget(&mut self) {
+        (self.count, self.is_held_off) = (0, false);
+    }
+}
+
+impl Node {
+    pub(super) fn witnessed(&mut self, asked: Nanos, answers: bool) {
+        self.witness = if answers {
+            Witness::Answers(asked)
+        } else {
+            Witness::Silent(asked)
+        };
+    }
+
+    /// The provider says that a floating IP of a group that runs here belongs to somebody else.
+    ///
+    /// Where another node has the group, too, that is a conflict, and the rule for it decides. Where a node is silent, and it
+    /// may be that one's doing, it is alive, and has taken over: then it is us who give way.
+    pub(super) fn moved(&mut self, index: usize, to: Taker) -> Option<Action> {
+        let group = self.groups.get(index)?;
+        let is_settled = group.state.runs() && group.contested.is_none() && self.holders(index).next().is_none();
+        if !is_settled || self.status != Status::Up || !self.may_act() {
+            return None;
+        }
+        let is_a_silent_node = match to {
+            Taker::Node(node) => self.peers.get(node).is_some_and(is_lost),
+            Taker::Unknown => self.others().any(|node| is_lost(&self.peers[node])),
+            Taker::Other => false,
+        };
+        if is_a_silent_node {
+            self.groups[index].gave_way = true;
+            return Some(self.release(index, Cause::Moved, After::Idle(Memory::Nothing)));
+        }
+        let now = self.now;
+        self.groups[index]
+            .taken_back
+            .take(now)
+            .then(|| self.acquire(index, Cause::Moved, true))
+    }
+
+    /// A group that we gave way with stays away while there is a silent node that may have it.
+    pub(super) fn return_to(&mut self) {
+        if !self.others().any(|node| is_lost(&self.peers[node])) {
+            for group in &mut self.groups {
+                group.gave_way = false;
+            }
+        }
+    }
+
+    /// Whether the group is not taken, or not taken back, until somebody says so.
+    pub(super) fn is_held_off(&self, index: usize) -> bool {
+        let group = &self.groups[index];
+        group.gave_way || group.taken_back.view(self.now).1.is_some()
+    }
+
+    /// Whether a peer has fallen silent, and the witness has not answered since: then it may be us who are cut off.
+    #[must_use]
+    pub fn lacks_witness(&self) -> bool {
+        let Witness::Silent(asked) = self.witness else {
+            return false;
+        };
+        let is_unanswered = |node: usize| is_lost(&self.peers[node]) && asked >= self.peers[node].silent_since;
+        self.settings.witness && self.others().any(is_unanswered)
+    }
+
+    /// Whether the witness has answered since a peer fell silent, where there is one.
+    pub(super) fn has_witness(&self, peer: &PeerView) -> bool {
+        match self.witness {
+            _ if !self.settings.witness => true,
+            Witness::Answers(asked) => asked >= peer.silent_since,
+            Witness::Unasked | Witness::Silent(_) => false,
+        }
+    }
+
+    /// Whether somebody has to ask the witness: a peer is silent.
+    #[must_use]
+    pub fn needs_witness(&self) -> bool {
+        self.settings.witness && self.others().any(|node| is_lost(&self.peers[node]))
+    }
+
+    /// Whether the witness has answered since the last peer fell silent.
+    #[must_use]
+    pub fn witness_answers(&self) -> bool {
+        let lost = self.others().map(|node| &self.peers[node]).filter(|peer| is_lost(peer));
+        lost.into_iter().all(|peer| self.has_witness(peer))
+    }
+}
+
+/// A node that fell silent, and may live on.
+fn is_lost(peer: &PeerView) -> bool {
+    peer.contact == Contact::Dead && peer.fencing != Fencing::Done
+}

@@ -1,0 +1,168 @@
+//! What is made of a provider's answers. Nothing is sent: answers are made up.
+
+use super::*;
+use crate::config::{CloudSettings, CloudTarget, SecretSource};
+use crate::resources::cloud::{self, Failure, RateLimit};
+use crate::secret::Secret;
+
+const NOW: Nanos = Nanos::from_millis(100_000);
+const LONG_AGO: Holder = Holder::Us { since: Nanos(0) };
+
+fn address() -> CloudAddress {
+    CloudAddress {
+        kind: CloudKind::DigitalOcean,
+        target: CloudTarget::Ip([203, 0, 113, 10].into()),
+    }
+}
+
+fn id(text: &str) -> InstanceId {
+    InstanceId::new(text).expect("an id")
+}
+
+/// One address of a group, which this node or another has.
+fn keeper(holder: Holder, witness: bool) -> Keeper {
+    let settings = CloudSettings {
+        witness,
+        ..CloudSettings::new(CloudKind::DigitalOcean, SecretSource::Given)
+    };
+    let token = Secret::new(b"token".to_vec());
+    let ip = cloud::open_with(&address(), &settings, &token).expect("an account");
+    let mut kept = Kept::new(ip, 0, NOW);
+    kept.holder = holder;
+    Keeper {
+        kept: vec![kept],
+        ..Keeper::default()
+    }
+}
+
+fn readiness(owner: Result<Option<&str>, Failure>) -> Box<Readiness> {
+    Box::new(Readiness {
+        asked: NOW,
+        answered: NOW,
+        identity: Ok(id("1")),
+        owner: owner.map(|owner| Owner {
+            instance: owner.map(id),
+            is_changing: false,
+        }),
+        rehearsal: Ok(true),
+        is_active: None,
+        rate_limit: None,
+    })
+}
+
+fn failure() -> Failure {
+    Failure::Passing {
+        call: "GET /".to_owned(),
+        reason: "timed out".to_owned(),
+    }
+}
+
+fn learn(keeper: &mut Keeper, readiness: Box<Readiness>) -> Option<(usize, Taker)> {
+    keeper.learn(&address(), readiness, [7].into_iter(), true, NOW)
+}
+
+#[test]
+fn it_has_moved_when_that_is_read_twice() {
+    let mut keeper = keeper(LONG_AGO, false);
+    assert_eq!(learn(&mut keeper, readiness(Ok(Some("2")))), None, "it is asked again");
+    assert_eq!(keeper.deadline(), Some(NOW.saturating_add(CONFIRM)));
+    assert_eq!(learn(&mut keeper, readiness(Ok(Some("2")))), Some((0, Taker::Unknown)));
+    assert_eq!(
+        keeper.standings().next().map(|it| (it.is_away, it.moved_away)),
+        Some((true, 1))
+    );
+    assert_eq!(learn(&mut keeper, readiness(Ok(Some("1")))), None);
+    assert_eq!(keeper.standings().next().map(|it| it.is_away), Some(false));
+    // Nobody's is nobody's doing.
+    learn(&mut keeper, readiness(Ok(None)));
+    assert_eq!(learn(&mut keeper, readiness(Ok(None))), Some((0, Taker::Other)));
+}
+
+#[test]
+fn what_is_unknown_or_under_way_has_not_moved() {
+    let mut moving = readiness(Ok(Some("2")));
+    moving.owner = Ok(Owner {
+        instance: Some(id("2")),
+        is_changing: true,
+    });
+    let mut unnamed = readiness(Ok(Some("2")));
+    unnamed.identity = Err(failure());
+    for unknown in [readiness(Err(failure())), moving, unnamed] {
+        let mut keeper = keeper(LONG_AGO, false);
+        for _ in 0..5 {
+            assert_eq!(learn(&mut keeper, unknown.clone()), None, "{unknown:?}");
+        }
+        assert_eq!(keeper.standings().next().map(|it| it.moved_away), Some(0));
+    }
+}
+
+#[test]
+fn what_has_just_come_or_is_not_ours_to_have_has_not_moved() {
+    for holder in [Holder::Us { since: NOW }, Holder::Peer(7), Holder::Nobody] {
+        let mut keeper = keeper(holder, false);
+        for _ in 0..3 {
+            assert_eq!(learn(&mut keeper, readiness(Ok(Some("2")))), None, "{holder:?}");
+        }
+    }
+}
+
+#[test]
+fn a_node_is_known_by_the_instance_that_it_had_an_address_with() {
+    let mut keeper = keeper(Holder::Peer(7), true);
+    learn(&mut keeper, readiness(Ok(Some("2"))));
+    keeper.kept[0].holder = LONG_AGO;
+    for (owner, taker) in [("2", Taker::Node(7)), ("3", Taker::Other)] {
+        learn(&mut keeper, readiness(Ok(Some(owner))));
+        assert_eq!(learn(&mut keeper, readiness(Ok(Some(owner)))), Some((0, taker)));
+    }
+}
+
+#[test]
+fn it_may_be_taken_from_whom_all_saw_or_from_the_dead_node() {
+    let mut keeper = keeper(Holder::Peer(7), true);
+    assert_eq!(keeper.claims(0, Some(7)), Claims::new(), "nothing is known");
+    learn(&mut keeper, readiness(Ok(Some("2"))));
+    keeper.kept[0].holder = Holder::Nobody;
+    learn(&mut keeper, readiness(Ok(Some("3"))));
+    let expected = Claims::from([(address(), vec![Some(id("3")), Some(id("2"))])]);
+    assert_eq!(keeper.claims(0, Some(7)), expected);
+    assert_eq!(keeper.claims(1, Some(7)), Claims::new(), "another group's");
+    // What was read while a node is silent is no measure of whom it may be taken from.
+    keeper.learn(&address(), readiness(Ok(Some("4"))), [7].into_iter(), false, NOW);
+    assert_eq!(keeper.claims(0, Some(7)), expected);
+    // Without a witness nobody is spared.
+    let mut keeper = self::keeper(Holder::Peer(7), false);
+    learn(&mut keeper, readiness(Ok(Some("2"))));
+    assert_eq!(keeper.claims(0, Some(7)), Claims::new());
+}
+
+#[test]
+fn a_limit_that_is_nearly_used_up_is_spared() {
+    let mut keeper = keeper(Holder::Nobody, false);
+    let usual = nanos(keeper.kept[0].ip.settings().verify_interval);
+    for (remaining, times) in [(500, 1), (499, SPARING)] {
+        let mut readiness = readiness(Ok(Some("2")));
+        readiness.rate_limit = Some(RateLimit {
+            limit: 5_000,
+            remaining,
+        });
+        learn(&mut keeper, readiness);
+        assert_eq!(
+            keeper.deadline(),
+            Some(NOW.saturating_add(Nanos(usual.0 * times))),
+            "{remaining}"
+        );
+    }
+}
+
+#[test]
+fn what_is_known_outlives_a_restart() {
+    let mut former = keeper(Holder::Peer(7), true);
+    learn(&mut former, readiness(Ok(Some("2"))));
+    former.kept[0].moved_away = 3;
+    let text = serde_json::to_string(&former.past()).expect("serializable");
+    let mut next = keeper(Holder::Nobody, true);
+    next.remember(&serde_json::from_str(&text).expect("as it was written"));
+    assert_eq!(next.past(), former.past());
+    assert_eq!(next.claims(0, Some(7)), former.claims(0, Some(7)));
+}

@@ -1,0 +1,205 @@
+//! What is known of each address: where it goes, whether it is here, and what became of it.
+
+use std::collections::HashMap;
+
+use hb_ebpf::Nanos;
+use serde::{Deserialize, Serialize};
+
+use super::worker::Upkeep;
+use super::{Plan, Ready};
+use crate::config::{Address, Addresses, ConflictPolicy};
+
+/// As long as nothing is heard of another machine that used an address, it is thought to use it still.
+const FRESH: Nanos = Nanos::from_millis(30_000);
+/// Somebody who uses an address is told of in the log when it is another, or after so long.
+const TOLD: Nanos = Nanos::from_millis(60_000);
+
+/// An address that was added, and where. It is to be removed from there and nowhere else.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Held {
+    /// As haresources has it.
+    pub address: Address,
+    /// Where it was added.
+    pub plan: Plan,
+}
+
+/// How an address that this node may have stands.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Standing {
+    /// As haresources has it.
+    pub address: Address,
+    /// The interface that it is on, or would be put on.
+    pub interface: Option<String>,
+    /// Whether this node has added it.
+    pub is_held: bool,
+    /// What was found.
+    pub findings: Findings,
+    /// The other machine that uses it, too, as far as is known now.
+    pub twin: Option<Twin>,
+}
+
+/// What was found about an address.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Findings {
+    /// What came of the last question whether somebody else has it.
+    pub probe: Probe,
+    /// How often it was missing, and was put back.
+    pub repairs: u64,
+    /// When that happened last.
+    pub repaired: Option<Nanos>,
+    /// Why it is not here although it should be.
+    pub missing: Option<String>,
+    /// How often another machine was heard that uses it, too: at most so often as that is told.
+    pub conflicts: u64,
+}
+
+/// What came of a question whether somebody else has an address.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Probe {
+    /// Nobody was asked.
+    #[default]
+    None,
+    /// Fencing had made it needless.
+    Needless,
+    /// An answer may still come.
+    Waiting,
+    /// Nobody answered.
+    Free,
+    /// Somebody did.
+    Taken,
+}
+
+impl Probe {
+    /// As the status has it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Needless => "needless",
+            Self::Waiting => "waiting",
+            Self::Free => "free",
+            Self::Taken => "taken",
+        }
+    }
+}
+
+/// Another machine that uses an address.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Twin {
+    /// Its Ethernet address.
+    pub mac: [u8; 6],
+    /// When it was heard last.
+    pub at: Nanos,
+}
+
+impl Twin {
+    /// Its Ethernet address, as people write it.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        self.mac.map(|byte| format!("{byte:02x}")).join(":")
+    }
+}
+
+/// All that is known.
+#[derive(Debug, Default)]
+pub(super) struct Book {
+    pub(super) settings: Addresses,
+    /// Nothing is to be touched.
+    pub(super) is_resting: bool,
+    entries: HashMap<Address, Entry>,
+    next_key: u32,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Entry {
+    /// By which the thread knows it.
+    pub(super) key: u32,
+    pub(super) ready: Option<Ready>,
+    /// Where it was added.
+    pub(super) used: Option<Plan>,
+    pub(super) findings: Findings,
+    pub(super) twin: Option<Twin>,
+    told: Option<Twin>,
+}
+
+impl Book {
+    /// What is known of an address; nothing yet, if it is new.
+    pub(super) fn entry(&mut self, address: &Address) -> &mut Entry {
+        if !self.entries.contains_key(address) {
+            self.next_key = self.next_key.wrapping_add(1);
+            let entry = Entry {
+                key: self.next_key,
+                ..Entry::default()
+            };
+            self.entries.insert(address.clone(), entry);
+        }
+        self.entries.entry(address.clone()).or_default()
+    }
+
+    /// The addresses that are here.
+    pub(super) fn used(&self) -> Vec<Held> {
+        let used = self.entries.iter().filter_map(|(address, entry)| {
+            Some(Held {
+                address: address.clone(),
+                plan: entry.used.clone()?,
+            })
+        });
+        used.collect()
+    }
+
+    /// Forgets what is neither named any more nor here.
+    pub(super) fn retain(&mut self, named: &[Address]) {
+        self.entries
+            .retain(|address, entry| entry.used.is_some() || named.contains(address));
+    }
+
+    pub(super) fn upkeep(&self) -> Upkeep {
+        Upkeep {
+            refresh: Nanos(u64::try_from(self.settings.refresh.as_nanos()).unwrap_or(u64::MAX)),
+            listens: self.settings.conflict != ConflictPolicy::Ignore,
+        }
+    }
+
+    /// Another machine uses an address. It is told of, if that is news.
+    pub(super) fn claim(&mut self, key: u32, twin: Twin) -> Option<(&Address, &Entry)> {
+        let (address, entry) = self.entries.iter_mut().find(|(_, entry)| entry.key == key)?;
+        entry.twin = Some(twin);
+        entry.findings.conflicts += 1;
+        entry.findings.probe = Probe::Taken;
+        let is_news = entry
+            .told
+            .is_none_or(|told| told.mac != twin.mac || twin.at.since(told.at) >= TOLD);
+        if is_news {
+            entry.told = Some(twin);
+        }
+        is_news.then_some((address, &*entry))
+    }
+
+    /// How all stand, in the order of their addresses.
+    pub(super) fn standings(&self, now: Nanos) -> Vec<Standing> {
+        let fresh = self.settings.check.saturating_mul(3).as_nanos();
+        let fresh = Nanos(u64::try_from(fresh).unwrap_or(u64::MAX)).max(FRESH);
+        let mut all: Vec<Standing> = self
+            .entries
+            .iter()
+            .map(|(address, entry)| Standing {
+                address: address.clone(),
+                interface: entry.place().map(|plan| plan.interface.clone()),
+                is_held: entry.used.is_some(),
+                findings: entry.findings.clone(),
+                twin: entry.twin.filter(|twin| now.since(twin.at) <= fresh),
+            })
+            .collect();
+        all.sort_by(|a, b| (a.address.ip, &a.interface).cmp(&(b.address.ip, &b.interface)));
+        all
+    }
+}
+
+impl Entry {
+    fn place(&self) -> Option<&Plan> {
+        self.used.as_ref().or(self.ready.as_ref().map(|ready| &ready.plan))
+    }
+}
+
+#[cfg(test)]
+mod tests;

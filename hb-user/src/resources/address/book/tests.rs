@@ -1,0 +1,79 @@
+use std::time::Duration;
+
+use super::*;
+use crate::config::Broadcast;
+
+fn address(last: u8) -> Address {
+    Address {
+        ip: [192, 0, 2, last].into(),
+        bits: None,
+        interface: None,
+        label: None,
+        broadcast: Broadcast::Last,
+    }
+}
+
+fn plan(last: u8) -> Plan {
+    Plan {
+        ip: [192, 0, 2, last].into(),
+        bits: 24,
+        interface: "eth0".to_owned(),
+        label: None,
+        broadcast: None,
+    }
+}
+
+fn twin(mac: u8, seconds: u64) -> Twin {
+    Twin {
+        mac: [mac; 6],
+        at: Nanos::from_millis(seconds * 1_000),
+    }
+}
+
+#[test]
+fn what_is_here_is_kept_though_nobody_names_it() {
+    let mut book = Book::default();
+    let keys: Vec<u32> = (1..=3).map(|last| book.entry(&address(last)).key).collect();
+    assert_eq!(keys, [1, 2, 3]);
+    assert_eq!(book.entry(&address(2)).key, 2);
+    book.entry(&address(1)).used = Some(plan(1));
+    book.retain(&[address(3)]);
+    let left: Vec<_> = book
+        .standings(Nanos(0))
+        .into_iter()
+        .map(|it| (it.address, it.is_held))
+        .collect();
+    assert_eq!(left, [(address(1), true), (address(3), false)]);
+    let held = Held {
+        address: address(1),
+        plan: plan(1),
+    };
+    assert_eq!(book.used(), [held]);
+}
+
+#[test]
+fn who_uses_it_too_is_told_of_once_a_minute_or_when_it_is_another() {
+    let mut book = Book::default();
+    let key = book.entry(&address(1)).key;
+    let mut is_told = |mac, seconds| book.claim(key, twin(mac, seconds)).is_some();
+    assert_eq!(
+        [is_told(1, 0), is_told(1, 59), is_told(2, 59), is_told(2, 118)],
+        [true, false, true, false]
+    );
+    assert!(is_told(2, 119));
+    assert!(book.claim(key + 1, twin(1, 200)).is_none(), "it is nobody's");
+    assert_eq!(book.entry(&address(1)).findings.conflicts, 5);
+}
+
+#[test]
+fn a_twin_that_is_not_heard_any_more_is_none() {
+    let mut book = Book::default();
+    let key = book.entry(&address(1)).key;
+    book.claim(key, twin(7, 100));
+    let at = |seconds: u64| book.standings(Nanos::from_millis(seconds * 1_000))[0].twin;
+    assert_eq!((at(130), at(131)), (Some(twin(7, 100)), None));
+    book.settings.check = Duration::from_secs(20);
+    let at = |seconds: u64| book.standings(Nanos::from_millis(seconds * 1_000))[0].twin;
+    assert_eq!((at(160), at(161)), (Some(twin(7, 100)), None));
+    assert_eq!(twin(7, 0).shown(), "07:07:07:07:07:07");
+}

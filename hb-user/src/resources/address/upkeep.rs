@@ -1,0 +1,205 @@
+//! What happens to an address while it is here: it is looked for every so often, and whoever else uses it is told of.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::ifaddrs::getifaddrs;
+use nix::sys::socket::LinkAddr;
+use tokio::task::AbortHandle;
+
+use super::book::{Findings, Held, Probe, Twin};
+use super::worker::{Heard, Task};
+use super::{Hands, Inner, PlaceError, Shared, explain};
+use crate::clock;
+use crate::config::{Address, ConflictPolicy};
+
+/// A question is asked so often within the time that an answer is waited for: a frame may be lost.
+const QUESTIONS: u32 = 3;
+
+/// Looks after what is here, as often as the configuration says; never, where it says 0.
+pub(super) fn begin(inner: &Arc<Inner>, check: Duration) -> Option<AbortHandle> {
+    if check.is_zero() {
+        return None;
+    }
+    let weak = Arc::downgrade(inner);
+    let task = tokio::spawn(async move {
+        loop {
+            clock::sleep(check).await;
+            let Some(inner) = Weak::upgrade(&weak) else { return };
+            Hands(inner).check().await;
+        }
+    });
+    Some(task.abort_handle())
+}
+
+impl Hands {
+    /// Looks for each address that is here, and puts back what is missing.
+    pub(super) async fn check(&self) {
+        let used = self.lock().used();
+        for held in used {
+            self.check_one(&held).await;
+        }
+    }
+
+    async fn check_one(&self, held: &Held) {
+        let address = &held.address;
+        let ready = match self.ready(address).await {
+            Ok(ready) if ready.interface.is_up => ready,
+            Ok(ready) => return self.miss(held, PlaceError::Down(ready.plan.interface).to_string()),
+            Err(error) => return self.miss(held, crate::cli::causes(&error)),
+        };
+        let (key, mends, upkeep) = {
+            let mut book = self.lock();
+            (book.entry(address).key, !book.is_resting, book.upkeep())
+        };
+        let task = Task::Check {
+            mends,
+            probes: upkeep.listens,
+        };
+        let Ok(answer) = self.0.thread.order(task, key, &ready.prepared, upkeep).await else {
+            return;
+        };
+        match answer.was_here {
+            Ok(true) => self.find(address, |findings| findings.missing = None),
+            Ok(false) if mends => {
+                tracing::warn!(address = %address.ip, interface = ready.plan.interface, "was missing, and is put back");
+                self.find(address, |findings| {
+                    findings.missing = None;
+                    findings.repairs += 1;
+                    findings.repaired = Some(answer.ended);
+                });
+                // It may be on another interface now.
+                if self.lock().entry(address).used.is_some() {
+                    self.mark(address, Some(ready.plan));
+                }
+            }
+            Ok(false) => self.miss(
+                held,
+                "somebody has removed it, and in maintenance nothing is touched".to_owned(),
+            ),
+            Err(refusal) => self.miss(held, explain(&ready.plan, &refusal)),
+        }
+    }
+
+    fn miss(&self, held: &Held, why: String) {
+        let ip = held.address.ip;
+        self.find(&held.address, |findings| {
+            if findings.missing.as_ref() != Some(&why) {
+                tracing::error!(address = %ip, why, "should be here, and is not");
+            }
+            findings.missing = Some(why);
+        });
+    }
+
+    /// Notes something of an address that is here.
+    fn find(&self, address: &Address, note: impl FnOnce(&mut Findings)) {
+        let mut book = self.lock();
+        let entry = book.entry(address);
+        if entry.used.is_some() {
+            note(&mut entry.findings);
+        }
+    }
+
+    /// Asks whether somebody else has an address that is not here, and waits for an answer as long as the configuration says.
+    pub(super) async fn ask_around(&self, address: &Address, ready: &super::Ready) -> Result<(), String> {
+        let (key, wait, upkeep) = {
+            let mut book = self.lock();
+            let entry = book.entry(address);
+            entry.findings.probe = Probe::Waiting;
+            (entry.key, book.settings.probe, book.upkeep())
+        };
+        let since = clock::now();
+        for _ in 0..QUESTIONS {
+            let answer = self.0.thread.order(Task::Probe, key, &ready.prepared, upkeep).await;
+            if let Some(errno) = answer.map_err(|error| error.to_string())?.unheard {
+                tell_deaf(address, errno);
+                break;
+            }
+            if let Some(twin) = self.twin_within(address, since, wait / QUESTIONS).await {
+                let (ip, interface) = (address.ip, &ready.plan.interface);
+                return Err(format!(
+                    "{ip} is in use on {interface} by {} (hb.toml: address.conflict is refuse)",
+                    twin.shown()
+                ));
+            }
+        }
+        let mut book = self.lock();
+        book.entry(address).findings.probe = Probe::Free;
+        tracing::debug!(address = %address.ip, "nobody else has it");
+        Ok(())
+    }
+
+    /// Who uses an address, as far as that is heard from a moment on, within a time.
+    async fn twin_within(&self, address: &Address, since: hb_ebpf::Nanos, wait: Duration) -> Option<Twin> {
+        let listening = async {
+            loop {
+                let heard = self.0.shared.heard.notified();
+                let twin = self.lock().entry(address).twin.filter(|twin| twin.at >= since);
+                if let Some(twin) = twin {
+                    return twin;
+                }
+                heard.await;
+            }
+        };
+        tokio::time::timeout(wait, listening).await.ok()
+    }
+
+    /// Beside a takeover: what comes within the time is the verdict.
+    pub(super) fn await_verdict(&self, address: &Address, since: hb_ebpf::Nanos) {
+        let wait = {
+            let mut book = self.lock();
+            book.entry(address).findings.probe = Probe::Waiting;
+            book.settings.probe
+        };
+        let (weak, address) = (Arc::downgrade(&self.0), address.clone());
+        tokio::spawn(async move {
+            clock::sleep(wait).await;
+            let Some(inner) = weak.upgrade() else { return };
+            let mut book = inner.shared.lock();
+            let entry = book.entry(&address);
+            let is_free = entry.twin.is_none_or(|twin| twin.at < since);
+            if entry.findings.probe == Probe::Waiting && is_free {
+                entry.findings.probe = Probe::Free;
+                tracing::info!(address = %address.ip, "nobody else has it");
+            }
+        });
+    }
+
+    /// Whether others that use an address are asked for beside its takeover, and whether before.
+    pub(super) fn conflict_policy(&self) -> ConflictPolicy {
+        self.lock().settings.conflict
+    }
+}
+
+/// Somebody else uses an address: unless it is this host by another interface, which hears its own announcements where both are
+/// on one network, that is told.
+pub(super) fn heard(shared: &Arc<Shared>, heard: Heard) {
+    let shared = shared.clone();
+    // Asking the kernel for its interfaces may take as long as somebody else holds its lock.
+    tokio::task::spawn_blocking(move || {
+        let Heard { key, mac, at } = heard;
+        if is_ours(mac) {
+            return;
+        }
+        let twin = Twin { mac, at };
+        if let Some((address, entry)) = shared.lock().claim(key, twin) {
+            let (ip, here, mac) = (address.ip, entry.used.is_some(), twin.shown());
+            tracing::error!(address = %ip, %mac, here, "is in use by another machine");
+        }
+        shared.heard.notify_waiters();
+    });
+}
+
+pub(super) fn tell_deaf(address: &Address, errno: Errno) {
+    tracing::warn!(address = %address.ip, error = errno.desc(), "others that use it are not heard");
+}
+
+/// Whether an interface of this host has this Ethernet address.
+fn is_ours(mac: [u8; 6]) -> bool {
+    let link = |address: nix::sys::socket::SockaddrStorage| -> Option<[u8; 6]> {
+        address.as_link_addr().and_then(LinkAddr::addr)
+    };
+    let all = getifaddrs().into_iter().flatten();
+    all.filter_map(|it| it.address).filter_map(link).any(|own| own == mac)
+}

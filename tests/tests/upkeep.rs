@@ -1,0 +1,497 @@
+//! What happens to an address while it is here, and when another machine uses it: docs/ADDRESSES.md, as the network sees it.
+
+use std::{net::Ipv4Addr, time::Duration};
+
+use anyhow::{Context, Result, ensure};
+use hb_tests::{
+    addresses::{
+        ANNOUNCEMENTS, V4, V6, advertisements_of, arp_about, cluster, ensure_absent, files, gratuitous, held, shown,
+        started, state, wait_for_gratuitous, wait_for_holder, wait_for_neighbour,
+    },
+    clock::Moment,
+    cluster::Cluster,
+    expect::LIMIT,
+    host::Host,
+    network::{ATTACKER_IP, ATTACKER_MAC, Cut, INTERFACE, Server},
+    nodes::{
+        self, Nodes,
+        expect::WEB,
+        power::{Manner, Switch},
+    },
+    status::Status,
+    tutorial::Files,
+    wire::{Capture, Frame, inject},
+};
+use hb_user::core::GroupState;
+
+use Server::{Primary, Secondary};
+
+/// Checked so often that a test can wait for it.
+const OFTEN: &str = "[address]\ncheck = \"300ms\"\n";
+
+fn often(haresources: &str) -> Files {
+    files(haresources).hb_toml(OFTEN)
+}
+
+fn remove(host: &Host, ip: &str, interface: &str) -> Result<()> {
+    host.run_ok("ip", &["address", "del", ip, "dev", interface]).map(drop)
+}
+
+/// The attacker's host takes an address.
+fn intrude(cluster: &Cluster, ip: &str) -> Result<()> {
+    let host = &cluster.network.attacker;
+    let nodad: &[&str] = if ip.contains(':') { &["nodad"] } else { &[] };
+    let command = [&["address", "add", ip, "dev", INTERFACE], nodad].concat();
+    host.run_ok("ip", &command).map(drop)
+}
+
+fn number(status: &Status, address: usize, field: &str) -> Result<u64> {
+    status.number(&format!("/addresses/{address}/{field}"))
+}
+
+fn text<'a>(status: &'a Status, address: usize, field: &str) -> Result<&'a str> {
+    status.text(&format!("/addresses/{address}/{field}"))
+}
+
+/// ARP, or a neighbour solicitation, that asks for an address and says nothing of the sender.
+fn is_probe(frame: &Frame) -> bool {
+    let bytes = &frame.bytes;
+    match bytes.get(12..14) {
+        Some(&[0x08, 0x06]) => bytes[21] == 1 && bytes[28..32] == [0; 4] && bytes[38..42] == [198, 51, 100, 10],
+        _ => false,
+    }
+}
+
+#[test]
+fn one_that_is_missing_is_put_back_and_counted() -> Result<()> {
+    let cluster = started(often(&format!("primary {V4}\n")))?;
+    wait_for_holder(&cluster, Primary, V4)?;
+    wait_for_neighbour_of(&cluster, Primary)?;
+    let host = &cluster.network.primary;
+    let capture = Capture::start(&cluster.network.attacker, INTERFACE, arp_about(V4)?)?;
+    remove(host, &format!("{V4}/24"), INTERFACE)?;
+    let status = cluster.wait_for_status(Primary, "it is put back", |status| {
+        Ok(number(status, 0, "repairs")? == 1)
+    })?;
+    ensure!(held(host, V4)?.is_some());
+    ensure!(
+        status
+            .json
+            .pointer("/addresses/0/missing")
+            .is_some_and(serde_json::Value::is_null)
+    );
+    // As after a takeover, everybody is told.
+    wait_for_gratuitous(&cluster, &capture, Primary, 2 * ANNOUNCEMENTS)?;
+    ensure!(host.log().contains("was missing, and is put back"), "{}", host.log());
+    cluster
+        .run_hb(Primary, &["status"])?
+        .ensure(0, &[&format!("address {V4}: here, on eth0"), "put back 1 times"])?;
+
+    // In maintenance nothing is touched.
+    cluster.run_hb(Primary, &["maintenance", "on"])?.ensure(0, &[])?;
+    remove(host, &format!("{V4}/24"), INTERFACE)?;
+    cluster.wait_for_status(Primary, "it is missed", |status| {
+        Ok(status.has_alarm("address missing", "in maintenance nothing is touched"))
+    })?;
+    ensure_absent(&cluster, Primary, V4)?;
+    cluster.run_hb(Primary, &["maintenance", "off"])?.ensure(0, &[])?;
+    let status = cluster.wait_for_status(Primary, "it is put back again", |status| {
+        Ok(number(status, 0, "repairs")? == 2)
+    })?;
+    ensure!(
+        held(host, V4)?.is_some() && status.alarms().is_empty(),
+        "{:?}",
+        status.alarms()
+    );
+    // What was released is nobody's to put back.
+    cluster.stop_hb(Primary)?;
+    ensure_absent(&cluster, Primary, V4)
+}
+
+fn wait_for_neighbour_of(cluster: &Cluster, server: Server) -> Result<()> {
+    // So that its neighbours have something to forget.
+    let _ = cluster.network.attacker.run("ping", &["-c", "1", "-W", "1", V4]);
+    wait_for_neighbour(cluster, server, V4)
+}
+
+/// Going down takes the IPv6 addresses of an interface.
+#[test]
+fn an_interface_that_goes_down_is_an_alarm_until_it_is_up() -> Result<()> {
+    let mut cluster = cluster(often(&format!("primary IPv6addr::{V6}/64/dummy0\n")))?;
+    for server in Server::ALL {
+        let host = cluster.network.server(server);
+        host.run_ok("ip", &["link", "add", "dummy0", "type", "bridge"])?;
+        host.run_ok("ip", &["link", "set", "dummy0", "up"])?;
+        cluster.start_hb(server)?;
+    }
+    cluster.wait_until_joined(LIMIT)?;
+    wait_for_holder(&cluster, Primary, V6)?;
+    let host = &cluster.network.primary;
+    host.run_ok("ip", &["link", "set", "dummy0", "down"])?;
+    let status = cluster.wait_for_status(Primary, "it is missed", |status| {
+        Ok(status.has_alarm("address missing", V6))
+    })?;
+    ensure!(
+        text(&status, 0, "missing")?.contains("the interface dummy0 is down"),
+        "{}",
+        status.json
+    );
+    ensure_absent(&cluster, Primary, V6)?;
+    host.run_ok("ip", &["link", "set", "dummy0", "up"])?;
+    cluster.wait_for_status(Primary, "it is back", |status| Ok(status.alarms().is_empty()))?;
+    ensure!(held(host, V6)?.is_some());
+
+    // One that is made anew is another one, of the same name.
+    host.run_ok("ip", &["link", "del", "dummy0"])?;
+    cluster.wait_for_status(Primary, "it is missed again", |status| {
+        Ok(status.has_alarm("address missing", "this host has no interface dummy0"))
+    })?;
+    host.run_ok("ip", &["link", "add", "dummy0", "type", "bridge"])?;
+    host.run_ok("ip", &["link", "set", "dummy0", "up"])?;
+    cluster.wait_for_status(Primary, "it is back again", |status| Ok(status.alarms().is_empty()))?;
+    ensure!(held(host, V6)?.is_some());
+    cluster.stop_hb(Primary)?;
+    ensure_absent(&cluster, Primary, V6)
+}
+
+#[test]
+fn it_is_announced_again_while_it_is_here() -> Result<()> {
+    let second = format!("{V4}1");
+    let toml = "[address]\nrefresh = \"200ms\"\ncheck = \"0s\"\n";
+    let cluster = started(files(&format!("primary {V4} {second}\n")).hb_toml(toml))?;
+    wait_for_holder(&cluster, Primary, &second)?;
+    let of = |ip| Capture::start(&cluster.network.attacker, INTERFACE, arp_about(ip)?);
+    let (first, other) = (of(V4)?, of(&second)?);
+    wait_for_gratuitous(&cluster, &first, Primary, 2 * (ANNOUNCEMENTS + 3))?;
+    // One that somebody has taken away is not: it may be elsewhere now. The other one shows how much time has passed.
+    remove(&cluster.network.primary, &format!("{V4}/24"), INTERFACE)?;
+    let removed = Moment::now();
+    let _ = other.take();
+    wait_for_gratuitous(&cluster, &other, Primary, 2 * 5)?;
+    // One may have been on its way.
+    let later: Vec<_> = first.take().into_iter().filter(|frame| frame.at > removed).collect();
+    ensure!(gratuitous(&later, Primary).len() <= 2, "{later:?}");
+    let _ = other.take();
+    wait_for_gratuitous(&cluster, &other, Primary, 2 * 5)?;
+    ensure!(gratuitous(&first.take(), Primary).is_empty());
+    Ok(())
+}
+
+#[test]
+fn another_machine_that_comes_later_is_found_and_answered() -> Result<()> {
+    let cluster = started(often(&format!("primary {V4} IPv6addr::{V6}/64/{INTERFACE}\n")))?;
+    wait_for_holder(&cluster, Primary, V6)?;
+    let status = cluster.wait_for_status(Primary, "nobody else has them", |status| {
+        Ok(text(status, 0, "probe")? == "free" && text(status, 1, "probe")? == "free")
+    })?;
+    ensure!(status.alarms().is_empty(), "{:?}", status.alarms());
+    let captures = [
+        Capture::start(&cluster.network.attacker, INTERFACE, arp_about(V4)?)?,
+        Capture::start(&cluster.network.attacker, INTERFACE, advertisements_of(V6)?)?,
+    ];
+    // The burst of the takeover is over, so that what is seen is the answer.
+    cluster.wait_until("all is quiet", LIMIT, || {
+        let status = cluster.status(Primary)?;
+        Ok(status.number("/groups/0/since_ms")? > 1_500)
+    })?;
+    for capture in &captures {
+        let _ = capture.take();
+    }
+    let met = Moment::now();
+    for ip in [format!("{V4}/24"), format!("{V6}/64")] {
+        intrude(&cluster, &ip)?;
+    }
+    let status = cluster.wait_for_status(Primary, "both are told of", |status| {
+        Ok(status.has_alarm("address twice", V4) && status.has_alarm("address twice", V6))
+    })?;
+    for address in 0..2 {
+        ensure!(
+            text(&status, address, "conflict_mac")? == shown(ATTACKER_MAC),
+            "{}",
+            status.json
+        );
+        ensure!(text(&status, address, "probe")? == "taken" && number(&status, address, "conflicts")? >= 1);
+    }
+    let log = cluster.network.primary.log();
+    ensure!(log.matches("is in use by another machine").count() == 2, "{log}");
+    cluster
+        .run_hb(Primary, &["status"])?
+        .ensure(0, &["ADDRESS TWICE", &format!("used by {}, too", shown(ATTACKER_MAC))])?;
+    // One announcement each, and no more for ten seconds, however often they are heard.
+    cluster.wait_for_status(Primary, "they are heard again", |status| {
+        Ok(number(status, 0, "conflicts")? >= 3 && number(status, 1, "conflicts")? >= 3)
+    })?;
+    let ten_seconds = Duration::from_secs(10);
+    for (capture, frames) in captures.iter().zip([2, 1]) {
+        let seen = capture.frames();
+        let answers = gratuitous(&seen, Primary).len();
+        let bursts = usize::try_from(met.elapsed().as_nanos() / ten_seconds.as_nanos())? + 1;
+        ensure!((frames..=frames * bursts).contains(&answers), "{answers}: {seen:?}");
+    }
+    // Primary keeps what is its own.
+    ensure!(held(&cluster.network.primary, V4)?.is_some() && held(&cluster.network.primary, V6)?.is_some());
+    Ok(())
+}
+
+#[test]
+fn a_takeover_does_not_wait_for_the_verdict() -> Result<()> {
+    let mut cluster = started(often(&format!("primary {V4}\n")))?;
+    wait_for_holder(&cluster, Primary, V4)?;
+    let capture = Capture::start(&cluster.network.attacker, INTERFACE, |frame| {
+        frame.get(12..14) == Some(&[0x08, 0x06])
+    })?;
+    // It is cut off from its peer, and not from the network of the address: somebody else still has that.
+    intrude(&cluster, &format!("{V4}/24"))?;
+    let _ = capture.take();
+    cluster.network.cut(Primary, Cut::Silent)?;
+    cluster.power_off(Primary)?;
+    wait_for_holder(&cluster, Secondary, V4)?;
+    cluster.wait_for_status(Secondary, "it is told", |status| {
+        Ok(text(status, 0, "probe")? == "taken" && status.has_alarm("address twice", V4))
+    })?;
+    // First everybody is told, then asked, and then told again.
+    let frames = capture.frames();
+    let from_secondary: Vec<&Frame> = frames.iter().filter(|it| it.bytes[6..12] == Secondary.mac()).collect();
+    let first_probe = from_secondary
+        .iter()
+        .position(|frame| is_probe(frame))
+        .context("no probe")?;
+    let first_word = from_secondary
+        .iter()
+        .position(|frame| frame.bytes[28..32] == [198, 51, 100, 10])
+        .context("no announcement")?;
+    ensure!(first_word < first_probe, "{from_secondary:?}");
+    Ok(())
+}
+
+#[test]
+fn by_policy_it_is_asked_for_first_and_not_taken() -> Result<()> {
+    let toml =
+        "[address]\nconflict = \"refuse\"\nprobe = \"300ms\"\ncheck = \"300ms\"\n[cluster]\nstart_retry = \"1s\"\n";
+    let mut cluster = cluster(files(&format!("primary {V4}\n")).hb_toml(toml))?;
+    intrude(&cluster, &format!("{V4}/24"))?;
+    let capture = Capture::start(&cluster.network.attacker, INTERFACE, |frame| {
+        frame.get(12..14) == Some(&[0x08, 0x06])
+    })?;
+    for server in Server::ALL {
+        cluster.start_hb(server)?;
+    }
+    let words = format!("{V4} is in use on eth0 by {}", shown(ATTACKER_MAC));
+    for server in Server::ALL {
+        cluster.wait_for_status(server, "it is refused", |status| {
+            let problem = status.text("/groups/0/problem").unwrap_or_default();
+            Ok(problem.contains(&words))
+        })?;
+        ensure_absent(&cluster, server, V4)?;
+        let frames = capture.frames();
+        let told = gratuitous(&frames, server);
+        ensure!(
+            told.iter().all(|frame| frame.bytes[28..32] != [198, 51, 100, 10]),
+            "{told:?}"
+        );
+    }
+    // It is tried again, and taken when nobody answers, after as many questions as are asked.
+    remove(&cluster.network.attacker, &format!("{V4}/24"), INTERFACE)?;
+    let mut owner = None;
+    cluster.wait_until("somebody has it", LIMIT, || {
+        for server in Server::ALL {
+            if held(cluster.network.server(server), V4)?.is_some() {
+                owner = Some(server);
+            }
+        }
+        Ok(owner.is_some())
+    })?;
+    let owner = owner.context("nobody")?;
+    cluster.wait_for_status(owner, "it says so", |status| {
+        Ok(state(status, 0) == Some("running") && text(status, 0, "probe")? == "free")
+    })?;
+    let frames = capture.frames();
+    let before: Vec<&Frame> = frames
+        .iter()
+        .filter(|it| it.bytes[6..12] == owner.mac())
+        .take_while(|it| it.bytes[28..32] != [198, 51, 100, 10])
+        .filter(|frame| is_probe(frame))
+        .collect();
+    ensure!(before.len() >= 3, "{before:?}");
+    Ok(())
+}
+
+#[test]
+fn after_fencing_nobody_is_asked() -> Result<()> {
+    let ip = "192.0.2.77";
+    let mut nodes = Nodes::settled(2, |_| {
+        let ha_cf = format!("keepalive 100ms\ndeadtime 600ms\ninitdead 3\n{}", Switch::directive(2));
+        nodes::Files::of(2, &ha_cf)
+            .haresources(&format!("n1 stamp::web IPaddr2::{ip}/24/eth0\n"))
+            .hb_toml("[address]\nconflict = \"refuse\"\ncheck = \"0s\"\nprobe = \"5s\"\n[fencing]\nretry = \"1s\"\n")
+    })?;
+    nodes.wait_for_status(0, "it was asked for first", |status| {
+        Ok(text(status, 0, "probe")? == "free")
+    })?;
+    let _switch = Switch::start(&nodes, Manner::Works)?;
+    let capture = Capture::start(nodes.host(1), INTERFACE, |frame| {
+        frame.get(12..14) == Some(&[0x08, 0x06])
+    })?;
+    nodes.power_off(0)?;
+    nodes.wait_for_owner(WEB, 1, LIMIT)?;
+    let status = nodes.wait_for_status(1, "it has it", |status| Ok(text(status, 0, "probe")? == "needless"))?;
+    ensure!(status.text("/peers/0/fencing")? == "done", "{}", status.json);
+    ensure!(held(nodes.host(1), ip)?.is_some());
+    let octets = ip.parse::<Ipv4Addr>()?.octets();
+    let frames = capture.frames();
+    let about: Vec<_> = frames.iter().filter(|it| it.bytes[38..42] == octets).collect();
+    ensure!(!about.is_empty(), "it was announced");
+    ensure!(
+        about.iter().all(|it| it.bytes[28..32] == octets),
+        "and not asked for: {about:?}"
+    );
+    Ok(())
+}
+
+#[test]
+fn a_flood_about_it_is_told_with_restraint() -> Result<()> {
+    let cluster = started(often(&format!("primary {V4}\n")))?;
+    wait_for_holder(&cluster, Primary, V4)?;
+    let begun = Moment::now();
+    let sent = inject(
+        &cluster.network.attacker,
+        INTERFACE,
+        (0..30_000_u32).map(|number| {
+            let [_, a, b, c] = number.to_be_bytes();
+            let mac = [2, 0xAA, 0, a, b, c];
+            let sender = [198, 51, 100, 10];
+            let parts: [&[u8]; 7] = [
+                &[0xFF; 6],
+                &mac,
+                &[0x08, 0x06, 0, 1, 8, 0, 6, 4, 0, 2],
+                &mac,
+                &sender,
+                &[0; 6],
+                &sender,
+            ];
+            parts.concat()
+        }),
+    )?;
+    ensure!(sent > 1_000, "{sent}");
+    let status = cluster.wait_for_status(
+        Primary,
+        "it is told",
+        |status| Ok(status.has_alarm("address twice", V4)),
+    )?;
+    // 16 frames ten times a second at most, and one of them told of.
+    let tenths = u64::try_from(begun.elapsed().as_millis() / 100)? + 2;
+    let conflicts = number(&status, 0, "conflicts")?;
+    ensure!(
+        (1..=tenths).contains(&conflicts),
+        "{conflicts} in {tenths} tenths of a second, of {sent}"
+    );
+    let answers = {
+        let capture = Capture::start(&cluster.network.attacker, INTERFACE, arp_about(V4)?)?;
+        cluster.wait_for_status(Primary, "it goes on", |status| Ok(status.sees_all_peers()))?;
+        gratuitous(&capture.frames(), Primary).len()
+    };
+    ensure!(answers <= 2, "{answers}");
+    Ok(())
+}
+
+/// What is asked on the wire, all the time: whose the address is.
+fn question() -> Vec<u8> {
+    let parts: [&[u8]; 7] = [
+        &[0xFF; 6],
+        &ATTACKER_MAC,
+        &[0x08, 0x06, 0, 1, 8, 0, 6, 4, 0, 1],
+        &ATTACKER_MAC,
+        &ATTACKER_IP.octets(),
+        &[0; 6],
+        &[198, 51, 100, 10],
+    ];
+    parts.concat()
+}
+
+/// At the port of the switch behind which primary is, all that it says is seen in its order: that the address is its own, by
+/// answers to questions that never stop, and that it has let go, by its beats.
+#[test]
+fn it_is_gone_before_the_peer_is_told() -> Result<()> {
+    const BEAT: usize = 42;
+    let cluster = started(files(&format!("primary {V4}\n")))?;
+    wait_for_holder(&cluster, Primary, V4)?;
+    let capture = Capture::start(&cluster.network.cloud, Primary.port(), |frame| {
+        let is_answer = frame.get(12..14) == Some(&[0x08, 0x06]) && frame.get(21) == Some(&2);
+        let is_beat = frame.get(23) == Some(&17) && frame.get(36..38) == Some(&694_u16.to_be_bytes());
+        frame.get(6..12) == Some(&Primary.mac()) && (is_answer || is_beat)
+    })?;
+    let says = |frame: &Frame| match frame.bytes[12..14] {
+        [0x08, 0x06] => None,
+        _ => Some(GroupState::from_bits(frame.bytes[BEAT + 32] >> 4)),
+    };
+    std::thread::scope(|scope| -> Result<()> {
+        let asking = scope.spawn(|| -> Result<u64> {
+            let mut asked = 0;
+            // Bounded, and longer than the handover takes.
+            while asked < 200_000 && held(&cluster.network.secondary, V4)?.is_none() {
+                let questions = std::iter::repeat_n(question(), 200);
+                asked += inject(&cluster.network.attacker, INTERFACE, questions)?;
+            }
+            Ok(asked)
+        });
+        cluster.wait_until("it is asked, and answers", LIMIT, || {
+            Ok(capture.frames().iter().filter(|it| says(it).is_none()).count() > 100)
+        })?;
+        cluster.run_hb(Primary, &["standby", "all"])?.ensure(0, &[])?;
+        let asked = asking.join().map_err(|_| anyhow::anyhow!("the asking panicked"))??;
+        ensure!(asked > 100);
+        Ok(())
+    })?;
+    wait_for_holder(&cluster, Secondary, V4)?;
+    let frames = capture.frames();
+    let last_answer = frames.iter().rposition(|it| says(it).is_none()).context("no answer")?;
+    let told = frames
+        .iter()
+        .position(|it| says(it).is_some_and(|state| !state.is_held()))
+        .context("not told")?;
+    ensure!(
+        last_answer < told,
+        "it answered {} frames after it had let go",
+        last_answer - told
+    );
+    // Both were seen in one: questions went on until the other had it.
+    ensure!(frames[..told].iter().any(|it| says(it) == Some(GroupState::Releasing)));
+    Ok(())
+}
+
+/// Where an address without a named interface is removed is where it was added, whatever the routes say by then.
+#[test]
+fn after_a_restart_it_is_looked_after_and_removed_where_it_is() -> Result<()> {
+    let toml = "[address]\nrefresh = \"200ms\"\ncheck = \"300ms\"\n";
+    let cluster = started(files(&format!("primary {V4}\n")).hb_toml(toml))?;
+    wait_for_holder(&cluster, Primary, V4)?;
+    let host = &cluster.network.primary;
+    let commands = [
+        "link add dummy0 type bridge",
+        "link set dummy0 up",
+        // A smaller network that contains the address, and is elsewhere.
+        "route add 198.51.100.8/29 dev dummy0",
+    ];
+    for command in commands {
+        host.run_ok("ip", &command.split(' ').collect::<Vec<_>>())?;
+    }
+    cluster
+        .run_hb(Primary, &["check"])?
+        .ensure(0, &[&format!("{V4}/29 on dummy0")])?;
+    cluster.run_hb(Primary, &["restart"])?.ensure(0, &[])?;
+    let status = cluster.wait_for_status(Primary, "it goes on", |status| {
+        Ok(status.number("/restart/count")? == 1 && status.sees_all_peers())
+    })?;
+    ensure!(text(&status, 0, "interface")? == INTERFACE && status.json["addresses"][0]["held"] == true);
+    // It is announced, and put back, as before.
+    let capture = Capture::start(&cluster.network.attacker, INTERFACE, arp_about(V4)?)?;
+    wait_for_gratuitous(&cluster, &capture, Primary, 2 * 3)?;
+    remove(host, &format!("{V4}/24"), INTERFACE)?;
+    cluster.wait_for_status(Primary, "it is put back", |status| {
+        Ok(number(status, 0, "repairs")? == 1)
+    })?;
+    let place = held(host, V4)?.context("not here")?;
+    ensure!(place["prefixlen"] == 24, "{place}");
+    cluster.stop_hb(Primary)?;
+    ensure_absent(&cluster, Primary, V4)
+}
