@@ -67,7 +67,7 @@ impl Daemon {
                     match problems.as_slice() {
                         [] => tracing::info!(%address, "could be taken over at any time"),
                         problems => {
-                            tracing::warn!(%address, problems = problems.join("; "), "could not be taken over now")
+                            tracing::warn!(%address, problems = problems.join("; "), "could not be taken over now");
                         }
                     }
                 }

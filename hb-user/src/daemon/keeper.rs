@@ -54,10 +54,19 @@ pub(super) enum Holder {
 /// What one process tells the next of them.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub(super) struct Past {
-    /// By address: whose it was when all was well, and how often it was moved away.
-    kept: Vec<(String, Option<Option<String>>, u64)>,
+    kept: Vec<PastIp>,
     /// By provider and node: which instance it is.
     instances: Vec<(String, usize, String)>,
+}
+
+/// And of each.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+struct PastIp {
+    address: String,
+    /// Whether it was ever read when all was well, and whose it was then.
+    is_known: bool,
+    owner: Option<String>,
+    moved_away: u64,
 }
 
 /// All of them.
@@ -83,7 +92,7 @@ struct Kept {
     asking: Option<AbortHandle>,
     readiness: Option<Box<Readiness>>,
     /// Whose it was when all was well: who may have it taken from him.
-    settled: Option<Option<InstanceId>>,
+    settled: Option<Owner>,
     /// It was somebody else's, once.
     is_suspect: bool,
     moved_away: u64,
@@ -123,9 +132,14 @@ impl Keeper {
     /// What the next process is to know.
     pub(super) fn past(&self) -> Past {
         let text = |id: &InstanceId| id.as_str().to_owned();
-        let kept = self.kept.iter().map(|kept| {
-            let settled = kept.settled.as_ref().map(|owner| owner.as_ref().map(text));
-            (kept.ip.address().to_string(), settled, kept.moved_away)
+        let kept = self.kept.iter().map(|kept| PastIp {
+            address: kept.ip.address().to_string(),
+            is_known: kept.settled.is_some(),
+            owner: kept
+                .settled
+                .as_ref()
+                .and_then(|owner| owner.instance.as_ref().map(text)),
+            moved_away: kept.moved_away,
         });
         let instances = self.instances.iter();
         Past {
@@ -138,14 +152,14 @@ impl Keeper {
 
     /// Goes on from what a former process knew. What is no id of anything is forgotten.
     pub(super) fn remember(&mut self, past: &Past) {
-        for (address, settled, moved_away) in &past.kept {
-            if let Some(kept) = self
-                .kept
-                .iter_mut()
-                .find(|kept| kept.ip.address().to_string() == *address)
-            {
-                kept.moved_away = *moved_away;
-                kept.settled = settled.as_ref().map(|owner| owner.as_deref().and_then(InstanceId::new));
+        for former in &past.kept {
+            let is_it = |kept: &&mut Kept| kept.ip.address().to_string() == former.address;
+            if let Some(kept) = self.kept.iter_mut().find(is_it) {
+                kept.moved_away = former.moved_away;
+                kept.settled = former.is_known.then(|| Owner {
+                    instance: former.owner.as_deref().and_then(InstanceId::new),
+                    is_changing: false,
+                });
             }
         }
         let known = past
@@ -162,6 +176,11 @@ impl Keeper {
         for kept in &mut self.kept {
             kept.asking = None;
         }
+    }
+
+    /// The nodes have other numbers now: which instance each is has to be seen again.
+    pub(super) fn renumber(&mut self) {
+        self.instances.clear();
     }
 
     /// When [`Keeper::ask`] is due.
@@ -271,7 +290,10 @@ impl Keeper {
         }
         kept.is_suspect = false;
         if is_whole {
-            kept.settled = Some(instance);
+            kept.settled = Some(Owner {
+                instance,
+                is_changing: false,
+            });
         }
         None
     }
@@ -286,12 +308,8 @@ impl Keeper {
         let claims = of_group.filter_map(|kept| {
             let address = kept.ip.address();
             let known = dead.and_then(|node| self.instances.get(&(address.kind, node)));
-            let all: Vec<_> = kept
-                .settled
-                .clone()
-                .into_iter()
-                .chain(known.cloned().map(Some))
-                .collect();
+            let settled = kept.settled.clone().map(|owner| owner.instance);
+            let all: Vec<_> = settled.into_iter().chain(known.cloned().map(Some)).collect();
             (!all.is_empty()).then(|| (address.clone(), all))
         });
         claims.collect()

@@ -243,7 +243,6 @@ impl Daemon {
         let dropped = dropped(&actions);
         let alone = self.is_alone();
         self.works.reconfigure(&self.cluster, &change, &dropped, alone, movers);
-        self.keeper.keep(&self.cluster, self.works.clouds(), now);
         self.outside.reconfigure(&self.cluster);
         process::change(self.cluster.scripts.programs);
         self.remap(&change);
@@ -324,6 +323,15 @@ impl Daemon {
 
     /// What is remembered of nodes and groups goes with them.
     fn remap(&mut self, change: &Change) {
+        self.keeper.keep(&self.cluster, self.works.clouds(), clock::now());
+        if !change
+            .nodes
+            .iter()
+            .enumerate()
+            .all(|(node, former)| *former == Some(node))
+        {
+            self.keeper.renumber();
+        }
         let group = |carry: &Carry| match carry {
             Carry::New => None,
             Carry::Kept(from) | Carry::Changed(from) => Some(*from),

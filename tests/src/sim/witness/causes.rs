@@ -32,7 +32,8 @@ impl Witness {
             Cause::Conflict(peer) => self.has_met_owner(now, host, peer, id),
             Cause::Sick => fact.was_sick,
             Cause::Retry => self.has_gone_wrong(host, id),
-            Cause::Standby | Cause::Lease | Cause::Cleanup | Cause::Reload | Cause::Leave => false,
+            // There is no provider here.
+            Cause::Standby | Cause::Lease | Cause::Moved | Cause::Cleanup | Cause::Reload | Cause::Leave => false,
         };
         Self::verdict(now, host, id, "starts", cause, is_true)
     }
@@ -64,6 +65,7 @@ impl Witness {
             | Cause::PeerLeft(_)
             | Cause::PeerFailed(_)
             | Cause::PeerDeclined(_)
+            | Cause::Moved
             | Cause::Retry => false,
         };
         if matches!(cause, Cause::Standby | Cause::Takeover(_)) {
