@@ -134,8 +134,10 @@ fn disaster(kind: Kind, seed: u64, lasting: Duration, nodes: &mut Nodes, faults:
     // Operators may have moved groups, and they stay where they were moved to.
     if faults.is_ordered() {
         for node in 0..nodes.count() {
-            let ran = nodes.run(node, &["takeover", "local"])?;
-            ensure!(ran.code == Some(0), "takeover at the end: {ran:?}");
+            // Who was frozen until a moment ago obeys nothing yet.
+            nodes.wait_until("a takeover is obeyed at last", SETTLED, || {
+                Ok(nodes.run(node, &["takeover", "local"])?.code == Some(0))
+            })?;
         }
     }
     nodes.wait_until("everything is at home at last", SETTLED, || {

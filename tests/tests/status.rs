@@ -75,6 +75,9 @@ fn every_field_is_there_and_plausible() -> Result<()> {
             "peers",
             "groups",
             "last_takeover",
+            "addresses",
+            "floating_ips",
+            "witness",
         ],
     )?;
     ensure!(status.node == "primary" && status.text("/status")? == "up");
@@ -225,7 +228,12 @@ fn groups_and_takeovers_are_described() -> Result<()> {
     ensure!(takeover["peer"] == "primary" && takeover["cause"] == "peer_left" && takeover["result"] == "done");
     let steps = takeover["steps"].as_array().context("no steps")?;
     ensure!(steps.len() == 2 && steps[0]["operation"] == "status" && steps[1]["operation"] == "start");
-    let mut last = takeover["decided_us"].as_i64();
+    // The script may have been asked while the other still stopped it.
+    let mut last = steps[0]["started_us"].as_i64();
+    ensure!(
+        takeover["decided_us"].as_i64() < steps[1]["started_us"].as_i64(),
+        "{takeover}"
+    );
     for step in steps {
         let (started, ended) = (step["started_us"].as_i64(), step["ended_us"].as_i64());
         ensure!(

@@ -200,8 +200,11 @@ impl Reply {
             return Ok(self);
         }
         let http = || self.status.canonical_reason().unwrap_or("no message").to_owned();
-        let (code, message) = words(&self.body).unwrap_or_else(|| (String::new(), http()));
+        let words = words(&self.body);
+        let is_garbled = words.is_none() && !self.body.is_empty();
+        let (code, message) = words.unwrap_or_else(|| (String::new(), http()));
         Err(classify(Refusal {
+            is_garbled,
             call: self.call,
             status: self.status.as_u16(),
             code: readable(&code),
@@ -243,6 +246,8 @@ pub(super) struct Refusal {
     pub(super) code: String,
     /// The API's own words, or HTTP's.
     pub(super) message: String,
+    /// It has words that cannot be read, so that what is refused, and whether for ever, is not known.
+    is_garbled: bool,
     wait: Option<Duration>,
 }
 
@@ -253,6 +258,7 @@ impl Refusal {
             401 | 403 => self.unauthorised(hint),
             429 => self.throttled(),
             408 | 500..=599 => self.passing(),
+            400 | 409 | 422 | 423 if self.is_garbled => self.passing(),
             _ => self.refused(),
         }
     }

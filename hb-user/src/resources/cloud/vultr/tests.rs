@@ -107,6 +107,8 @@ async fn a_fault_between_taking_away_and_attaching_is_mended() {
         Fault::Reset,
         Fault::Hang,
         Fault::Said(error(503, "try later")),
+        // A refusal of which only a part arrives: whether it is for ever is not known.
+        Fault::Said(Said::new(400, "{\"error\":\"Unable to det")),
         Fault::Lost,
     ] {
         for step in ["detach", "attach"] {
