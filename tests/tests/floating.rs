@@ -1,0 +1,117 @@
+//! A floating IP that hb moves through its provider's API, while nothing fails but the provider, or the network.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use hb_tests::{
+    cloud::API,
+    cluster::Cluster,
+    expect::LIMIT,
+    network::{FLOATING_IP, METADATA_IP, Server},
+    status::Status,
+    tutorial::Files,
+};
+
+use Server::{Primary, Secondary};
+
+/// Longer than a group has to have run before its address is looked at, and read twice.
+const NOTICED: Duration = Duration::from_secs(40);
+
+fn files(more: &str) -> Files {
+    let table = format!(
+        "[digitalocean]\ntoken_file = \"/etc/ha.d/token\"\napi_url = \"http://{API}\"\n\
+         metadata_url = \"http://{METADATA_IP}\"\nverify_interval = \"1s\"\n{more}"
+    );
+    Files::recording()
+        .timers("800ms", "10")
+        .haresources(&format!("primary digitalocean::{FLOATING_IP}\n"))
+        .hb_toml(&table)
+}
+
+fn started(more: &str) -> Result<Cluster> {
+    let mut cluster = Cluster::recording(files(more))?;
+    cluster.cloud.set_token("token");
+    for server in Server::ALL {
+        let host = cluster.network.server(server);
+        host.write_file("/etc/ha.d/token", 0o600, "token\n")?;
+        cluster.start_hb(server)?;
+    }
+    cluster.wait_until_joined(LIMIT)?;
+    Ok(cluster)
+}
+
+fn is_ready(status: &Status) -> bool {
+    status.json["floating_ips"][0]["ready"] == true
+}
+
+#[test]
+fn both_say_how_ready_they_are_and_the_takeover_says_what_the_api_did() -> Result<()> {
+    let mut cluster = started("")?;
+    for server in Server::ALL {
+        cluster.wait_for_status(server, "it is ready", |status| Ok(is_ready(status)))?;
+    }
+    cluster.wait_until("primary has it", LIMIT, || Ok(cluster.cloud.owner() == Some(Primary)))?;
+    cluster.power_off(Primary)?;
+    cluster.wait_until("secondary has it", LIMIT, || {
+        Ok(cluster.cloud.owner() == Some(Secondary))
+    })?;
+    let status = cluster.wait_for_status(Secondary, "it is verified", |status| {
+        Ok(status
+            .json
+            .pointer("/last_takeover/steps/0/verified_us")
+            .is_some_and(serde_json::Value::is_i64))
+    })?;
+    let step = &status.json["last_takeover"]["steps"][0];
+    let moment = |name: &str| step[name].as_i64().with_context(|| format!("{name}: {step}"));
+    let decided = status.json["last_takeover"]["decided_us"]
+        .as_i64()
+        .context("not decided")?;
+    let order = [
+        decided,
+        moment("accepted_us")?,
+        moment("completed_us")?,
+        moment("verified_us")?,
+    ];
+    ensure!(order.is_sorted(), "{order:?}");
+
+    // A token that is no good any more is told of before it is needed.
+    cluster.cloud.set_token("another");
+    cluster.wait_for_status(Secondary, "it is not ready", |status| {
+        Ok(status.has_alarm("not ready", "access refused"))
+    })?;
+    Ok(())
+}
+
+#[test]
+fn what_somebody_moves_away_is_taken_back() -> Result<()> {
+    let cluster = started("")?;
+    cluster.wait_for_status(Primary, "it is its own", |status| {
+        Ok(status.json["floating_ips"][0]["ours"] == true)
+    })?;
+    // A person moves it by hand.
+    let host = &cluster.network.secondary;
+    let ip = FLOATING_IP.to_string();
+    let id = Secondary.droplet_id().to_string();
+    let ran = host.run(
+        "env",
+        &[
+            "DO_TOKEN=token",
+            "TOKEN=token",
+            &format!("DO_API_URL=http://{API}"),
+            "/usr/local/sbin/hb",
+            "assign-ip",
+            &ip,
+            &id,
+        ],
+    )?;
+    ensure!(ran.status.success(), "{ran:?}");
+    ensure!(cluster.cloud.owner() == Some(Secondary));
+    cluster.wait_until("it is taken back", NOTICED, || {
+        Ok(cluster.cloud.owner() == Some(Primary))
+    })?;
+    cluster.wait_for_status(Primary, "it is counted", |status| {
+        let ip = &status.json["floating_ips"][0];
+        Ok(ip["taken_back"] == 1 && ip["moved_away"] == 1 && ip["ours"] == true && status.alarms().is_empty())
+    })?;
+    Ok(())
+}
