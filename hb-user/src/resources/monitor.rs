@@ -24,7 +24,8 @@ pub enum Health {
 /// that says nothing is sick by that, a call at its time limit, killed by a signal or impossible is sick, too: only groups
 /// whose scripts all know `status` can be monitored.
 ///
-/// A floating IP whose owner cannot be read is not sick: nothing is known of it.
+/// A floating IP is never sick: whose it is is read by the daemon all the time, and what that means is for the core, which knows
+/// who is silent. Taking it back from here would be one side of a fight.
 ///
 /// It only asks, so that the future may be dropped at any time; a `status` under way is killed then.
 pub async fn check(group: &GroupScripts, context: &Context) -> Health {
@@ -33,9 +34,12 @@ pub async fn check(group: &GroupScripts, context: &Context) -> Health {
         let status = work.call(resource, Operation::Status, &Abort::never()).await;
         let problem = match &status.outcome {
             Outcome::Exited(_) | Outcome::Done if status.says_running => continue,
-            // An API that does not answer says nothing of the address, which goes on leading here.
             Outcome::Failed(reason) if resource.cloud.is_some() => {
-                tracing::warn!(%resource, reason, "not known to be sick");
+                tracing::warn!(%resource, reason, "not known to be here");
+                continue;
+            }
+            Outcome::Done if resource.cloud.is_some() => {
+                tracing::warn!(%resource, "is not here");
                 continue;
             }
             Outcome::Exited(_) => "does not say that it runs: ",

@@ -203,7 +203,7 @@ impl<'a> Mover<'a> {
                 .retry(format!("a move is under way: {reason}"), pauses.next())
                 .await;
         };
-        self.retry(format!("action {action} is under way"), self.pacing.poll[0])
+        self.retry(format!("action {action} is under way"), pauses.next())
             .await?;
         self.end_of(&action).await.map(drop)
     }
