@@ -170,13 +170,18 @@ impl Http {
     }
 }
 
-/// An answer, whatever it says.
-#[derive(Debug)]
+/// An answer, whatever it says. The body may be a token of the metadata service's, so that `Debug` shows its length only.
 pub(super) struct Reply {
     call: String,
     pub(super) status: StatusCode,
     wait: Option<Duration>,
     pub(super) body: Bytes,
+}
+
+impl fmt::Debug for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}, {} bytes", self.call, self.status, self.body.len())
+    }
 }
 
 impl Reply {
