@@ -79,7 +79,6 @@ pub fn bring_up(cluster: &mut Cluster) -> Result<()> {
     cluster.wait_until("primary owns the floating IP", LIMIT, || {
         Ok(cluster.status(Server::Primary)?.owner() == Some(Server::Primary.name()))
     })?;
-    settle_moves(cluster, 1)?;
     let answer = cluster.wait_for_page(Server::Primary, Moment::now(), LIMIT)?;
     println!(
         "Both daemons are up and agree after {} ms.",
