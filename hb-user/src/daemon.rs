@@ -391,31 +391,15 @@ impl Daemon {
             .map(String::as_str);
         tracing::info!(group = %self.cluster.groups[group].name(), cause = cause.name(), peer, "{}", task.name());
         let alone = self.is_alone();
-        // Who was fenced has no address any more that could be asked for.
-        let dead = match cause {
-            Cause::PeerDied(node) => Some(node),
-            Cause::Start
-            | Cause::PeerLeft(_)
-            | Cause::PeerFailed(_)
-            | Cause::PeerDeclined(_)
-            | Cause::FailBack(_)
-            | Cause::Takeover(_)
-            | Cause::Standby
-            | Cause::Conflict(_)
-            | Cause::Lease
-            | Cause::Sick
-            | Cause::Moved
-            | Cause::Retry
-            | Cause::Cleanup
-            | Cause::Reload
-            | Cause::Leave => None,
-        };
         let known = Known {
+            // Who was fenced has no address any more that could be asked for.
             is_certain: cause
                 .peer()
                 .is_some_and(|node| self.node.peer(node).fencing == Fencing::Done),
             // Whom the cluster hears lets go of it; whom it does not hear may have it for a reason.
-            claims: dead.map_or_else(Claims::new, |node| self.keeper.claims(group, Some(node))),
+            claims: cause
+                .dead()
+                .map_or_else(Claims::new, |node| self.keeper.claims(group, node)),
         };
         self.works.begin(group, Some(work), task, alone, known);
     }

@@ -395,6 +395,29 @@ impl Cause {
             | Self::Leave => None,
         }
     }
+
+    /// The node whose death it is.
+    #[must_use]
+    pub fn dead(self) -> Option<usize> {
+        match self {
+            Self::PeerDied(node) => Some(node),
+            Self::Start
+            | Self::PeerLeft(_)
+            | Self::PeerFailed(_)
+            | Self::PeerDeclined(_)
+            | Self::FailBack(_)
+            | Self::Takeover(_)
+            | Self::Standby
+            | Self::Conflict(_)
+            | Self::Lease
+            | Self::Sick
+            | Self::Moved
+            | Self::Retry
+            | Self::Cleanup
+            | Self::Reload
+            | Self::Leave => None,
+        }
+    }
 }
 
 /// What our beats say of us.

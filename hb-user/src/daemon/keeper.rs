@@ -300,14 +300,14 @@ impl Keeper {
 
     /// From whom each floating IP of a group may be taken: from who had it when all was well, or whom the dead node is known
     /// to be. Nothing is said of one of which nothing is known.
-    pub(super) fn claims(&self, group: usize, dead: Option<usize>) -> Claims {
+    pub(super) fn claims(&self, group: usize, dead: usize) -> Claims {
         let of_group = self
             .kept
             .iter()
             .filter(|kept| kept.group == group && kept.ip.settings().witness);
         let claims = of_group.filter_map(|kept| {
             let address = kept.ip.address();
-            let known = dead.and_then(|node| self.instances.get(&(address.kind, node)));
+            let known = self.instances.get(&(address.kind, dead));
             let settled = kept.settled.clone().map(|owner| owner.instance);
             let all: Vec<_> = settled.into_iter().chain(known.cloned().map(Some)).collect();
             (!all.is_empty()).then(|| (address.clone(), all))

@@ -19,24 +19,7 @@ pub(super) struct Record {
 impl Record {
     /// Of a takeover that was decided now. `silences` are those that nodes died of.
     pub(super) fn new(cause: Cause, silences: &[Option<Silence>], decided: Nanos) -> Self {
-        let silence = match cause {
-            Cause::PeerDied(node) => silences.get(node).copied().flatten(),
-            Cause::Start
-            | Cause::PeerLeft(_)
-            | Cause::PeerFailed(_)
-            | Cause::PeerDeclined(_)
-            | Cause::FailBack(_)
-            | Cause::Takeover(_)
-            | Cause::Standby
-            | Cause::Conflict(_)
-            | Cause::Lease
-            | Cause::Sick
-            | Cause::Moved
-            | Cause::Retry
-            | Cause::Cleanup
-            | Cause::Reload
-            | Cause::Leave => None,
-        };
+        let silence = cause.dead().and_then(|node| silences.get(node).copied().flatten());
         Self {
             cause,
             silence,

@@ -120,20 +120,20 @@ fn a_node_is_known_by_the_instance_that_it_had_an_address_with() {
 #[test]
 fn it_may_be_taken_from_whom_all_saw_or_from_the_dead_node() {
     let mut keeper = keeper(Holder::Peer(7), true);
-    assert_eq!(keeper.claims(0, Some(7)), Claims::new(), "nothing is known");
+    assert_eq!(keeper.claims(0, 7), Claims::new(), "nothing is known");
     learn(&mut keeper, readiness(Ok(Some("2"))));
     keeper.kept[0].holder = Holder::Nobody;
     learn(&mut keeper, readiness(Ok(Some("3"))));
     let expected = Claims::from([(address(), vec![Some(id("3")), Some(id("2"))])]);
-    assert_eq!(keeper.claims(0, Some(7)), expected);
-    assert_eq!(keeper.claims(1, Some(7)), Claims::new(), "another group's");
+    assert_eq!(keeper.claims(0, 7), expected);
+    assert_eq!(keeper.claims(1, 7), Claims::new(), "another group's");
     // What was read while a node is silent is no measure of whom it may be taken from.
     keeper.learn(&address(), readiness(Ok(Some("4"))), [7].into_iter(), false, NOW);
-    assert_eq!(keeper.claims(0, Some(7)), expected);
+    assert_eq!(keeper.claims(0, 7), expected);
     // Without a witness nobody is spared.
     let mut keeper = self::keeper(Holder::Peer(7), false);
     learn(&mut keeper, readiness(Ok(Some("2"))));
-    assert_eq!(keeper.claims(0, Some(7)), Claims::new());
+    assert_eq!(keeper.claims(0, 7), Claims::new());
 }
 
 #[test]
@@ -164,5 +164,5 @@ fn what_is_known_outlives_a_restart() {
     let mut next = keeper(Holder::Nobody, true);
     next.remember(&serde_json::from_str(&text).expect("as it was written"));
     assert_eq!(next.past(), former.past());
-    assert_eq!(next.claims(0, Some(7)), former.claims(0, Some(7)));
+    assert_eq!(next.claims(0, 7), former.claims(0, 7));
 }
