@@ -23,6 +23,8 @@ const SETTLED: Nanos = Nanos::from_millis(10_000);
 const SPARING: u64 = 10;
 /// The first question may come at once, others only so long after the last.
 const LEAST: Nanos = Nanos::from_millis(1_000);
+/// However long an API wants to be left alone, it is asked again after this: limits of requests are by the hour at the longest.
+const LONGEST: Duration = Duration::from_hours(1);
 /// How long the provider, as a witness, has for an answer.
 const WITNESS: Duration = Duration::from_secs(3);
 /// The pause between two questions to it.
@@ -196,6 +198,8 @@ impl Keeper {
             let holder = holder(kept.group);
             if std::mem::replace(&mut kept.holder, holder) != holder {
                 let soonest = kept.asked.map_or(now, |asked| asked.saturating_add(LEAST));
+                let spared = kept.readiness.as_ref().map(|it| it.answered.saturating_add(spared(it)));
+                let soonest = spared.map_or(soonest, |until| soonest.max(until));
                 kept.due = kept.due.min(soonest);
             }
             if kept.asking.is_some() || kept.due > now {
@@ -261,6 +265,7 @@ impl Keeper {
         let is_known = readiness.identity.is_ok();
         let owner = readiness.owner.as_ref().ok().filter(|_| is_known).cloned();
         let is_ours = readiness.is_ours();
+        let spared = spared(&readiness);
         kept.readiness = Some(readiness);
         // What is unknown is never taken for "not ours", and what is being moved is nobody's yet.
         let Some(Owner {
@@ -279,7 +284,7 @@ impl Keeper {
             }
             Holder::Us { since } if is_elsewhere && now.since(since) >= SETTLED => {
                 if !std::mem::replace(&mut kept.is_suspect, true) {
-                    kept.due = now.saturating_add(CONFIRM);
+                    kept.due = now.saturating_add(CONFIRM.max(spared));
                     return None;
                 }
                 kept.moved_away += 1;
@@ -370,12 +375,20 @@ impl Kept {
         let is_scarce = readiness
             .rate_limit
             .is_some_and(|rate| rate.remaining < rate.limit / SPARING);
-        if is_scarce {
+        let pause = if is_scarce {
             Nanos(usual.0.saturating_mul(SPARING))
         } else {
             usual
-        }
+        };
+        pause.max(spared(readiness))
     }
+}
+
+/// How long the API wants to be left alone.
+fn spared(readiness: &Readiness) -> Nanos {
+    readiness
+        .retry_after()
+        .map_or(Nanos(0), |wait| nanos(wait.min(LONGEST)))
 }
 
 /// Asks the witnesses whose the addresses are, until one answers or the time is over. A refusal is an answer: it was reached.

@@ -155,6 +155,37 @@ fn a_limit_that_is_nearly_used_up_is_spared() {
     }
 }
 
+#[tokio::test]
+async fn an_api_that_wants_to_be_left_alone_is_left_alone() {
+    let throttled = |seconds| {
+        readiness(Err(Failure::Throttled {
+            call: "GET /".to_owned(),
+            message: "slow down".to_owned(),
+            wait: Duration::from_secs(seconds),
+        }))
+    };
+    let mut keeper = keeper(Holder::Nobody, false);
+    let usual = nanos(keeper.kept[0].ip.settings().verify_interval);
+    let after = |pause| Some(NOW.saturating_add(pause));
+    for (wait, pause) in [
+        (1, usual),
+        (600, Nanos::from_millis(600_000)),
+        (u64::from(u32::MAX), nanos(LONGEST)),
+    ] {
+        learn(&mut keeper, throttled(wait));
+        assert_eq!(keeper.deadline(), after(pause), "{wait} s");
+    }
+    // Nor is it asked sooner because its group is somebody else's now.
+    learn(&mut keeper, throttled(600));
+    keeper.ask(NOW.saturating_add(LEAST), |_| Holder::Peer(7));
+    assert_eq!(keeper.deadline(), after(Nanos::from_millis(600_000)));
+    assert!(keeper.tasks.is_empty(), "nothing was asked");
+    learn(&mut keeper, readiness(Ok(Some("2"))));
+    keeper.ask(NOW.saturating_add(LEAST), |_| Holder::Nobody);
+    assert_eq!(keeper.tasks.len(), 1, "otherwise it is");
+    keeper.rest().await;
+}
+
 #[test]
 fn what_is_known_outlives_a_restart() {
     let mut former = keeper(Holder::Peer(7), true);

@@ -230,6 +230,19 @@ impl Failure {
         }
     }
 
+    /// How long the API wants to be left alone, if it said so by refusing this.
+    #[must_use]
+    pub fn wait(&self) -> Option<Duration> {
+        match self {
+            Self::Throttled { wait, .. } => Some(*wait),
+            Self::Pending { .. }
+            | Self::Unauthorised { .. }
+            | Self::Refused { .. }
+            | Self::Passing { .. }
+            | Self::Setting { .. } => None,
+        }
+    }
+
     /// Whether trying again can help without anybody's doing something about it.
     #[must_use]
     pub fn is_passing(&self) -> bool {

@@ -1,6 +1,7 @@
 //! Whether an address could be taken over, before it has to be.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use hb_ebpf::Nanos;
 
@@ -65,6 +66,17 @@ impl Readiness {
         self.problems().is_empty()
     }
 
+    /// How long the API wants to be left alone: the longest wait that it answered one of the questions with.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        let failures = [
+            self.identity.as_ref().err(),
+            self.owner.as_ref().err(),
+            self.rehearsal.as_ref().err(),
+        ];
+        failures.into_iter().flatten().filter_map(Failure::wait).max()
+    }
+
     /// Whether the address is this host's; `None` where that is not known.
     #[must_use]
     pub fn is_ours(&self) -> Option<bool> {
@@ -83,8 +95,8 @@ pub(super) async fn of(provider: &dyn Provider) -> Readiness {
     let owner = provider.owner().await;
     let rehearsal = match (&identity, &owner) {
         (Ok(me), Ok(_)) => match provider.rehearse(me).await {
-            // As good as not asked: the next one will tell.
-            Err(failure) if failure.is_passing() => Ok(false),
+            // As good as not asked: the next one will tell. But a takeover would be throttled, too.
+            Err(failure) if failure.is_passing() && failure.wait().is_none() => Ok(false),
             rehearsal => rehearsal,
         },
         (Ok(_) | Err(_), Ok(_) | Err(_)) => Ok(false),
@@ -134,6 +146,26 @@ mod tests {
     fn nothing_in_the_way() {
         assert_eq!(ready().problems(), [""; 0]);
         assert_eq!((ready().is_ready(), ready().is_ours()), (true, Some(true)));
+    }
+
+    #[test]
+    fn the_longest_wait_that_was_asked_for_is_obeyed() {
+        let throttled = |seconds| Failure::Throttled {
+            call: "GET /".to_owned(),
+            message: "slow down".to_owned(),
+            wait: Duration::from_secs(seconds),
+        };
+        assert_eq!(ready().retry_after(), None);
+        let mut readiness = Readiness {
+            owner: Err(failure()),
+            ..ready()
+        };
+        assert_eq!(readiness.retry_after(), None, "it named none");
+        readiness.owner = Err(throttled(30));
+        readiness.rehearsal = Err(throttled(90));
+        assert_eq!(readiness.retry_after(), Some(Duration::from_secs(90)));
+        readiness.identity = Err(throttled(120));
+        assert_eq!(readiness.retry_after(), Some(Duration::from_mins(2)));
     }
 
     #[test]
