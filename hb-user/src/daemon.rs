@@ -396,12 +396,20 @@ impl Daemon {
             is_certain: cause
                 .peer()
                 .is_some_and(|node| self.node.peer(node).fencing == Fencing::Done),
-            // Whom the cluster hears lets go of it; whom it does not hear may have it for a reason.
-            claims: cause
-                .dead()
-                .map_or_else(Claims::new, |node| self.keeper.claims(group, node)),
+            claims: self.claims(group, cause),
         };
         self.works.begin(group, Some(work), task, alone, known);
+    }
+
+    /// From whom floating IPs may be taken: whom the cluster hears lets go of them; whom it does not hear may have them for a
+    /// reason.
+    fn claims(&self, group: usize, cause: Cause) -> Claims {
+        let held = |node: usize| self.node.peer(node).group(group).is_held();
+        let lost: Vec<(usize, bool)> = self.node.lost().map(|node| (node, held(node))).collect();
+        if lost.is_empty() || cause.is_handed_over() {
+            return Claims::new();
+        }
+        self.keeper.claims(group, &lost, cause == Cause::Moved)
     }
 
     fn record(&mut self, group: usize, cause: Cause, now: Nanos) {

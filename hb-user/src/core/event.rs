@@ -396,6 +396,29 @@ impl Cause {
         }
     }
 
+    /// Whether a node that is heard hands it over, or a person orders it: nobody else has it for a reason then.
+    #[must_use]
+    pub fn is_handed_over(self) -> bool {
+        match self {
+            Self::PeerLeft(_)
+            | Self::PeerFailed(_)
+            | Self::PeerDeclined(_)
+            | Self::FailBack(_)
+            | Self::Takeover(_)
+            | Self::Conflict(_) => true,
+            Self::Start
+            | Self::PeerDied(_)
+            | Self::Standby
+            | Self::Lease
+            | Self::Sick
+            | Self::Moved
+            | Self::Retry
+            | Self::Cleanup
+            | Self::Reload
+            | Self::Leave => false,
+        }
+    }
+
     /// The node whose death it is.
     #[must_use]
     pub fn dead(self) -> Option<usize> {

@@ -1,6 +1,7 @@
 //! Pure logic: who is alive, and who should own what. No input or output, no clock, no randomness, no locks; time is an
 //! argument. State machines take events and answer with actions.
 
+mod deed;
 mod detector;
 mod event;
 mod group;
@@ -12,6 +13,7 @@ mod peer;
 #[cfg(test)]
 mod testing;
 
+pub use deed::{CONFIRM, Deed, Finding, Holder, Lost, Reading};
 pub use detector::{Change, Detector, Findings, Graced, Silence, Timing, Wake, Witnessed, hush};
 pub use event::{
     Action, Advert, Carry, Cause, Command, Event, Failback, GroupSettings, Outcome, Quorum, Reconfiguration, Settings,

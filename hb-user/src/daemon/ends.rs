@@ -3,11 +3,11 @@
 use hb_ebpf::Nanos;
 
 use super::Daemon;
-use super::keeper::{Holder, Seen};
+use super::keeper::Seen;
 use super::outside::Ended;
 use super::work::{self, Finished, Task};
 use crate::clock;
-use crate::core::{Contact, Event, GroupView};
+use crate::core::{Event, GroupView, Holder};
 use crate::resources::group::GroupResult;
 use crate::resources::monitor::Health;
 
@@ -47,10 +47,11 @@ impl Daemon {
 
     /// Floating IPs are asked for where that is due, and the witness while a node is silent.
     pub(super) fn look_after(&mut self, now: Nanos) {
-        let (node, me) = (&self.node, self.cluster.me);
+        let node = &self.node;
         self.keeper.ask(now, |group| match node.group(group) {
             Some(view) if view.state.runs() => Holder::Us { since: view.since },
-            Some(GroupView { owner: Some(owner), .. }) if owner != me => Holder::Peer(owner),
+            // While it is being started there its addresses may be anybody's.
+            Some(GroupView { owner: Some(owner), .. }) if node.peer(owner).group(group).runs() => Holder::Peer(owner),
             Some(_) | None => Holder::Nobody,
         });
         let (is_needed, answers) = (node.needs_witness(), node.witness_answers());
@@ -71,10 +72,10 @@ impl Daemon {
                         }
                     }
                 }
-                let nodes: Vec<usize> = self.peers.iter().map(|peer| peer.index).collect();
-                let is_whole = nodes.iter().all(|node| self.node.peer(*node).contact != Contact::Dead);
-                let moved = self.keeper.learn(&address, readiness, nodes.into_iter(), is_whole, now);
-                match moved {
+                let lost: Vec<usize> = self.node.lost().collect();
+                let nodes = self.peers.iter().map(|peer| (peer.index, lost.contains(&peer.index)));
+                let nodes: Vec<(usize, bool)> = nodes.collect();
+                match self.keeper.learn(&address, readiness, &nodes, now) {
                     Some((group, to)) => self.feed(&Event::Moved { group, to }),
                     None => self.look_after(now),
                 }

@@ -11,14 +11,10 @@ use tokio::task::{AbortHandle, JoinSet};
 use super::settings::nanos;
 use crate::clock;
 use crate::config::{CloudAddress, CloudKind, Cluster, InstanceId};
-use crate::core::Taker;
+use crate::core::{CONFIRM, Deed, Finding, Holder, Lost, Reading, Taker};
 use crate::resources::cloud::{Clouds, FloatingIp, Owner, Readiness};
 use crate::resources::group::Claims;
 
-/// An owner that is not us is asked for once more after this, before it is told: an API may show the old one for a moment.
-const CONFIRM: Nanos = Nanos::from_millis(1_000);
-/// A group that was started so short a time ago is not looked at: the API may still show who had its address before.
-const SETTLED: Nanos = Nanos::from_millis(10_000);
 /// Where an API is about to refuse us, it is left alone for so many times as long.
 const SPARING: u64 = 10;
 /// The first question may come at once, others only so long after the last.
@@ -42,17 +38,6 @@ pub(super) enum Seen {
     Witness { asked: Nanos, answers: bool },
 }
 
-/// Who has a group, as far as that tells something about its addresses.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Holder {
-    /// We, since then.
-    Us { since: Nanos },
-    /// A node that is heard.
-    Peer(usize),
-    /// Nobody, or nobody that is known.
-    Nobody,
-}
-
 /// What one process tells the next of them.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub(super) struct Past {
@@ -65,8 +50,7 @@ pub(super) struct Past {
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 struct PastIp {
     address: String,
-    /// Whether it was ever read when all was well, and whose it was then.
-    is_known: bool,
+    /// Whose it was when provider and cluster last agreed.
     owner: Option<String>,
     moved_away: u64,
 }
@@ -88,15 +72,11 @@ pub(super) struct Keeper {
 struct Kept {
     ip: FloatingIp,
     group: usize,
-    holder: Holder,
+    deed: Deed<InstanceId>,
     due: Nanos,
     asked: Option<Nanos>,
     asking: Option<AbortHandle>,
     readiness: Option<Box<Readiness>>,
-    /// Whose it was when all was well: who may have it taken from him.
-    settled: Option<Owner>,
-    /// It was somebody else's, once.
-    is_suspect: bool,
     moved_away: u64,
 }
 
@@ -136,11 +116,7 @@ impl Keeper {
         let text = |id: &InstanceId| id.as_str().to_owned();
         let kept = self.kept.iter().map(|kept| PastIp {
             address: kept.ip.address().to_string(),
-            is_known: kept.settled.is_some(),
-            owner: kept
-                .settled
-                .as_ref()
-                .and_then(|owner| owner.instance.as_ref().map(text)),
+            owner: kept.deed.agreed().map(text),
             moved_away: kept.moved_away,
         });
         let instances = self.instances.iter();
@@ -153,15 +129,12 @@ impl Keeper {
     }
 
     /// Goes on from what a former process knew. What is no id of anything is forgotten.
-    pub(super) fn remember(&mut self, past: &Past) {
+    pub(super) fn remember(&mut self, past: &Past, now: Nanos) {
         for former in &past.kept {
             let is_it = |kept: &&mut Kept| kept.ip.address().to_string() == former.address;
             if let Some(kept) = self.kept.iter_mut().find(is_it) {
                 kept.moved_away = former.moved_away;
-                kept.settled = former.is_known.then(|| Owner {
-                    instance: former.owner.as_deref().and_then(InstanceId::new),
-                    is_changing: false,
-                });
+                kept.deed = Deed::known(former.owner.as_deref().and_then(InstanceId::new), now);
             }
         }
         let known = past
@@ -195,8 +168,7 @@ impl Keeper {
     /// Asks what is due. Who has a group now is for `holder` to say; when that changes it is asked at once.
     pub(super) fn ask(&mut self, now: Nanos, holder: impl Fn(usize) -> Holder) {
         for kept in &mut self.kept {
-            let holder = holder(kept.group);
-            if std::mem::replace(&mut kept.holder, holder) != holder {
+            if kept.deed.held_by(holder(kept.group), now) {
                 let soonest = kept.asked.map_or(now, |asked| asked.saturating_add(LEAST));
                 let spared = kept.readiness.as_ref().map(|it| it.answered.saturating_add(spared(it)));
                 let soonest = spared.map_or(soonest, |until| soonest.max(until));
@@ -226,9 +198,12 @@ impl Keeper {
         if self.witness.is_some() || self.witness_due.is_some_and(|due| due > now) {
             return;
         }
-        let witnesses = self.kept.iter().map(|kept| &kept.ip).filter(|ip| ip.settings().witness);
-        let ips: Vec<FloatingIp> = witnesses.cloned().collect();
-        self.witness = Some(self.tasks.spawn(question(ips)));
+        // One of each provider's: to be answered for one is to be answered.
+        let mut witnesses: HashMap<CloudKind, FloatingIp> = HashMap::new();
+        for ip in self.kept.iter().map(|kept| &kept.ip).filter(|ip| ip.settings().witness) {
+            witnesses.entry(ip.address().kind).or_insert_with(|| ip.clone());
+        }
+        self.witness = Some(self.tasks.spawn(question(witnesses.into_values().collect())));
     }
 
     /// The next answer; never, while nothing was asked.
@@ -251,71 +226,70 @@ impl Keeper {
     }
 
     /// Takes in what was learnt of one. If it is somebody else's although its group is here, and was so before: whose.
+    /// `nodes`: the others, and whether each is lost.
     pub(super) fn learn(
         &mut self,
         address: &CloudAddress,
         readiness: Box<Readiness>,
-        nodes: impl Iterator<Item = usize>,
-        is_whole: bool,
+        nodes: &[(usize, bool)],
         now: Nanos,
     ) -> Option<(usize, Taker)> {
         let kept = self.kept.iter_mut().find(|kept| kept.ip.address() == address)?;
         kept.asking = None;
         kept.due = now.saturating_add(kept.pause(&readiness));
-        let is_known = readiness.identity.is_ok();
-        let owner = readiness.owner.as_ref().ok().filter(|_| is_known).cloned();
-        let is_ours = readiness.is_ours();
         let spared = spared(&readiness);
-        kept.readiness = Some(readiness);
+        let readiness = kept.readiness.insert(readiness);
         // What is unknown is never taken for "not ours", and what is being moved is nobody's yet.
-        let Some(Owner {
-            instance,
-            is_changing: false,
-        }) = owner
+        let (
+            Ok(me),
+            Ok(Owner {
+                instance,
+                is_changing: false,
+            }),
+        ) = (&readiness.identity, &readiness.owner)
         else {
             return None;
         };
-        let is_elsewhere = is_ours == Some(false);
-        match kept.holder {
-            Holder::Peer(node) if is_elsewhere => {
-                if let Some(instance) = &instance {
-                    self.instances.insert((address.kind, node), instance.clone());
-                }
+        let owner = instance.as_ref();
+        let reading = Reading {
+            asked: readiness.asked,
+            me,
+            owner,
+        };
+        if let (Some(node), Some(owner)) = (kept.deed.shows(&reading), owner) {
+            self.instances.insert((address.kind, node), owner.clone());
+        }
+        let is_any_lost = nodes.iter().any(|(_, is_lost)| *is_lost);
+        match kept.deed.read(&reading, is_any_lost, now) {
+            Finding::Fine => None,
+            Finding::Suspect => {
+                kept.due = now.saturating_add(CONFIRM.max(spared));
+                None
             }
-            Holder::Us { since } if is_elsewhere && now.since(since) >= SETTLED => {
-                if !std::mem::replace(&mut kept.is_suspect, true) {
-                    kept.due = now.saturating_add(CONFIRM.max(spared));
-                    return None;
-                }
+            Finding::Moved => {
                 kept.moved_away += 1;
-                tracing::warn!(%address, owner = ?instance.as_ref().map(InstanceId::as_str), "belongs to another instance");
-                return Some((kept.group, self.taker(address, instance.as_ref(), nodes)));
+                tracing::warn!(%address, owner = ?owner.map(InstanceId::as_str), "belongs to another instance");
+                let taker = taker(&self.instances, address.kind, owner, nodes);
+                Some((kept.group, taker))
             }
-            Holder::Us { .. } | Holder::Peer(_) | Holder::Nobody => {}
         }
-        kept.is_suspect = false;
-        if is_whole {
-            kept.settled = Some(Owner {
-                instance,
-                is_changing: false,
-            });
-        }
-        None
     }
 
-    /// From whom each floating IP of a group may be taken: from who had it when all was well, or whom the dead node is known
-    /// to be. Nothing is said of one of which nothing is known.
-    pub(super) fn claims(&self, group: usize, dead: usize) -> Claims {
+    /// From whom each floating IP of a group may be taken, as nodes are lost: those, and whether each had the group by its
+    /// last word. Nothing is said of one of which too little is known.
+    pub(super) fn claims(&self, group: usize, lost: &[(usize, bool)], is_taken_back: bool) -> Claims {
         let of_group = self
             .kept
             .iter()
             .filter(|kept| kept.group == group && kept.ip.settings().witness);
         let claims = of_group.filter_map(|kept| {
             let address = kept.ip.address();
-            let known = self.instances.get(&(address.kind, dead));
-            let settled = kept.settled.clone().map(|owner| owner.instance);
-            let all: Vec<_> = settled.into_iter().chain(known.cloned().map(Some)).collect();
-            (!all.is_empty()).then(|| (address.clone(), all))
+            let lost = lost.iter().map(|(node, held)| Lost {
+                instance: self.instances.get(&(address.kind, *node)),
+                held: *held,
+            });
+            let all = kept.deed.claims(lost, is_taken_back)?;
+            Some((address.clone(), all.into_iter().map(Some).collect()))
         });
         claims.collect()
     }
@@ -331,26 +305,31 @@ impl Keeper {
             address: kept.ip.address(),
             group: kept.group,
             readiness: kept.readiness.as_deref(),
-            is_away: kept.is_suspect,
+            is_away: kept.deed.is_away(),
             moved_away: kept.moved_away,
         })
     }
+}
 
-    fn taker(&self, address: &CloudAddress, owner: Option<&InstanceId>, nodes: impl Iterator<Item = usize>) -> Taker {
-        let Some(owner) = owner else {
-            // It was taken away and given to nobody.
-            return Taker::Other;
-        };
-        let mut are_all_known = true;
-        for node in nodes {
-            match self.instances.get(&(address.kind, node)) {
-                Some(instance) if instance == owner => return Taker::Node(node),
-                Some(_) => {}
-                None => are_all_known = false,
-            }
+/// Whose an instance is that has an address. An address that was taken away and given to nobody is no node's doing.
+fn taker(
+    instances: &HashMap<(CloudKind, usize), InstanceId>,
+    kind: CloudKind,
+    owner: Option<&InstanceId>,
+    nodes: &[(usize, bool)],
+) -> Taker {
+    let Some(owner) = owner else {
+        return Taker::Other;
+    };
+    let mut are_all_known = true;
+    for (node, _) in nodes {
+        match instances.get(&(kind, *node)) {
+            Some(instance) if instance == owner => return Taker::Node(*node),
+            Some(_) => {}
+            None => are_all_known = false,
         }
-        if are_all_known { Taker::Other } else { Taker::Unknown }
     }
+    if are_all_known { Taker::Other } else { Taker::Unknown }
 }
 
 impl Kept {
@@ -358,13 +337,11 @@ impl Kept {
         Self {
             ip,
             group,
-            holder: Holder::Nobody,
+            deed: Deed::new(now),
             due: now,
             asked: None,
             asking: None,
             readiness: None,
-            settled: None,
-            is_suspect: false,
             moved_away: 0,
         }
     }
@@ -391,23 +368,26 @@ fn spared(readiness: &Readiness) -> Nanos {
         .map_or(Nanos(0), |wait| nanos(wait.min(LONGEST)))
 }
 
-/// Asks the witnesses whose the addresses are, until one answers or the time is over. A refusal is an answer: it was reached.
+/// Asks the witnesses, all at once, until one answers or the time is over.
 async fn question(ips: Vec<FloatingIp>) -> Seen {
     let begun = clock::now();
     let until = begun.saturating_add(nanos(WITNESS));
     let mut asked = begun;
     while !ips.is_empty() && clock::now() < until {
         asked = clock::now();
-        for ip in &ips {
-            let left = Duration::from_nanos(until.since(clock::now()).0);
-            let has_answered = match tokio::time::timeout(left, ip.owner()).await {
-                Ok(Ok(_)) => true,
-                Ok(Err(failure)) => failure.without_effect(),
-                Err(_) => false,
-            };
-            if has_answered {
-                return Seen::Witness { asked, answers: true };
+        let left = Duration::from_nanos(until.since(asked).0);
+        let ask = |ip: FloatingIp| async move { ip.answers().await };
+        let mut answers: JoinSet<bool> = ips.iter().map(|ip| ask(ip.clone())).collect();
+        let first = async {
+            while let Some(answer) = answers.join_next().await {
+                if answer.is_ok_and(|is_answered| is_answered) {
+                    return true;
+                }
             }
+            false
+        };
+        if tokio::time::timeout(left, first).await.unwrap_or(false) {
+            return Seen::Witness { asked, answers: true };
         }
         clock::sleep(AGAIN).await;
     }

@@ -208,7 +208,7 @@ impl Daemon {
 fn keeper(cluster: &Cluster, clouds: Option<&Clouds>, past: &keeper::Past, now: Nanos) -> Keeper {
     let mut keeper = Keeper::default();
     keeper.keep(cluster, clouds, now);
-    keeper.remember(past);
+    keeper.remember(past, now);
     keeper
 }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{After, Memory, Node};
 use crate::core::peer::Fencing;
-use crate::core::{Action, Cause, Contact, PeerView, Taker};
+use crate::core::{Action, Cause, Contact, PeerView, Quorum, Taker};
 use hb_ebpf::beat::Status;
 
 /// So often within the span a group is asserted again because its floating IP was taken away; then no more, until the span is
@@ -86,7 +86,7 @@ impl Node {
         }
         let is_a_silent_node = match to {
             Taker::Node(node) => self.peers.get(node).is_some_and(is_lost),
-            Taker::Unknown => self.others().any(|node| is_lost(&self.peers[node])),
+            Taker::Unknown => self.has_lost_any(),
             Taker::Other => false,
         };
         if is_a_silent_node {
@@ -102,7 +102,7 @@ impl Node {
 
     /// A group that we gave way with stays away while there is a silent node that may have it.
     pub(super) fn return_to(&mut self) {
-        if !self.others().any(|node| is_lost(&self.peers[node])) {
+        if !self.has_lost_any() {
             for group in &mut self.groups {
                 group.gave_way = false;
             }
@@ -122,13 +122,13 @@ impl Node {
             return false;
         };
         let is_unanswered = |node: usize| is_lost(&self.peers[node]) && asked >= self.peers[node].silent_since;
-        self.settings.witness && self.others().any(is_unanswered)
+        self.is_witnessed() && self.others().any(is_unanswered)
     }
 
     /// Whether the witness has answered since a peer fell silent, where there is one.
     pub(super) fn has_witness(&self, peer: &PeerView) -> bool {
         match self.witness {
-            _ if !self.settings.witness => true,
+            _ if !self.is_witnessed() => true,
             Witness::Answers(asked) => asked >= peer.silent_since,
             Witness::Unasked | Witness::Silent(_) => false,
         }
@@ -137,14 +137,30 @@ impl Node {
     /// Whether somebody has to ask the witness: a peer is silent.
     #[must_use]
     pub fn needs_witness(&self) -> bool {
-        self.settings.witness && self.others().any(|node| is_lost(&self.peers[node]))
+        self.is_witnessed() && self.has_lost_any()
     }
 
     /// Whether the witness has answered since the last peer fell silent.
     #[must_use]
     pub fn witness_answers(&self) -> bool {
-        let lost = self.others().map(|node| &self.peers[node]).filter(|peer| is_lost(peer));
-        lost.into_iter().all(|peer| self.has_witness(peer))
+        self.lost().all(|node| self.has_witness(&self.peers[node]))
+    }
+
+    /// The nodes that fell silent and may live on: they were not fenced.
+    pub fn lost(&self) -> impl Iterator<Item = usize> {
+        self.others().filter(|node| is_lost(&self.peers[*node]))
+    }
+
+    fn has_lost_any(&self) -> bool {
+        self.lost().next().is_some()
+    }
+
+    /// Whether the provider is asked at all: a majority knows better who is cut off.
+    fn is_witnessed(&self) -> bool {
+        match self.settings.quorum {
+            Quorum::None | Quorum::Pings => self.settings.witness,
+            Quorum::Majority => false,
+        }
     }
 }
 

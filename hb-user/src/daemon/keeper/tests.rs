@@ -27,8 +27,8 @@ fn keeper(holder: Holder, witness: bool) -> Keeper {
     };
     let token = Secret::new(b"token".to_vec());
     let ip = cloud::open_with(&address(), &settings, &token).expect("an account");
-    let mut kept = Kept::new(ip, 0, NOW);
-    kept.holder = holder;
+    let mut kept = Kept::new(ip, 0, Nanos(0));
+    kept.deed.held_by(holder, Nanos(0));
     Keeper {
         kept: vec![kept],
         ..Keeper::default()
@@ -58,7 +58,7 @@ fn failure() -> Failure {
 }
 
 fn learn(keeper: &mut Keeper, readiness: Box<Readiness>) -> Option<(usize, Taker)> {
-    keeper.learn(&address(), readiness, [7].into_iter(), true, NOW)
+    keeper.learn(&address(), readiness, &[(7, false)], NOW)
 }
 
 #[test]
@@ -97,20 +97,10 @@ fn what_is_unknown_or_under_way_has_not_moved() {
 }
 
 #[test]
-fn what_has_just_come_or_is_not_ours_to_have_has_not_moved() {
-    for holder in [Holder::Us { since: NOW }, Holder::Peer(7), Holder::Nobody] {
-        let mut keeper = keeper(holder, false);
-        for _ in 0..3 {
-            assert_eq!(learn(&mut keeper, readiness(Ok(Some("2")))), None, "{holder:?}");
-        }
-    }
-}
-
-#[test]
 fn a_node_is_known_by_the_instance_that_it_had_an_address_with() {
     let mut keeper = keeper(Holder::Peer(7), true);
     learn(&mut keeper, readiness(Ok(Some("2"))));
-    keeper.kept[0].holder = LONG_AGO;
+    keeper.kept[0].deed.held_by(LONG_AGO, NOW);
     for (owner, taker) in [("2", Taker::Node(7)), ("3", Taker::Other)] {
         learn(&mut keeper, readiness(Ok(Some(owner))));
         assert_eq!(learn(&mut keeper, readiness(Ok(Some(owner)))), Some((0, taker)));
@@ -118,22 +108,19 @@ fn a_node_is_known_by_the_instance_that_it_had_an_address_with() {
 }
 
 #[test]
-fn it_may_be_taken_from_whom_all_saw_or_from_the_dead_node() {
+fn it_may_be_taken_from_whom_provider_and_cluster_named() {
     let mut keeper = keeper(Holder::Peer(7), true);
-    assert_eq!(keeper.claims(0, 7), Claims::new(), "nothing is known");
+    let lost = [(7, true)];
+    assert_eq!(keeper.claims(0, &lost, false), Claims::new(), "nothing is known");
     learn(&mut keeper, readiness(Ok(Some("2"))));
-    keeper.kept[0].holder = Holder::Nobody;
-    learn(&mut keeper, readiness(Ok(Some("3"))));
-    let expected = Claims::from([(address(), vec![Some(id("3")), Some(id("2"))])]);
-    assert_eq!(keeper.claims(0, 7), expected);
-    assert_eq!(keeper.claims(1, 7), Claims::new(), "another group's");
-    // What was read while a node is silent is no measure of whom it may be taken from.
-    keeper.learn(&address(), readiness(Ok(Some("4"))), [7].into_iter(), false, NOW);
-    assert_eq!(keeper.claims(0, 7), expected);
+    keeper.kept[0].deed.held_by(Holder::Nobody, NOW);
+    let from = |id: &str| vec![Some(self::id(id)), Some(self::id("2"))];
+    assert_eq!(keeper.claims(0, &lost, false), Claims::from([(address(), from("2"))]));
+    assert_eq!(keeper.claims(1, &lost, false), Claims::new(), "another group's");
     // Without a witness nobody is spared.
     let mut keeper = self::keeper(Holder::Peer(7), false);
     learn(&mut keeper, readiness(Ok(Some("2"))));
-    assert_eq!(keeper.claims(0, 7), Claims::new());
+    assert_eq!(keeper.claims(0, &lost, false), Claims::new());
 }
 
 #[test]
@@ -193,7 +180,10 @@ fn what_is_known_outlives_a_restart() {
     former.kept[0].moved_away = 3;
     let text = serde_json::to_string(&former.past()).expect("serializable");
     let mut next = keeper(Holder::Nobody, true);
-    next.remember(&serde_json::from_str(&text).expect("as it was written"));
+    next.remember(&serde_json::from_str(&text).expect("as it was written"), NOW);
     assert_eq!(next.past(), former.past());
-    assert_eq!(next.claims(0, 7), former.claims(0, 7));
+    assert_eq!(
+        next.claims(0, &[(7, true)], false),
+        former.claims(0, &[(7, true)], false)
+    );
 }

@@ -6,6 +6,7 @@ mod sign;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use hb_ebpf::Nanos;
 use reqwest::Method;
 
 use self::metadata::Metadata;
@@ -199,6 +200,10 @@ impl Provider for Aws {
             }
             reply.accepted(classify, reply::words).map(|_| false)
         })
+    }
+
+    fn heard(&self) -> Option<Nanos> {
+        self.account.api.heard()
     }
 
     fn rate_limit(&self) -> Option<RateLimit> {

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
+use hb_ebpf::Nanos;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -124,6 +125,10 @@ impl Provider for DigitalOcean {
             }
             Ok(None)
         })
+    }
+
+    fn heard(&self) -> Option<Nanos> {
+        self.account.api.heard()
     }
 
     fn rate_limit(&self) -> Option<RateLimit> {

@@ -113,6 +113,23 @@ impl FloatingIp {
         self.run(async |inner| inner.owner().await).await
     }
 
+    /// Whether the API answers at all, be it that it refuses: it was reached. One call.
+    pub async fn answers(&self) -> bool {
+        let asked = clock::now();
+        self.run(async move |inner| match inner.owner().await {
+            Ok(_) | Err(Failure::Throttled { .. }) => true,
+            // A failure may be the metadata service's, or come before anything was sent.
+            Err(
+                Failure::Pending { .. }
+                | Failure::Unauthorised { .. }
+                | Failure::Refused { .. }
+                | Failure::Passing { .. }
+                | Failure::Setting { .. },
+            ) => inner.provider.heard().is_some_and(|heard| heard >= asked),
+        })
+        .await
+    }
+
     /// Whether this host has the address now; tried again within the time given, where the reason of a failure is a passing
     /// one.
     pub async fn is_ours(&self, within: Duration) -> Result<bool, Failure> {

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use hb_ebpf::Nanos;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -139,6 +140,10 @@ impl Provider for Hetzner {
             let running = actions.iter().find(|action| action.status == "running");
             Ok(running.map(|action| ActionId::from(action.id)))
         })
+    }
+
+    fn heard(&self) -> Option<Nanos> {
+        self.account.api.heard()
     }
 
     fn rate_limit(&self) -> Option<RateLimit> {

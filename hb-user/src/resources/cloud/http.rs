@@ -3,10 +3,12 @@
 use std::error::Error as _;
 use std::fmt;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use hb_ebpf::Nanos;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::{Certificate, Method, Response, StatusCode};
 use serde::de::DeserializeOwned;
@@ -15,6 +17,7 @@ use zeroize::Zeroizing;
 use super::CloudError;
 use super::names::Names;
 use super::provider::{Failure, RateLimit};
+use crate::clock;
 use crate::config::CloudSettings;
 use crate::secret::Secret;
 
@@ -39,6 +42,8 @@ pub(super) struct Http {
     timeout: Duration,
     names: Names,
     limit: Mutex<Option<RateLimit>>,
+    /// See [`Http::heard`]; 0: never.
+    heard: AtomicU64,
 }
 
 /// The base only: the client holds the token.
@@ -97,6 +102,7 @@ impl Http {
             timeout,
             names,
             limit: Mutex::default(),
+            heard: AtomicU64::new(0),
         })
     }
 
@@ -107,6 +113,12 @@ impl Http {
 
     pub(super) fn base(&self) -> &str {
         &self.base
+    }
+
+    /// When it last answered, if it ever did, other than that it has failed.
+    pub(super) fn heard(&self) -> Option<Nanos> {
+        let heard = Nanos(self.heard.load(Ordering::Relaxed));
+        (heard > Nanos(0)).then_some(heard)
     }
 
     /// What the API said last of the requests that are left.
@@ -155,6 +167,9 @@ impl Http {
             }
         };
         let status = response.status();
+        if !status.is_server_error() {
+            self.heard.store(clock::now().0, Ordering::Relaxed);
+        }
         let wait = retry_after(&response);
         if let Some(limit) = rate_limit(response.headers()) {
             *self.limit.lock().unwrap_or_else(PoisonError::into_inner) = Some(limit);

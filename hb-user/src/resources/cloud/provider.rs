@@ -5,6 +5,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
+use hb_ebpf::Nanos;
+
 pub use crate::config::InstanceId;
 use crate::config::cloud::is_id;
 
@@ -49,6 +51,9 @@ pub trait Provider: fmt::Debug + Send + Sync {
     fn keep_warm(&self) -> Answer<'_, ()> {
         Box::pin(std::future::ready(Ok(())))
     }
+
+    /// When the API last said anything that is no failure of its own (5xx).
+    fn heard(&self) -> Option<Nanos>;
 
     /// What the API said last of the requests that are left, if it ever did.
     fn rate_limit(&self) -> Option<RateLimit> {

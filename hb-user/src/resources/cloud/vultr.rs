@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use hb_ebpf::Nanos;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -150,6 +151,10 @@ impl Provider for Vultr {
     /// There are no actions.
     fn progress<'a>(&'a self, _action: &'a ActionId) -> Answer<'a, ActionState> {
         Box::pin(std::future::ready(Ok(ActionState::Untold)))
+    }
+
+    fn heard(&self) -> Option<Nanos> {
+        self.account.api.heard()
     }
 
     fn rate_limit(&self) -> Option<RateLimit> {

@@ -212,3 +212,15 @@ fn a_fenced_node_cannot_be_on_the_other_side_of_a_cut() {
     assert_eq!(witness(&mut bench, false), [""; 0]);
     assert_eq!(bench.state(), Running);
 }
+
+/// A majority knows better who is cut off, and goes on without the provider.
+#[test]
+fn where_a_majority_decides_the_provider_is_not_asked() {
+    let mut bench = Bench::three();
+    bench.node.settings.witness = true;
+    bench.run(&[B, C]);
+    bench.silent(B);
+    assert!(!bench.node.needs_witness());
+    assert_eq!(witness(&mut bench, false), [""; 0]);
+    assert!(bench.node.has_lease());
+}

@@ -291,3 +291,25 @@ async fn a_refusal_of_the_keys_ends_it() {
     );
     assert_eq!(server.count("POST /"), 1);
 }
+
+/// The metadata service is next door, and says nothing of the API.
+#[tokio::test]
+async fn a_refusal_of_the_metadata_services_is_not_the_apis() {
+    let (server, _state) = cloud().await;
+    let (mut settings, _dir) = settings(CloudKind::Aws, &server);
+    settings.secret = SecretSource::InstanceRole;
+    let ip = of(&settings, IP);
+    server.faults("GET /latest/meta-data/iam/", [Fault::Said(Said::new(404, ""))]);
+    assert!(!ip.answers().await);
+    assert!(ip.answers().await);
+    // As an outage is told, and is none.
+    server.faults(
+        "POST",
+        [Fault::Said(refusal(
+            503,
+            "RequestLimitExceeded",
+            "Request limit exceeded.",
+        ))],
+    );
+    assert!(ip.answers().await);
+}

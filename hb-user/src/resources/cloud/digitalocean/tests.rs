@@ -417,3 +417,22 @@ async fn settings_are_checked_before_anything_is_sent() {
     assert!(matches!(error, CloudError::Url { .. }), "{error}");
     assert_eq!(server.log(), [""; 0]);
 }
+
+#[tokio::test]
+async fn a_refusal_shows_that_the_api_was_reached() {
+    for (fault, is_answer) in [
+        (Fault::Said(error(401, "Unable to authenticate you")), true),
+        (Fault::Said(error(404, "not found")), true),
+        (Fault::Said(error(429, "API Rate limit exceeded.")), true),
+        (Fault::Said(error(503, "Service Unavailable")), false),
+        (Fault::Reset, false),
+        (Fault::Hang, false),
+    ] {
+        let (server, _state) = cloud().await;
+        let (ip, _dir) = here(&server);
+        // What it said before counts for nothing.
+        assert!(ip.answers().await);
+        server.faults("GET", [fault.clone()]);
+        assert_eq!(ip.answers().await, is_answer, "{fault:?}");
+    }
+}

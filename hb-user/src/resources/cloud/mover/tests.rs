@@ -115,6 +115,10 @@ impl Inner {
 }
 
 impl Provider for Cloud {
+    fn heard(&self) -> Option<Nanos> {
+        None
+    }
+
     fn identity(&self) -> Answer<'_, InstanceId> {
         Box::pin(self.answer("identity", |_, _| me()))
     }

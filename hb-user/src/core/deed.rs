@@ -1,0 +1,208 @@
+//! Whose a floating IP is: what its provider says, beside what the cluster says of its group.
+//!
+//! Generic in what names an instance for the provider.
+
+use hb_ebpf::Nanos;
+
+/// An owner that is not us is asked for once more after this, before it is told: an API may show the old one for a moment.
+pub const CONFIRM: Nanos = Nanos::from_millis(1_000);
+/// A group that was started so short a time ago is not looked at: the API may still show who had its address before.
+pub const SETTLED: Nanos = Nanos::from_millis(10_000);
+/// While a node is lost an address that is nobody's may be one that it is about to have: at some providers it is taken
+/// away first. So long it is waited for.
+pub const DETACHED: Nanos = Nanos::from_millis(10_000);
+
+/// Who has a group, as far as that tells something about its addresses.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Holder {
+    /// It runs here since then.
+    Us {
+        /// The time.
+        since: Nanos,
+    },
+    /// It runs on this node, which is heard.
+    Peer(usize),
+    /// It runs nowhere, or nowhere that is known.
+    Nobody,
+}
+
+/// What a provider said.
+#[derive(Clone, Copy, Debug)]
+pub struct Reading<'a, I> {
+    /// When it was asked.
+    pub asked: Nanos,
+    /// Us.
+    pub me: &'a I,
+    /// The owner.
+    pub owner: Option<&'a I>,
+}
+
+/// What follows from it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Finding {
+    /// Nothing.
+    Fine,
+    /// It may have moved away: to be asked again after [`CONFIRM`].
+    Suspect,
+    /// It belongs to somebody else, or to nobody, although its group runs here.
+    Moved,
+}
+
+/// A node that fell silent and may live on, as far as it concerns a floating IP.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Lost<'a, I> {
+    /// Its instance, if it was ever seen.
+    pub instance: Option<&'a I>,
+    /// Whether it had the group, or was about to, by its last word.
+    pub held: bool,
+}
+
+/// One floating IP.
+#[derive(Clone, Debug)]
+pub struct Deed<I> {
+    holder: Holder,
+    /// Since when the holder is that one.
+    since: Nanos,
+    /// On whom the group ran last.
+    last: Option<Runner>,
+    /// Whose it was when the provider said what the cluster says: the instance of the last to run its group.
+    agreed: Option<I>,
+    /// It is not ours although its group runs here: since when, and whose it is.
+    away: Option<(Nanos, Option<I>)>,
+}
+
+/// On whom a group runs.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Runner {
+    Us,
+    Peer(usize),
+}
+
+impl<I: Clone + Eq> Deed<I> {
+    /// One of which nothing is known.
+    #[must_use]
+    pub fn new(now: Nanos) -> Self {
+        Self {
+            holder: Holder::Nobody,
+            since: now,
+            last: None,
+            agreed: None,
+            away: None,
+        }
+    }
+
+    /// One of which a former process knew whose it was.
+    #[must_use]
+    pub fn known(agreed: Option<I>, now: Nanos) -> Self {
+        Self {
+            agreed,
+            ..Self::new(now)
+        }
+    }
+
+    /// Says who has the group now. Whether that is news: then its provider should be asked.
+    pub fn held_by(&mut self, holder: Holder, now: Nanos) -> bool {
+        if self.holder == holder {
+            return false;
+        }
+        (self.holder, self.since, self.away) = (holder, now, None);
+        let runner = match holder {
+            Holder::Us { .. } => Runner::Us,
+            Holder::Peer(node) => Runner::Peer(node),
+            Holder::Nobody => return true,
+        };
+        // Who has the group now has got the address, too. Whose it was before is no measure any more.
+        if self.last.replace(runner).is_some_and(|last| last != runner) {
+            self.agreed = None;
+        }
+        true
+    }
+
+    /// Takes in what the provider said. `is_any_lost`: a node is silent, and may live on.
+    pub fn read(&mut self, reading: &Reading<'_, I>, is_any_lost: bool, now: Nanos) -> Finding {
+        let is_ours = reading.owner == Some(reading.me);
+        match self.holder {
+            Holder::Us { since } if !is_ours && now.since(since) >= SETTLED => self.misses(reading, is_any_lost, now),
+            Holder::Us { .. } if is_ours => {
+                self.away = None;
+                self.agree(reading);
+                Finding::Fine
+            }
+            Holder::Peer(_) if !is_ours => {
+                self.agree(reading);
+                Finding::Fine
+            }
+            Holder::Us { .. } | Holder::Peer(_) | Holder::Nobody => Finding::Fine,
+        }
+    }
+
+    /// The peer that has the group, if the provider's word shows which instance it is.
+    #[must_use]
+    pub fn shows(&self, reading: &Reading<'_, I>) -> Option<usize> {
+        match self.holder {
+            Holder::Peer(node) if reading.owner != Some(reading.me) && self.is_current(reading) => Some(node),
+            Holder::Us { .. } | Holder::Peer(_) | Holder::Nobody => None,
+        }
+    }
+
+    /// From whom the address may be taken while nodes are lost: whose it was last, and those of the lost who had its group.
+    /// `None`: too little is known to spare anybody. `is_taken_back`: who was seen to have it is to give it back.
+    #[must_use]
+    pub fn claims<'a>(&'a self, lost: impl Iterator<Item = Lost<'a, I>>, is_taken_back: bool) -> Option<Vec<I>> {
+        let taker = self.away.as_ref().and_then(|(_, owner)| owner.clone());
+        let mut all: Vec<I> = self
+            .agreed
+            .iter()
+            .cloned()
+            .chain(taker.filter(|_| is_taken_back))
+            .collect();
+        for lost in lost.filter(|lost| lost.held) {
+            all.push(lost.instance?.clone());
+        }
+        (!all.is_empty()).then_some(all)
+    }
+
+    /// Whose it was when provider and cluster last agreed.
+    #[must_use]
+    pub fn agreed(&self) -> Option<&I> {
+        self.agreed.as_ref()
+    }
+
+    /// Whether it was somebody else's, or nobody's, when last read, although its group runs here.
+    #[must_use]
+    pub fn is_away(&self) -> bool {
+        self.away.is_some()
+    }
+
+    fn agree(&mut self, reading: &Reading<'_, I>) {
+        if self.is_current(reading)
+            && let Some(owner) = reading.owner
+        {
+            self.agreed = Some(owner.clone());
+        }
+    }
+
+    /// Whether it was asked for after the group came to who has it now.
+    fn is_current(&self, reading: &Reading<'_, I>) -> bool {
+        reading.asked >= self.since
+    }
+
+    fn misses(&mut self, reading: &Reading<'_, I>, is_any_lost: bool, now: Nanos) -> Finding {
+        let owner = reading.owner.cloned();
+        let since = match &self.away {
+            Some((since, before)) if *before == owner => *since,
+            Some(_) | None => now,
+        };
+        let is_new = self.away.is_none();
+        self.away = Some((since, owner));
+        let is_on_its_way = reading.owner.is_none() && is_any_lost && now.since(since) < DETACHED;
+        if is_new || is_on_its_way {
+            Finding::Suspect
+        } else {
+            Finding::Moved
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
