@@ -4,13 +4,19 @@
 
 use hb_ebpf::Nanos;
 
-/// An owner that is not us is asked for once more after this, before it is told: an API may show the old one for a moment.
-pub const CONFIRM: Nanos = Nanos::from_millis(1_000);
-/// A group that was started so short a time ago is not looked at: the API may still show who had its address before.
-pub const SETTLED: Nanos = Nanos::from_millis(10_000);
-/// While a node is lost an address that is nobody's may be one that it is about to have: at some providers it is taken
-/// away first. So long it is waited for.
-pub const DETACHED: Nanos = Nanos::from_millis(10_000);
+use super::Taker;
+
+/// How long what a provider says is given to become true.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Patience {
+    /// An owner that is not us is asked for once more after this, before it is told: an API may show the old one for a moment.
+    pub confirm: Nanos,
+    /// A group that was started so short a time ago is not looked at: the API may still show who had its address before.
+    pub settle: Nanos,
+    /// While a node is lost an address that is nobody's may be one that it is about to have: at some providers it is taken
+    /// away first. So long it is waited for.
+    pub detach: Nanos,
+}
 
 /// Who has a group, as far as that tells something about its addresses.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -42,7 +48,7 @@ pub struct Reading<'a, I> {
 pub enum Finding {
     /// Nothing.
     Fine,
-    /// It may have moved away: to be asked again after [`CONFIRM`].
+    /// It may have moved away: to be asked again after [`Patience::confirm`].
     Suspect,
     /// It belongs to somebody else, or to nobody, although its group runs here.
     Moved,
@@ -60,6 +66,7 @@ pub struct Lost<'a, I> {
 /// One floating IP.
 #[derive(Clone, Debug)]
 pub struct Deed<I> {
+    patience: Patience,
     holder: Holder,
     /// Since when the holder is that one.
     since: Nanos,
@@ -81,8 +88,9 @@ enum Runner {
 impl<I: Clone + Eq> Deed<I> {
     /// One of which nothing is known.
     #[must_use]
-    pub fn new(now: Nanos) -> Self {
+    pub fn new(patience: Patience, now: Nanos) -> Self {
         Self {
+            patience,
             holder: Holder::Nobody,
             since: now,
             last: None,
@@ -93,15 +101,15 @@ impl<I: Clone + Eq> Deed<I> {
 
     /// One of which a former process knew whose it was.
     #[must_use]
-    pub fn known(agreed: Option<I>, now: Nanos) -> Self {
+    pub fn known(agreed: Option<I>, patience: Patience, now: Nanos) -> Self {
         Self {
             agreed,
-            ..Self::new(now)
+            ..Self::new(patience, now)
         }
     }
 
-    /// Says who has the group now. Whether that is news: then its provider should be asked.
-    pub fn held_by(&mut self, holder: Holder, now: Nanos) -> bool {
+    /// Says who has the group now, and who we are, if that is known. Whether it is news: then the provider should be asked.
+    pub fn held_by(&mut self, holder: Holder, me: Option<&I>, now: Nanos) -> bool {
         if self.holder == holder {
             return false;
         }
@@ -115,6 +123,10 @@ impl<I: Clone + Eq> Deed<I> {
         if self.last.replace(runner).is_some_and(|last| last != runner) {
             self.agreed = None;
         }
+        // It was started here, which ends when the address is read back.
+        if let (Runner::Us, Some(me)) = (runner, me) {
+            self.agreed = Some(me.clone());
+        }
         true
     }
 
@@ -122,7 +134,7 @@ impl<I: Clone + Eq> Deed<I> {
     pub fn read(&mut self, reading: &Reading<'_, I>, is_any_lost: bool, now: Nanos) -> Finding {
         let is_ours = reading.owner == Some(reading.me);
         match self.holder {
-            Holder::Us { since } if !is_ours && now.since(since) >= SETTLED => self.misses(reading, is_any_lost, now),
+            Holder::Us { since } if !is_ours && now.since(since) >= self.patience.settle => self.misses(reading, is_any_lost, now),
             Holder::Us { .. } if is_ours => {
                 self.away = None;
                 self.agree(reading);
@@ -145,8 +157,9 @@ impl<I: Clone + Eq> Deed<I> {
         }
     }
 
-    /// From whom the address may be taken while nodes are lost: whose it was last, and those of the lost who had its group.
-    /// `None`: too little is known to spare anybody. `is_taken_back`: who was seen to have it is to give it back.
+    /// From whom the address may be taken while nodes are lost: whose it was last, and those of the lost who had its group,
+    /// if that was not before us. `None`: too little is known to spare anybody. `is_taken_back`: who was seen to have it is to
+    /// give it back.
     #[must_use]
     pub fn claims<'a>(&'a self, lost: impl Iterator<Item = Lost<'a, I>>, is_taken_back: bool) -> Option<Vec<I>> {
         let taker = self.away.as_ref().and_then(|(_, owner)| owner.clone());
@@ -156,7 +169,8 @@ impl<I: Clone + Eq> Deed<I> {
             .cloned()
             .chain(taker.filter(|_| is_taken_back))
             .collect();
-        for lost in lost.filter(|lost| lost.held) {
+        let was_ours = self.last == Some(Runner::Us);
+        for lost in lost.filter(|lost| lost.held && !was_ours) {
             all.push(lost.instance?.clone());
         }
         (!all.is_empty()).then_some(all)
@@ -195,13 +209,31 @@ impl<I: Clone + Eq> Deed<I> {
         };
         let is_new = self.away.is_none();
         self.away = Some((since, owner));
-        let is_on_its_way = reading.owner.is_none() && is_any_lost && now.since(since) < DETACHED;
+        let is_on_its_way = reading.owner.is_none() && is_any_lost && now.since(since) < self.patience.detach;
         if is_new || is_on_its_way {
             Finding::Suspect
         } else {
             Finding::Moved
         }
     }
+}
+
+/// Whose the instance is that has an address. `nodes`: the others, and the instance of each, if it was ever seen.
+///
+/// An address that was taken away and given to nobody is no node's doing.
+pub fn taker<'a, I: Eq + 'a>(owner: Option<&I>, nodes: impl Iterator<Item = (usize, Option<&'a I>)>) -> Taker {
+    let Some(owner) = owner else {
+        return Taker::Other;
+    };
+    let mut are_all_known = true;
+    for (node, instance) in nodes {
+        match instance {
+            Some(instance) if instance == owner => return Taker::Node(node),
+            Some(_) => {}
+            None => are_all_known = false,
+        }
+    }
+    if are_all_known { Taker::Other } else { Taker::Unknown }
 }
 
 #[cfg(test)]

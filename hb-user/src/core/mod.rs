@@ -13,7 +13,7 @@ mod peer;
 #[cfg(test)]
 mod testing;
 
-pub use deed::{CONFIRM, Deed, Finding, Holder, Lost, Reading};
+pub use deed::{Deed, Finding, Holder, Lost, Patience, Reading, taker};
 pub use detector::{Change, Detector, Findings, Graced, Silence, Timing, Wake, Witnessed, hush};
 pub use event::{
     Action, Advert, Carry, Cause, Command, Event, Failback, GroupSettings, Outcome, Quorum, Reconfiguration, Settings,

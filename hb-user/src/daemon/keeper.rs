@@ -11,10 +11,15 @@ use tokio::task::{AbortHandle, JoinSet};
 use super::settings::nanos;
 use crate::clock;
 use crate::config::{CloudAddress, CloudKind, Cluster, InstanceId};
-use crate::core::{CONFIRM, Deed, Finding, Holder, Lost, Reading, Taker};
+use crate::core::{Deed, Finding, Holder, Lost, Patience, Reading, Taker, taker};
 use crate::resources::cloud::{Clouds, FloatingIp, Owner, Readiness};
 use crate::resources::group::Claims;
 
+const PATIENCE: Patience = Patience {
+    confirm: Nanos::from_millis(1_000),
+    settle: Nanos::from_millis(10_000),
+    detach: Nanos::from_millis(10_000),
+};
 /// Where an API is about to refuse us, it is left alone for so many times as long.
 const SPARING: u64 = 10;
 /// The first question may come at once, others only so long after the last.
@@ -134,7 +139,7 @@ impl Keeper {
             let is_it = |kept: &&mut Kept| kept.ip.address().to_string() == former.address;
             if let Some(kept) = self.kept.iter_mut().find(is_it) {
                 kept.moved_away = former.moved_away;
-                kept.deed = Deed::known(former.owner.as_deref().and_then(InstanceId::new), now);
+                kept.deed = Deed::known(former.owner.as_deref().and_then(InstanceId::new), PATIENCE, now);
             }
         }
         let known = past
@@ -168,7 +173,7 @@ impl Keeper {
     /// Asks what is due. Who has a group now is for `holder` to say; when that changes it is asked at once.
     pub(super) fn ask(&mut self, now: Nanos, holder: impl Fn(usize) -> Holder) {
         for kept in &mut self.kept {
-            if kept.deed.held_by(holder(kept.group), now) {
+            if kept.deed.held_by(holder(kept.group), kept.ip.known_identity().as_ref(), now) {
                 let soonest = kept.asked.map_or(now, |asked| asked.saturating_add(LEAST));
                 let spared = kept.readiness.as_ref().map(|it| it.answered.saturating_add(spared(it)));
                 let soonest = spared.map_or(soonest, |until| soonest.max(until));
@@ -263,14 +268,16 @@ impl Keeper {
         match kept.deed.read(&reading, is_any_lost, now) {
             Finding::Fine => None,
             Finding::Suspect => {
-                kept.due = now.saturating_add(CONFIRM.max(spared));
+                kept.due = now.saturating_add(PATIENCE.confirm.max(spared));
                 None
             }
             Finding::Moved => {
                 kept.moved_away += 1;
                 tracing::warn!(%address, owner = ?owner.map(InstanceId::as_str), "belongs to another instance");
-                let taker = taker(&self.instances, address.kind, owner, nodes);
-                Some((kept.group, taker))
+                let instances = nodes
+                    .iter()
+                    .map(|(node, _)| (*node, self.instances.get(&(address.kind, *node))));
+                Some((kept.group, taker(owner, instances)))
             }
         }
     }
@@ -311,33 +318,12 @@ impl Keeper {
     }
 }
 
-/// Whose an instance is that has an address. An address that was taken away and given to nobody is no node's doing.
-fn taker(
-    instances: &HashMap<(CloudKind, usize), InstanceId>,
-    kind: CloudKind,
-    owner: Option<&InstanceId>,
-    nodes: &[(usize, bool)],
-) -> Taker {
-    let Some(owner) = owner else {
-        return Taker::Other;
-    };
-    let mut are_all_known = true;
-    for (node, _) in nodes {
-        match instances.get(&(kind, *node)) {
-            Some(instance) if instance == owner => return Taker::Node(*node),
-            Some(_) => {}
-            None => are_all_known = false,
-        }
-    }
-    if are_all_known { Taker::Other } else { Taker::Unknown }
-}
-
 impl Kept {
     fn new(ip: FloatingIp, group: usize, now: Nanos) -> Self {
         Self {
             ip,
             group,
-            deed: Deed::new(now),
+            deed: Deed::new(PATIENCE, now),
             due: now,
             asked: None,
             asking: None,

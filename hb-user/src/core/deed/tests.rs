@@ -1,6 +1,11 @@
 use super::*;
 
 const NOW: Nanos = Nanos::from_millis(100_000);
+const PATIENCE: Patience = Patience {
+    confirm: Nanos::from_millis(1_000),
+    settle: Nanos::from_millis(10_000),
+    detach: Nanos::from_millis(10_000),
+};
 const ME: &str = "me";
 const B: usize = 1;
 
@@ -19,8 +24,8 @@ fn read(deed: &mut Deed<&'static str>, owner: Option<&'static &'static str>, is_
 
 /// Of a group that has been running here for long.
 fn ours() -> Deed<&'static str> {
-    let mut deed = Deed::new(Nanos(0));
-    assert!(deed.held_by(Holder::Us { since: Nanos(0) }, Nanos(0)));
+    let mut deed = Deed::new(PATIENCE, Nanos(0));
+    assert!(deed.held_by(Holder::Us { since: Nanos(0) }, None, Nanos(0)));
     deed
 }
 
@@ -65,10 +70,10 @@ fn what_is_nobodys_may_be_on_its_way_to_a_node_that_is_lost() {
 
 #[test]
 fn what_has_just_come_or_is_not_ours_to_have_has_not_moved() {
-    let since = Nanos(NOW.0 - SETTLED.0 + 1);
+    let since = Nanos(NOW.0 - PATIENCE.settle.0 + 1);
     for holder in [Holder::Us { since }, Holder::Peer(B), Holder::Nobody] {
-        let mut deed = Deed::new(Nanos(0));
-        deed.held_by(holder, NOW);
+        let mut deed = Deed::new(PATIENCE, Nanos(0));
+        deed.held_by(holder, None, NOW);
         for _ in 0..3 {
             assert_eq!(read(&mut deed, Some(&"b"), false, NOW), Finding::Fine, "{holder:?}");
         }
@@ -78,8 +83,8 @@ fn what_has_just_come_or_is_not_ours_to_have_has_not_moved() {
 
 #[test]
 fn a_word_from_before_is_no_measure_of_who_has_it_now() {
-    let mut deed = Deed::new(Nanos(0));
-    deed.held_by(Holder::Peer(B), NOW);
+    let mut deed = Deed::new(PATIENCE, Nanos(0));
+    deed.held_by(Holder::Peer(B), None, NOW);
     let before = reading(Some(&"a"), Nanos(NOW.0 - 1));
     deed.read(&before, false, NOW);
     assert_eq!((deed.agreed(), deed.shows(&before)), (None, None));
@@ -92,16 +97,16 @@ fn a_word_from_before_is_no_measure_of_who_has_it_now() {
 
 #[test]
 fn it_is_taken_from_who_had_it_last_and_from_no_other() {
-    let mut deed = Deed::new(Nanos(0));
+    let mut deed = Deed::new(PATIENCE, Nanos(0));
     assert_eq!(
         deed.claims(lost(false, None).into_iter(), false),
         None,
         "nothing is known"
     );
-    deed.held_by(Holder::Peer(B), NOW);
+    deed.held_by(Holder::Peer(B), None, NOW);
     read(&mut deed, Some(&"b"), false, NOW);
     // It falls silent.
-    deed.held_by(Holder::Nobody, later(1));
+    deed.held_by(Holder::Nobody, None, later(1));
     for (held, instance, expected) in [
         (true, Some(&"b"), Some(vec!["b", "b"])),
         (true, None, None),
@@ -125,9 +130,9 @@ fn who_has_the_group_now_ends_what_was_known() {
     let mut deed = ours();
     read(&mut deed, Some(&ME), false, NOW);
     assert_eq!(deed.agreed(), Some(&ME));
-    deed.held_by(Holder::Nobody, later(1));
+    deed.held_by(Holder::Nobody, None, later(1));
     assert_eq!(deed.agreed(), Some(&ME), "it is being stopped here");
-    deed.held_by(Holder::Peer(B), later(2));
+    deed.held_by(Holder::Peer(B), None, later(2));
     assert_eq!(deed.agreed(), None);
 }
 
@@ -136,9 +141,31 @@ fn who_has_the_group_now_ends_what_was_known() {
 fn who_took_it_in_silence_keeps_it() {
     let mut deed = ours();
     read(&mut deed, Some(&ME), true, NOW);
-    deed.held_by(Holder::Nobody, later(1));
+    deed.held_by(Holder::Nobody, None, later(1));
     let claims = deed.claims(lost(false, Some(&"b")).into_iter(), false);
     assert_eq!(claims, Some(vec![ME]));
+}
+
+/// A group that runs here was started with its address, whoever had that before.
+#[test]
+fn what_was_started_here_is_ours() {
+    let mut deed = Deed::new(PATIENCE, Nanos(0));
+    deed.held_by(Holder::Peer(B), None, NOW);
+    read(&mut deed, Some(&"b"), false, NOW);
+    deed.held_by(Holder::Us { since: NOW }, Some(&ME), later(1));
+    assert_eq!(deed.agreed(), Some(&ME));
+    // That the other had it by its last word was before.
+    let claims = deed.claims(lost(true, Some(&"b")).into_iter(), false);
+    assert_eq!(claims, Some(vec![ME]));
+}
+
+#[test]
+fn a_node_is_known_by_its_instance() {
+    let nodes = |of_c| [(B, Some(&"b")), (2, of_c)].into_iter();
+    assert_eq!(taker(Some(&"b"), nodes(None)), Taker::Node(B));
+    assert_eq!(taker(Some(&"c"), nodes(None)), Taker::Unknown);
+    assert_eq!(taker(Some(&"d"), nodes(Some(&"c"))), Taker::Other);
+    assert_eq!(taker::<&str>(None, nodes(None)), Taker::Other);
 }
 
 #[test]
@@ -154,8 +181,8 @@ fn what_is_taken_back_is_taken_from_who_was_seen_with_it() {
 #[test]
 fn what_a_former_process_knew_holds_for_who_has_it_first() {
     for holder in [Holder::Us { since: NOW }, Holder::Peer(B), Holder::Nobody] {
-        let mut deed = Deed::known(Some("b"), NOW);
-        deed.held_by(holder, NOW);
+        let mut deed = Deed::known(Some("b"), PATIENCE, NOW);
+        deed.held_by(holder, None, NOW);
         assert_eq!(deed.agreed(), Some(&"b"), "{holder:?}");
     }
 }

@@ -28,7 +28,7 @@ fn keeper(holder: Holder, witness: bool) -> Keeper {
     let token = Secret::new(b"token".to_vec());
     let ip = cloud::open_with(&address(), &settings, &token).expect("an account");
     let mut kept = Kept::new(ip, 0, Nanos(0));
-    kept.deed.held_by(holder, Nanos(0));
+    kept.deed.held_by(holder, None, Nanos(0));
     Keeper {
         kept: vec![kept],
         ..Keeper::default()
@@ -65,7 +65,7 @@ fn learn(keeper: &mut Keeper, readiness: Box<Readiness>) -> Option<(usize, Taker
 fn it_has_moved_when_that_is_read_twice() {
     let mut keeper = keeper(LONG_AGO, false);
     assert_eq!(learn(&mut keeper, readiness(Ok(Some("2")))), None, "it is asked again");
-    assert_eq!(keeper.deadline(), Some(NOW.saturating_add(CONFIRM)));
+    assert_eq!(keeper.deadline(), Some(NOW.saturating_add(PATIENCE.confirm)));
     assert_eq!(learn(&mut keeper, readiness(Ok(Some("2")))), Some((0, Taker::Unknown)));
     assert_eq!(
         keeper.standings().next().map(|it| (it.is_away, it.moved_away)),
@@ -100,7 +100,7 @@ fn what_is_unknown_or_under_way_has_not_moved() {
 fn a_node_is_known_by_the_instance_that_it_had_an_address_with() {
     let mut keeper = keeper(Holder::Peer(7), true);
     learn(&mut keeper, readiness(Ok(Some("2"))));
-    keeper.kept[0].deed.held_by(LONG_AGO, NOW);
+    keeper.kept[0].deed.held_by(LONG_AGO, None, NOW);
     for (owner, taker) in [("2", Taker::Node(7)), ("3", Taker::Other)] {
         learn(&mut keeper, readiness(Ok(Some(owner))));
         assert_eq!(learn(&mut keeper, readiness(Ok(Some(owner)))), Some((0, taker)));
@@ -113,7 +113,7 @@ fn it_may_be_taken_from_whom_provider_and_cluster_named() {
     let lost = [(7, true)];
     assert_eq!(keeper.claims(0, &lost, false), Claims::new(), "nothing is known");
     learn(&mut keeper, readiness(Ok(Some("2"))));
-    keeper.kept[0].deed.held_by(Holder::Nobody, NOW);
+    keeper.kept[0].deed.held_by(Holder::Nobody, None, NOW);
     let from = |id: &str| vec![Some(self::id(id)), Some(self::id("2"))];
     assert_eq!(keeper.claims(0, &lost, false), Claims::from([(address(), from("2"))]));
     assert_eq!(keeper.claims(1, &lost, false), Claims::new(), "another group's");
