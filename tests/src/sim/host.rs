@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use hb_ebpf::liveness::Liveness;
 use hb_ebpf::{Heard, Incarnation, Nanos};
 
+use super::cloud::Keeper;
 use super::control::Control;
 use super::network::LINKS;
 use super::plan::{GROUPS, NODES, Plan};
@@ -47,6 +48,7 @@ pub(super) struct Life {
     slots: Vec<[Liveness; LINKS]>,
     pub(super) pulse: Pulse,
     pub(super) control: Control,
+    pub(super) keeper: Keeper,
     pub(super) news: VecDeque<News>,
     pub(super) is_rung: bool,
     /// From when on the thread can see each.
@@ -112,6 +114,7 @@ impl Host {
             slots: (0..plan.nodes).map(|_| Default::default()).collect(),
             pulse: Pulse::new(&settings, incarnation, digest, control.node.advert(), plan.pings, clock),
             control,
+            keeper: Keeper::new(clock),
             news: VecDeque::new(),
             is_rung: false,
             orders: VecDeque::new(),

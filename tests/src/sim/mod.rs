@@ -6,6 +6,7 @@
 //! scripts. The plan says what goes wrong, the network what that does to packets, and the witness sees what really
 //! runs where, and knows what must not be. The same seed gives the same run, on every machine.
 
+mod cloud;
 mod control;
 mod dice;
 mod host;
@@ -72,6 +73,11 @@ pub const CALM: Nanos = Nanos(DEADTIME.0 * 2 + INTERVAL.0 * 2 + WORK.0 + ms(SCRI
 /// and given back, each of which is work.
 pub const SETTLED: Nanos =
     Nanos(INITDEAD.0 + 4 * DEADTIME.0 + plan::START_RETRY.0 + plan::FENCE_RETRY.0 + 2 * WORK.0 + ms(2 * FENCE).0);
+/// How much longer that is where addresses are moved by a provider: until one that is missed is taken back, or given way with.
+pub const RETURNED: Nanos = ms(2500);
+/// How long after it lost its peer, or the provider if that was later, a node may still run anything: until the witness has
+/// been asked in vain, and the controller has heard of it.
+pub const WITNESSED: Nanos = Nanos(cloud::WITNESS.0 + REACTION.0 + ms(2 * SLOW + 100).0);
 /// Then nothing moves any more.
 const QUIET: Nanos = ms(600);
 

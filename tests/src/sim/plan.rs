@@ -36,6 +36,15 @@ pub(super) struct Config {
     pub(super) digest: u32,
 }
 
+/// Where floating IPs are moved by a provider.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct CloudPlan {
+    /// Who lost a node needs its answer.
+    pub(super) witness: bool,
+    /// It takes an address away before it gives it to another.
+    pub(super) detaches: bool,
+}
+
 /// How the weather is on a link.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Weather {
@@ -113,6 +122,14 @@ pub(super) enum Disaster {
     Restart {
         host: usize,
     },
+    /// Of each host a bit: it does not reach the provider.
+    Gone {
+        hosts: u8,
+    },
+    /// Somebody gives the address of a group to an instance that is none of the nodes'.
+    Stolen {
+        id: usize,
+    },
 }
 
 /// When.
@@ -134,6 +151,7 @@ pub(super) struct Plan {
     pub(super) takeover_delay: Nanos,
     pub(super) start_retry: Nanos,
     pub(super) stuck: StuckPolicy,
+    pub(super) cloud: Option<CloudPlan>,
     pub(super) configs: Vec<Config>,
     pub(super) disasters: Vec<Planned>,
 }
@@ -167,6 +185,7 @@ impl Plan {
             } else {
                 StuckPolicy::Hold
             },
+            cloud: None,
             configs: Vec::new(),
             disasters: Vec::new(),
         };
@@ -214,6 +233,44 @@ impl Plan {
         }
     }
 
+    /// Addresses are moved by a provider, in some seeds. By dice of their own, as above.
+    pub(super) fn add_cloud(&mut self, dice: &mut Dice) {
+        if !dice.percent(if self.nodes == 2 { 40 } else { 15 }) {
+            return;
+        }
+        self.cloud = Some(CloudPlan {
+            witness: dice.percent(70),
+            detaches: dice.percent(30),
+        });
+        for _ in 0..dice.index(4) {
+            let begins = dice.span(0, DISASTERS - 1500);
+            let longest = if dice.percent(60) { 700 } else { 2500 };
+            let ends = Nanos(begins.0 + dice.span(1, longest).0).min(ms(DISASTERS));
+            let hosts = if dice.percent(30) { self.all() } else { dice.mask(self.nodes, 50) };
+            self.put(begins, ends, Disaster::Gone { hosts });
+        }
+        // Often a cut is one from the provider, too.
+        for index in 0..self.disasters.len() {
+            let Planned { begins, ends, disaster } = self.disasters[index];
+            if let Disaster::Cut(cut) = disaster
+                && dice.percent(50)
+            {
+                let hosts = (0..self.nodes).filter(|host| cut.hears[*host] != 0);
+                let hosts = hosts.fold(0, |mask, host| mask | 1 << host) & dice.mask(self.nodes, 60);
+                self.put(begins, ends, Disaster::Gone { hosts });
+            }
+        }
+        for _ in 0..dice.index(3) {
+            let at = dice.span(0, DISASTERS);
+            let id = dice.index(self.configs[0].groups.len());
+            self.put(at, at, Disaster::Stolen { id });
+        }
+    }
+
+    fn put(&mut self, begins: Nanos, ends: Nanos, disaster: Disaster) {
+        self.disasters.push(Planned { begins, ends, disaster });
+    }
+
     /// The settings of a node.
     pub(super) fn settings(&self, me: usize, config: usize) -> Settings {
         let config = &self.configs[config];
@@ -233,7 +290,7 @@ impl Plan {
             stuck: self.stuck,
             fenced: vec![self.fencing; self.nodes],
             fence_retry: FENCE_RETRY,
-            witness: false,
+            witness: self.cloud.is_some_and(|cloud| cloud.witness),
         }
     }
 

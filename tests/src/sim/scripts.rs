@@ -22,6 +22,10 @@ pub(super) struct Job {
     pub(super) work: Option<u32>,
     pub(super) outcome: Outcome,
     pub(super) ends: Nanos,
+    /// From whom the address may be taken, as a bit for each; `None`: from anybody.
+    pub(super) claims: Option<u8>,
+    /// A node that is heard hands the group over, or a person orders it.
+    pub(super) is_handed_over: bool,
 }
 
 /// How long a task takes and how it ends.

@@ -1,5 +1,6 @@
 //! Sees what really runs where, and knows what must not be.
 
+mod addresses;
 mod causes;
 mod owners;
 
@@ -8,6 +9,7 @@ use std::fmt;
 use hb_ebpf::Nanos;
 use hb_user::core::{Command, Outcome, Quorum, hush};
 
+use self::addresses::Addresses;
 use super::host::{Host, Pairs};
 use super::network::Network;
 use super::plan::{GROUPS, NODES, Plan};
@@ -36,6 +38,11 @@ pub enum Rule {
     Maintenance,
     /// Who was frozen says nothing until it has heard the others, and starts nothing for a deadtime.
     Frozen,
+    /// With a witness nobody takes anything from a silent node before the provider has answered, and who lost both its peer and
+    /// the provider stops within [`super::WITNESSED`].
+    Unwitnessed,
+    /// With a witness an address that a living node took while it was silent is not taken back from it, or once at the most.
+    Fight,
 }
 
 /// A rule that was broken.
@@ -95,6 +102,8 @@ pub(super) struct Witness {
     pings: usize,
     quorum: Quorum,
     fencing: bool,
+    /// Whether who lost a node needs the provider's answer.
+    has_witness: bool,
     /// How much later than the end of a lease others may start.
     room: Nanos,
     facts: [[Fact; GROUPS]; NODES],
@@ -127,6 +136,7 @@ pub(super) struct Witness {
     last_reload: Option<Nanos>,
     /// Until when a daemon that restarts has asked each of the others to wait, in which of its lives.
     waits: Pairs<Option<(u64, Nanos)>>,
+    addresses: Addresses,
 }
 
 /// Which commands a node was given, ever.
@@ -150,6 +160,7 @@ impl Witness {
             pings: plan.pings,
             quorum: plan.quorum,
             fencing: plan.fencing,
+            has_witness: plan.cloud.is_some_and(|cloud| cloud.witness) && plan.quorum != Quorum::Majority,
             room: INTERVAL.saturating_add(plan.takeover_delay),
             facts: Default::default(),
             owners: [0; GROUPS],
@@ -172,6 +183,7 @@ impl Witness {
             last_config: [0; NODES],
             last_reload: None,
             waits: Default::default(),
+            addresses: Addresses::default(),
         }
     }
 
@@ -225,6 +237,7 @@ impl Witness {
         self.hushed[host] = Nanos(0);
         self.doubts[host] = Nanos(0);
         self.lapsed[host] = Nanos(0);
+        self.addresses.forget(host);
         for shared in &mut self.shared {
             shared[host] = Default::default();
         }
@@ -403,6 +416,7 @@ impl Witness {
             News::Dead { node } => {
                 self.count("deaths");
                 self.died[index][node] = true;
+                self.addresses.lost(now, index, node);
                 let heard = self.heard[index][node];
                 let life = host.number().unwrap_or(0);
                 if let Some((_, until)) =

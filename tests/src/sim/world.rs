@@ -10,6 +10,7 @@ use std::collections::BinaryHeap;
 use hb_ebpf::{Heard, Nanos};
 use hb_user::core::{Event, Outcome};
 
+use super::cloud::Cloud;
 use super::dice::Dice;
 use super::host::Host;
 use super::network::Network;
@@ -18,7 +19,7 @@ use super::pulse::{News, Output};
 use super::tally::Tally;
 use super::trace::name;
 use super::witness::{Violation, Witness};
-use super::{DISASTERS, QUIET, SETTLED, ms};
+use super::{DISASTERS, QUIET, RETURNED, SETTLED, ms};
 
 /// Something that happens at its time. `life`: to whom it would have happened, should there be another by then.
 #[derive(Clone, Copy, Debug)]
@@ -109,6 +110,48 @@ pub(super) enum Happening {
         life: u64,
         is_pinned: bool,
     },
+    /// The owner of a floating IP is asked for.
+    Look {
+        host: usize,
+        life: u64,
+        id: usize,
+    },
+    /// It is told, if it could be.
+    Seen {
+        host: usize,
+        life: u64,
+        id: usize,
+        asked: Nanos,
+        owner: Option<Option<usize>>,
+    },
+    /// The witness is asked.
+    Question {
+        host: usize,
+        life: u64,
+        begun: Nanos,
+    },
+    Witnessed {
+        host: usize,
+        life: u64,
+        asked: Nanos,
+        answers: bool,
+    },
+    /// A start asks for its floating IP; where that is taken away first, once more.
+    Assign {
+        host: usize,
+        id: usize,
+        ticket: u64,
+    },
+    Attach {
+        host: usize,
+        id: usize,
+        ticket: u64,
+    },
+    /// A host gets a floating IP that it does not wait for any more.
+    Lands {
+        host: usize,
+        id: usize,
+    },
 }
 
 struct Entry {
@@ -145,6 +188,7 @@ pub(super) struct World {
     pub(super) restarts: Dice,
     pub(super) hosts: Vec<Host>,
     pub(super) network: Network,
+    pub(super) cloud: Option<Cloud>,
     pub(super) witness: Witness,
     /// Of a hundred fencings so many fail.
     pub(super) fence_fails: u8,
@@ -164,6 +208,7 @@ pub(super) struct World {
 /// Makes other dice of the same seed.
 const RESTARTS: u64 = 0x005e_ed0f_7e57;
 const PAUSES: u64 = 0x005e_ed0f_9a05;
+const CLOUDS: u64 = 0x005e_ed0f_c10d;
 
 /// A thread that is later than this was stopped, as in hb-user/src/pulse/mod.rs.
 const OVERDUE: Nanos = ms(5);
@@ -177,11 +222,14 @@ impl World {
         let mut restarts = Dice::new(seed ^ RESTARTS);
         plan.add_restarts(&mut restarts);
         plan.add_pauses(&mut Dice::new(seed ^ PAUSES));
+        let mut clouds = Dice::new(seed ^ CLOUDS);
+        plan.add_cloud(&mut clouds);
         let hosts = (0..plan.nodes).map(|host| Host::new(host, 1 + dice.span(0, 1_000_000).0));
         let mut world = Self {
             now: Nanos(0),
             hosts: hosts.collect(),
             network: Network::new(plan.links),
+            cloud: plan.cloud.map(|cloud| Cloud::new(cloud, clouds)),
             witness: Witness::new(&plan, is_traced),
             fence_fails: 0,
             ahead: BinaryHeap::with_capacity(256),
@@ -200,7 +248,7 @@ impl World {
             let plan = &world.plan;
             let groups: Vec<_> = plan.configs[0].groups.iter().map(|group| name(group.preferred)).collect();
             format!(
-                "{} nodes, {} links, {:?}, {} ping nodes, fencing {}, takeover_delay {:?}, start_retry {:?}, {:?}, {:?}, groups prefer {}",
+                "{} nodes, {} links, {:?}, {} ping nodes, fencing {}, takeover_delay {:?}, start_retry {:?}, {:?}, {:?}, groups prefer {}, {:?}",
                 plan.nodes,
                 plan.links,
                 plan.quorum,
@@ -210,7 +258,8 @@ impl World {
                 plan.start_retry,
                 plan.stuck,
                 plan.configs[0].failback,
-                groups.join(", ")
+                groups.join(", "),
+                plan.cloud
             )
         });
         for host in 0..world.hosts.len() {
@@ -231,9 +280,9 @@ impl World {
     pub(super) fn live(&mut self) -> Step {
         self.run(ms(DISASTERS))?;
         for _ in 0..4 {
-            let until = self.last_fault.saturating_add(SETTLED);
-            self.run_until_settled(until)?;
-            if self.last_fault.saturating_add(SETTLED) == until {
+            let settled = self.settled_at();
+            self.run_until_settled(settled)?;
+            if self.settled_at() == settled {
                 break;
             }
         }
@@ -241,6 +290,11 @@ impl World {
         self.witness.is_settled = true;
         let quiet = self.now.saturating_add(QUIET);
         self.run(quiet)
+    }
+
+    fn settled_at(&self) -> Nanos {
+        let returned = if self.cloud.is_some() { RETURNED } else { Nanos(0) };
+        self.last_fault.saturating_add(SETTLED).saturating_add(returned)
     }
 
     pub(super) fn into_tally(self) -> Tally {
@@ -266,7 +320,8 @@ impl World {
         self.now = next.at;
         self.witness.trace.now = next.at;
         self.happen(next.what)?;
-        self.witness.watch(self.now, &self.hosts, &self.network)
+        self.witness.watch(self.now, &self.hosts, &self.network)?;
+        self.watch_witness()
     }
 
     pub(super) fn schedule(&mut self, at: Nanos, what: Happening) {
@@ -413,6 +468,60 @@ impl World {
                 self.reload(host, config)
             }
             Happening::Repair => self.repair(),
+            Happening::Look { host, life, id } => {
+                if self.lives(host, life) && !self.holds_up(host, what) {
+                    self.look(host, id);
+                }
+                Ok(())
+            }
+            Happening::Seen {
+                host,
+                life,
+                id,
+                asked,
+                owner,
+            } => {
+                if !self.lives(host, life) || self.holds_up(host, what) {
+                    return Ok(());
+                }
+                self.seen(host, id, asked, owner)
+            }
+            Happening::Question { host, life, begun } => {
+                if self.lives(host, life) && !self.holds_up(host, what) {
+                    self.question(host, life, begun);
+                }
+                Ok(())
+            }
+            Happening::Witnessed {
+                host,
+                life,
+                asked,
+                answers,
+            } => {
+                if !self.lives(host, life) || self.holds_up(host, what) {
+                    return Ok(());
+                }
+                self.witnessed(host, asked, answers)
+            }
+            Happening::Assign { host, id, ticket } => {
+                if self.hosts[host].is_frozen() {
+                    self.hosts[host].deferred.push(what);
+                    return Ok(());
+                }
+                self.assign(host, id, ticket)
+            }
+            Happening::Attach { host, id, ticket } => {
+                if self.hosts[host].is_frozen() {
+                    self.hosts[host].deferred.push(what);
+                } else {
+                    self.attach(host, id, ticket);
+                }
+                Ok(())
+            }
+            Happening::Lands { host, id } => {
+                self.lands(host, id);
+                Ok(())
+            }
             Happening::Return { host, life, is_pinned } => {
                 if self.lives(host, life) {
                     self.come_back(host, is_pinned)

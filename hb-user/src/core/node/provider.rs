@@ -36,6 +36,9 @@ pub(super) struct TakenBack {
     /// Since `since`.
     count: u32,
     since: Nanos,
+    /// The last time.
+    #[serde(default)]
+    last: Option<Nanos>,
     /// Once more would have been too often.
     is_held_off: bool,
 }
@@ -55,9 +58,15 @@ impl TakenBack {
         self.is_held_off = self.count == TAKE_BACKS;
         if !self.is_held_off {
             self.count += 1;
+            self.last = Some(now);
             self.total = self.total.saturating_add(1);
         }
         !self.is_held_off
+    }
+
+    /// Whether it was, after this time.
+    fn was_since(&self, time: Nanos) -> bool {
+        self.last.is_some_and(|last| last >= time)
     }
 
     pub(super) fn forget(&mut self) {
@@ -87,7 +96,8 @@ impl Node {
         let is_a_silent_node = match to {
             Taker::Node(node) => self.peers.get(node).is_some_and(is_lost),
             Taker::Unknown => self.has_lost_any(),
-            Taker::Other => false,
+            // An instance may have been taken for another's: not a second time in one silence.
+            Taker::Other => self.lost().any(|node| group.taken_back.was_since(self.peers[node].silent_since)),
         };
         if is_a_silent_node {
             self.groups[index].gave_way = true;

@@ -32,8 +32,8 @@ impl Witness {
             Cause::Conflict(peer) => self.has_met_owner(now, host, peer, id),
             Cause::Sick => fact.was_sick,
             Cause::Retry => self.has_gone_wrong(host, id),
-            // There is no provider here.
-            Cause::Standby | Cause::Lease | Cause::Moved | Cause::Cleanup | Cause::Reload | Cause::Leave => false,
+            Cause::Moved => self.addresses.is_missed(host, id),
+            Cause::Standby | Cause::Lease | Cause::Cleanup | Cause::Reload | Cause::Leave => false,
         };
         Self::verdict(now, host, id, "starts", cause, is_true)
     }
@@ -55,7 +55,11 @@ impl Witness {
             Cause::Takeover(peer) => self.was_told[peer].takeover || self.is_reloading(now),
             Cause::Standby => self.was_told[host].standby,
             Cause::Conflict(peer) => self.facts[peer][id].runs || self.has_met_owner(now, host, peer, id),
-            Cause::Lease => self.quorum != Quorum::None && self.lapsed[host].saturating_add(ms(100)) >= fact.since,
+            Cause::Lease => {
+                let has_lapsed = self.quorum != Quorum::None && self.lapsed[host].saturating_add(ms(100)) >= fact.since;
+                has_lapsed || self.addresses.is_unanswered(host)
+            }
+            Cause::Moved => self.addresses.is_missed(host, id),
             Cause::Sick => fact.was_sick,
             Cause::Cleanup => self.was_told[host].cleanup,
             Cause::Reload => self.was_told[host].reload,
@@ -65,7 +69,6 @@ impl Witness {
             | Cause::PeerLeft(_)
             | Cause::PeerFailed(_)
             | Cause::PeerDeclined(_)
-            | Cause::Moved
             | Cause::Retry => false,
         };
         if matches!(cause, Cause::Standby | Cause::Takeover(_)) {

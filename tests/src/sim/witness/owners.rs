@@ -39,6 +39,10 @@ impl Witness {
         }
         self.check_cause_of_start(now, host, group, cause, hosts)?;
         self.check_losers(now, host, id, hosts, network)?;
+        // What it has, or had a moment ago, it may start again.
+        if !reassert && cause != Cause::Sick {
+            self.check_witness(now, host, id, hosts)?;
+        }
         self.count(cause.name());
         let fact = &mut self.facts[host][id];
         if reassert {

@@ -10,6 +10,13 @@ use crate::sim::scripts::{Job, Task, fate};
 use crate::sim::trace::{name, words};
 use crate::sim::{FENCE, REBOOT, ms};
 
+/// From whom a start may take an address.
+#[derive(Clone, Copy, Default)]
+struct Taking {
+    claims: Option<u8>,
+    is_handed_over: bool,
+}
+
 impl World {
     /// The controller reads all news that there are.
     ///
@@ -89,7 +96,7 @@ impl World {
         }
     }
 
-    pub(super) fn feed(&mut self, host: usize, event: &Event) -> Step {
+    pub(in crate::sim) fn feed(&mut self, host: usize, event: &Event) -> Step {
         let clock = self.hosts[host].clock(self.now);
         let Some(life) = &mut self.hosts[host].life else {
             return Ok(());
@@ -115,6 +122,7 @@ impl World {
             }
             self.act(host, number, config, action)?;
         }
+        self.keep(host);
         Ok(())
     }
 
@@ -131,12 +139,16 @@ impl World {
                 let Some(id) = ids(group) else { return Ok(()) };
                 self.witness
                     .acquires(self.now, host, (group, id), cause, reassert, &self.hosts, &self.network)?;
-                self.work(host, id, Task::Start, Some(work));
+                let taking = Taking {
+                    claims: self.claims(host, (group, id), cause),
+                    is_handed_over: cause.is_handed_over(),
+                };
+                self.work(host, id, Task::Start, Some(work), taking);
             }
             Action::Release { group, work, cause } => {
                 let Some(id) = ids(group) else { return Ok(()) };
                 self.witness.releases(self.now, host, (group, id), cause, &self.hosts)?;
-                self.work(host, id, Task::Stop, Some(work));
+                self.work(host, id, Task::Stop, Some(work), Taking::default());
             }
             Action::Drop { group } => {
                 // By the configuration that was in force before.
@@ -145,7 +157,7 @@ impl World {
                     return Ok(());
                 };
                 self.witness.drops(self.now, host, id, &self.hosts)?;
-                self.work(host, id, Task::Stop, None);
+                self.work(host, id, Task::Stop, None, Taking::default());
             }
             Action::Fence { node } => {
                 let fails = self.dice.percent(self.fence_fails.into());
@@ -173,7 +185,7 @@ impl World {
     }
 
     /// Scripts begin; how long they take and how they end is known at once.
-    fn work(&mut self, host: usize, id: usize, task: Task, work: Option<u32>) {
+    fn work(&mut self, host: usize, id: usize, task: Task, work: Option<u32>, taking: Taking) {
         let under_way = self.hosts[host].jobs[id];
         let aborts = under_way.is_some_and(|job| job.task == Task::Start);
         let is_bad = self.hosts[host].bad_scripts > 0;
@@ -190,9 +202,16 @@ impl World {
             work,
             outcome,
             ends,
+            claims: taking.claims,
+            is_handed_over: taking.is_handed_over,
         });
         if aborts {
             self.witness.count("aborted starts");
+            self.haunt(host, id);
+        }
+        if task == Task::Start && self.cloud.is_some() {
+            let at = Nanos(begins.0 + span.0 / 2);
+            self.schedule(at, Happening::Assign { host, id, ticket });
         }
         self.witness.longest_work(ends.since(self.now));
         self.schedule(ends, Happening::Ended { host, id, ticket });

@@ -5,9 +5,11 @@ use hb_ebpf::beat::{MAX_GROUPS, Status};
 use hb_user::core::{Command, Contact, Event, GroupState};
 
 use super::{Happening, Step, World};
+use crate::sim::cloud::STRANGER;
 use crate::sim::host::Host;
 use crate::sim::ms;
-use crate::sim::plan::Disaster;
+use crate::sim::plan::{Disaster, GROUPS};
+use crate::sim::scripts::Task;
 
 impl World {
     pub(super) fn boot(&mut self, index: usize) -> Step {
@@ -31,6 +33,9 @@ impl World {
     pub(super) fn power_off(&mut self, index: usize) {
         let host = &mut self.hosts[index];
         host.life = None;
+        let starting: Vec<usize> = (0..GROUPS)
+            .filter(|id| host.jobs[*id].is_some_and(|job| job.task == Task::Start))
+            .collect();
         host.boots_when_off = false;
         let was_away = std::mem::take(&mut host.is_away);
         host.jobs = Default::default();
@@ -43,6 +48,9 @@ impl World {
         }
         self.last_fault = self.last_fault.max(self.now);
         self.witness.is_off(self.now, index);
+        for id in starting {
+            self.haunt(index, id);
+        }
     }
 
     pub(super) fn begin(&mut self, disaster: usize) -> Step {
@@ -96,6 +104,16 @@ impl World {
                 }
             }
             Disaster::Restart { host } => return self.order_restart(host),
+            Disaster::Gone { hosts } => {
+                self.witness.count("providers out of reach");
+                if let Some(cloud) = &mut self.cloud {
+                    cloud.cut(hosts, true, self.now);
+                }
+            }
+            Disaster::Stolen { id } => {
+                self.witness.count("addresses stolen");
+                self.lands(STRANGER, id);
+            }
             Disaster::Reload => {
                 self.read_config += 1;
                 let config = self.read_config;
@@ -137,7 +155,14 @@ impl World {
             Disaster::Slow { host } => self.hosts[host].slow -= 1,
             Disaster::Scripts { host } => self.hosts[host].bad_scripts -= 1,
             Disaster::Fencing { .. } => self.fence_fails = 0,
+            Disaster::Gone { hosts } => {
+                self.last_fault = self.last_fault.max(self.now);
+                if let Some(cloud) = &mut self.cloud {
+                    cloud.cut(hosts, false, self.now);
+                }
+            }
             Disaster::Step { .. }
+            | Disaster::Stolen { .. }
             | Disaster::Sick { .. }
             | Disaster::Command { .. }
             | Disaster::Reload
@@ -235,6 +260,9 @@ impl World {
             } else if let Some(group) = stuck {
                 self.last_fault = self.last_fault.max(self.now);
                 self.command(host, Command::Cleanup(group))?;
+            } else if let Some(command) = self.order_to_take(host) {
+                self.last_fault = self.last_fault.max(self.now);
+                self.command(host, command)?;
             }
         }
         let again = self.now.saturating_add(ms(100));

@@ -1,0 +1,358 @@
+//! A provider of floating IPs, one for each group, and what each daemon makes of it: as hb-user/src/daemon/keeper.rs does.
+//!
+//! What a daemon knows of an address is the real core's [`Deed`]. Modelled are the provider, whom it answers, how long it
+//! takes, the mover in a start, and the keeper's questions.
+
+use hb_ebpf::Nanos;
+use hb_user::core::{
+    Cause, Command, Deed, Event, Finding, Holder, Lost, Outcome, Patience, Reading, Which, taker,
+};
+
+use super::dice::Dice;
+use super::host::Count;
+use super::plan::{CloudPlan, GROUPS, NODES};
+use super::ms;
+use super::trace::name;
+use super::world::{Happening, Step, World};
+
+/// The instance that is no node's.
+pub(super) const STRANGER: usize = NODES;
+
+/// How often an owner is read.
+const VERIFY: Nanos = ms(200);
+/// How often the witness is asked, while it does not answer.
+const AGAIN: Nanos = ms(50);
+/// The longest that a call takes, in milliseconds.
+const CALL: u64 = 60;
+/// For how long the witness is asked until it counts as silent.
+pub(super) const WITNESS: Nanos = ms(600);
+/// As the daemon's, but for a cluster that lives for seconds.
+const PATIENCE: Patience = Patience {
+    confirm: ms(40),
+    settle: ms(400),
+    detach: ms(500),
+};
+
+/// The provider.
+pub(super) struct Cloud {
+    plan: CloudPlan,
+    /// The instance that has each group's address.
+    pub(super) owners: [Option<usize>; GROUPS],
+    /// For how many reasons a host does not reach it.
+    gone: [Count; NODES],
+    /// Since when it does not; when it last did not.
+    since: [Nanos; NODES],
+    dice: Dice,
+}
+
+/// What one life of a daemon knows of it.
+pub(super) struct Keeper {
+    deeds: Vec<Deed<usize>>,
+    instances: [Option<usize>; NODES],
+    is_asking: [bool; GROUPS],
+    due: [Nanos; GROUPS],
+    is_questioning: bool,
+}
+
+impl Cloud {
+    pub(super) fn new(plan: CloudPlan, dice: Dice) -> Self {
+        Self {
+            plan,
+            owners: [None; GROUPS],
+            gone: [0; NODES],
+            since: [Nanos(0); NODES],
+            dice,
+        }
+    }
+
+    pub(super) fn reaches(&self, host: usize) -> bool {
+        self.gone[host] == 0
+    }
+
+    /// Since when a host does not reach it, if it does not.
+    pub(super) fn gone_since(&self, host: usize) -> Option<Nanos> {
+        (!self.reaches(host)).then_some(self.since[host])
+    }
+
+    /// These hosts do not reach it any more, or again.
+    pub(super) fn cut(&mut self, hosts: u8, is_on: bool, now: Nanos) {
+        for host in (0..NODES).filter(|host| hosts & (1 << host) != 0) {
+            if is_on {
+                self.gone[host] += 1;
+                if self.gone[host] == 1 {
+                    self.since[host] = now;
+                }
+            } else {
+                self.gone[host] -= 1;
+            }
+        }
+    }
+}
+
+impl Keeper {
+    pub(super) fn new(clock: Nanos) -> Self {
+        Self {
+            deeds: (0..GROUPS).map(|_| Deed::new(PATIENCE, clock)).collect(),
+            instances: [None; NODES],
+            is_asking: [false; GROUPS],
+            due: [Nanos(0); GROUPS],
+            is_questioning: false,
+        }
+    }
+}
+
+impl World {
+    /// After each event: who has what, and whether the witness is to be asked.
+    pub(super) fn keep(&mut self, host: usize) {
+        if self.cloud.is_none() {
+            return;
+        }
+        let (now, clock) = (self.now, self.hosts[host].clock(self.now));
+        let configs = &self.plan.configs;
+        let Some(life) = &mut self.hosts[host].life else { return };
+        let (number, node) = (life.number, &life.control.node);
+        let mut asks = Vec::new();
+        for (index, id) in configs[life.control.config].ids.iter().copied().enumerate() {
+            let holder = match node.group(index) {
+                Some(view) if view.state.runs() => Holder::Us { since: view.since },
+                Some(view) => match view.owner {
+                    Some(owner) if owner != host && node.peer(owner).group(index).runs() => Holder::Peer(owner),
+                    Some(_) | None => Holder::Nobody,
+                },
+                None => Holder::Nobody,
+            };
+            let is_due = life.keeper.deeds[id].held_by(holder, Some(&host), clock) || life.keeper.due[id] == Nanos(0);
+            if is_due {
+                life.keeper.due[id] = now;
+                asks.push(id);
+            }
+        }
+        let is_questioned = node.needs_witness() && !node.witness_answers() && !life.keeper.is_questioning;
+        life.keeper.is_questioning |= is_questioned;
+        for id in asks {
+            self.schedule(now, Happening::Look { host, life: number, id });
+        }
+        if is_questioned {
+            let what = Happening::Question {
+                host,
+                life: number,
+                begun: now,
+            };
+            self.schedule(now, what);
+        }
+    }
+
+    /// The owner of an address is asked for.
+    pub(super) fn look(&mut self, host: usize, id: usize) {
+        let now = self.now;
+        let asked = self.hosts[host].clock(now);
+        let (Some(cloud), Some(life)) = (&mut self.cloud, &mut self.hosts[host].life) else {
+            return;
+        };
+        if life.keeper.is_asking[id] || life.keeper.due[id] > now {
+            return;
+        }
+        life.keeper.is_asking[id] = true;
+        let what = Happening::Seen {
+            host,
+            life: life.number,
+            id,
+            asked,
+            owner: cloud.reaches(host).then_some(cloud.owners[id]),
+        };
+        let at = now.saturating_add(cloud.dice.span(1, CALL));
+        self.schedule(at, what);
+    }
+
+    /// It was told, or that could not be read.
+    pub(super) fn seen(&mut self, host: usize, id: usize, asked: Nanos, owner: Option<Option<usize>>) -> Step {
+        let clock = self.hosts[host].clock(self.now);
+        let Some(life) = &mut self.hosts[host].life else {
+            return Ok(());
+        };
+        let (number, keeper, node) = (life.number, &mut life.keeper, &life.control.node);
+        keeper.is_asking[id] = false;
+        let mut pause = VERIFY;
+        let mut event = None;
+        if let Some(owner) = owner {
+            let reading = Reading {
+                asked,
+                me: &host,
+                owner: owner.as_ref(),
+            };
+            if let (Some(peer), Some(owner)) = (keeper.deeds[id].shows(&reading), owner) {
+                keeper.instances[peer] = Some(owner);
+            }
+            match keeper.deeds[id].read(&reading, node.lost().next().is_some(), clock) {
+                Finding::Fine => {}
+                Finding::Suspect => pause = PATIENCE.confirm,
+                Finding::Moved => {
+                    let others = (0..self.plan.nodes).filter(|node| *node != host);
+                    let instances = others.map(|node| (node, keeper.instances[node].as_ref()));
+                    let ids = &self.plan.configs[life.control.config].ids;
+                    let group = ids.iter().position(|other| *other == id);
+                    event = group.map(|group| Event::Moved {
+                        group,
+                        to: taker(owner.as_ref(), instances),
+                    });
+                }
+            }
+        }
+        let due = self.now.saturating_add(pause);
+        keeper.due[id] = due;
+        self.schedule(due, Happening::Look { host, life: number, id });
+        let Some(event) = event else { return Ok(()) };
+        self.witness.misses_address(host, id);
+        self.last_fault = self.last_fault.max(self.now);
+        self.read(host)?;
+        self.feed(host, &event)
+    }
+
+    /// The witness is asked once, and again until it has answered or the time is over.
+    pub(super) fn question(&mut self, host: usize, life: u64, begun: Nanos) {
+        let (now, asked) = (self.now, self.hosts[host].clock(self.now));
+        let Some(cloud) = &mut self.cloud else { return };
+        let answers = cloud.reaches(host);
+        let is_over = now.since(begun) >= WITNESS;
+        let (at, what) = if answers || is_over {
+            let at = now.saturating_add(cloud.dice.span(1, if answers { CALL } else { 2 }));
+            let what = Happening::Witnessed {
+                host,
+                life,
+                asked,
+                answers,
+            };
+            (at, what)
+        } else {
+            (now.saturating_add(AGAIN), Happening::Question { host, life, begun })
+        };
+        self.schedule(at, what);
+    }
+
+    pub(super) fn witnessed(&mut self, host: usize, asked: Nanos, answers: bool) -> Step {
+        if let Some(life) = &mut self.hosts[host].life {
+            life.keeper.is_questioning = false;
+        }
+        let is_asked_at = self.hosts[host].world(asked);
+        self.witness.is_answered(host, is_asked_at, answers);
+        self.read(host)?;
+        self.feed(host, &Event::Witness { asked, answers })
+    }
+
+    /// From whom the address of a group may be taken in a start, as a bit for each; `None`: from anybody.
+    pub(super) fn claims(&self, host: usize, (index, id): (usize, usize), cause: Cause) -> Option<u8> {
+        self.cloud.as_ref().filter(|cloud| cloud.plan.witness)?;
+        let life = self.hosts[host].life.as_ref()?;
+        let node = &life.control.node;
+        let lost: Vec<usize> = node.lost().collect();
+        if lost.is_empty() || cause.is_handed_over() {
+            return None;
+        }
+        let lost = lost.into_iter().map(|other| Lost {
+            instance: life.keeper.instances[other].as_ref(),
+            held: node.peer(other).group(index).is_held(),
+        });
+        let claims = life.keeper.deeds[id].claims(lost, cause == Cause::Moved)?;
+        Some(claims.into_iter().fold(0, |mask, instance| mask | 1 << instance))
+    }
+
+    /// A start gets to the address: it is asked for.
+    pub(super) fn assign(&mut self, host: usize, id: usize, ticket: u64) -> Step {
+        let now = self.now;
+        let Some(cloud) = &mut self.cloud else { return Ok(()) };
+        let job = self.hosts[host].jobs[id].filter(|job| job.ticket == ticket);
+        let Some(job) = job else { return Ok(()) };
+        let owner = cloud.owners[id];
+        let is_spared = |owner: usize| owner != host && job.claims.is_some_and(|claims| claims & (1 << owner) == 0);
+        if !cloud.reaches(host) || owner.is_some_and(is_spared) {
+            let is_contended = cloud.reaches(host);
+            self.witness.is_left_without(host, id, is_contended);
+            self.fail(host, id);
+            return Ok(());
+        }
+        if owner == Some(host) {
+            return Ok(());
+        }
+        let is_taken_away_first = cloud.plan.detaches && owner.is_some();
+        cloud.owners[id] = Some(host).filter(|_| !is_taken_away_first);
+        self.witness.takes_address(now, host, (id, owner), &job, &self.hosts)?;
+        if is_taken_away_first {
+            let at = Nanos(now.0 + job.ends.since(now).0 / 2);
+            self.schedule(at, Happening::Attach { host, id, ticket });
+        }
+        Ok(())
+    }
+
+    /// The second step, where an address is taken away first.
+    pub(super) fn attach(&mut self, host: usize, id: usize, ticket: u64) {
+        let Some(cloud) = &mut self.cloud else { return };
+        if self.hosts[host].jobs[id].is_none_or(|job| job.ticket != ticket) {
+            return;
+        }
+        if cloud.reaches(host) && cloud.owners[id].is_none() {
+            cloud.owners[id] = Some(host);
+        } else if cloud.owners[id] != Some(host) {
+            self.fail(host, id);
+        }
+    }
+
+    /// A start was broken off; what the provider has accepted goes on there, now and then.
+    pub(super) fn haunt(&mut self, host: usize, id: usize) {
+        let Some(cloud) = self.cloud.as_mut() else { return };
+        if cloud.dice.percent(30) && cloud.reaches(host) {
+            let at = self.now.saturating_add(cloud.dice.span(1, 300));
+            self.schedule(at, Happening::Lands { host, id });
+        }
+    }
+
+    /// The provider has done what nobody waits for any more, or somebody else has asked for.
+    pub(super) fn lands(&mut self, instance: usize, id: usize) {
+        let Some(cloud) = &mut self.cloud else { return };
+        if cloud.owners[id] == Some(instance) {
+            return;
+        }
+        cloud.owners[id] = Some(instance);
+        self.last_fault = self.last_fault.max(self.now);
+        self.witness.count("moves that nobody waits for");
+        self.witness
+            .trace
+            .say(|| format!("the address of g{id} goes to {}, which does not wait for it", name(instance)));
+    }
+
+    fn fail(&mut self, host: usize, id: usize) {
+        if let Some(job) = &mut self.hosts[host].jobs[id]
+            && job.outcome == Outcome::Done
+        {
+            job.outcome = Outcome::Failed;
+        }
+    }
+
+    /// Rules about the witness, after every happening.
+    pub(super) fn watch_witness(&self) -> Step {
+        let Some(cloud) = &self.cloud else { return Ok(()) };
+        self.hosts
+            .iter()
+            .try_for_each(|host| self.witness.watch_isolated(self.now, host, cloud))
+    }
+
+    /// What a person orders who sees that a group runs nowhere, and will not by itself: the address is at an instance that may
+    /// be a living node's, and is not.
+    pub(super) fn order_to_take(&self, host: usize) -> Option<Command> {
+        self.cloud.as_ref()?;
+        let machine = &self.hosts[host];
+        let life = machine.life.as_ref()?;
+        let node = &life.control.node;
+        for (index, id) in self.plan.configs[life.control.config].ids.iter().copied().enumerate() {
+            let view = node.group(index)?;
+            if view.held_off.is_some() {
+                return Some(Command::Cleanup(index));
+            }
+            let runs_nowhere = (0..self.plan.nodes).all(|host| !self.witness.runs(host, id));
+            let is_left = view.gave_way || self.witness.is_contended(host, id);
+            if runs_nowhere && is_left && node.lost().next().is_some() && machine.jobs.iter().all(Option::is_none) {
+                return Some(Command::Takeover(Which::All));
+            }
+        }
+        None
+    }
+}
