@@ -335,6 +335,12 @@ impl Node {
         self.lease && !self.lacks_witness()
     }
 
+    /// Whether we were frozen, and listen first.
+    #[must_use]
+    pub fn is_in_doubt(&self) -> bool {
+        self.doubt.is_some()
+    }
+
     /// Whether nothing is to be touched, by our own word or by a peer's.
     #[must_use]
     pub fn in_maintenance(&self) -> bool {

@@ -363,6 +363,10 @@ impl Daemon {
         if is_leaving {
             return Err("hb is leaving".to_owned());
         }
+        if self.node.is_in_doubt() {
+            // What was promised before may have run out meanwhile, and nothing is promised while we are silent.
+            return Err("this node was frozen, and listens first: wait a second".to_owned());
+        }
         if self.works.are_at_work() {
             let is_moved = |index: &usize| self.node.group(*index).is_some_and(|group| group.state.is_moved());
             let group = (0..self.cluster.groups.len()).find(is_moved);

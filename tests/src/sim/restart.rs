@@ -41,11 +41,14 @@ impl World {
         self.go_away(host)
     }
 
-    /// Scripts at work cannot go on in another process, and who leaves, leaves.
+    /// Scripts at work cannot go on in another process, who leaves, leaves, and who was frozen has nothing promised.
     fn may_restart(&self, host: usize) -> bool {
         let host = &self.hosts[host];
-        let is_leaving = |life: &super::host::Life| life.control.node.advert().status == Status::Leaving;
-        host.jobs.iter().all(Option::is_none) && host.life.as_ref().is_some_and(|life| !is_leaving(life))
+        let is_fit = |life: &super::host::Life| {
+            let node = &life.control.node;
+            node.advert().status != Status::Leaving && !node.is_in_doubt()
+        };
+        host.jobs.iter().all(Option::is_none) && host.life.as_ref().is_some_and(is_fit)
     }
 
     fn go_away(&mut self, index: usize) -> Step {
