@@ -405,7 +405,7 @@ impl Daemon {
     /// reason.
     fn claims(&self, group: usize, cause: Cause) -> Claims {
         let held = |node: usize| self.node.peer(node).group(group).is_held();
-        let lost: Vec<(usize, bool)> = self.node.lost().map(|node| (node, held(node))).collect();
+        let lost: Vec<(usize, bool)> = self.node.rivals().map(|node| (node, held(node))).collect();
         if lost.is_empty() || cause.is_handed_over() {
             return Claims::new();
         }

@@ -134,7 +134,9 @@ impl<I: Clone + Eq> Deed<I> {
     pub fn read(&mut self, reading: &Reading<'_, I>, is_any_lost: bool, now: Nanos) -> Finding {
         let is_ours = reading.owner == Some(reading.me);
         match self.holder {
-            Holder::Us { since } if !is_ours && now.since(since) >= self.patience.settle => self.misses(reading, is_any_lost, now),
+            Holder::Us { since } if !is_ours && now.since(since) >= self.patience.settle => {
+                self.misses(reading, is_any_lost, now)
+            }
             Holder::Us { .. } if is_ours => {
                 self.away = None;
                 self.agree(reading);

@@ -23,6 +23,6 @@ pub use group::GroupState;
 pub use lease::Lease;
 #[cfg(feature = "mutations")]
 pub use mutation::{Mutation, mutate};
-pub use node::{GroupView, Node, Progress, Refusal, TAKE_BACKS, Waiting};
+pub use node::{GroupView, Node, Progress, Refusal, TAKE_BACKS, Unready, Waiting};
 pub use outbox::Outbox;
 pub use peer::{Contact, Differs, Echoed, Fencing, PeerView, Sight};

@@ -48,6 +48,19 @@ pub struct GroupView {
     pub gave_way: bool,
 }
 
+/// Why a node must not become silent now, not even for a moment that it has told of.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Unready {
+    /// It does not know all its peers yet.
+    Starting,
+    /// It goes for good.
+    Leaving,
+    /// It was frozen, and listens: what it promised before may have run out.
+    Doubt,
+    /// This peer does not count it as up yet.
+    Unheard(usize),
+}
+
 /// What a node keeps in mind of a group that it does not have.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 enum Memory {
@@ -335,10 +348,16 @@ impl Node {
         self.lease && !self.lacks_witness()
     }
 
-    /// Whether we were frozen, and listen first.
+    /// What a restart would have to wait for, so that every peer that is there knows how long to wait for us.
     #[must_use]
-    pub fn is_in_doubt(&self) -> bool {
-        self.doubt.is_some()
+    pub fn unready(&self) -> Option<Unready> {
+        let is_deaf = |node: &usize| self.peers[*node].is_up() && !self.peers[*node].counts(self.settings.me);
+        match self.status {
+            Status::Init => Some(Unready::Starting),
+            Status::Leaving => Some(Unready::Leaving),
+            Status::Up if self.doubt.is_some() => Some(Unready::Doubt),
+            Status::Up => self.others().find(is_deaf).map(Unready::Unheard),
+        }
     }
 
     /// Whether nothing is to be touched, by our own word or by a peer's.

@@ -72,7 +72,7 @@ impl Daemon {
                         }
                     }
                 }
-                let lost: Vec<usize> = self.node.lost().collect();
+                let lost: Vec<usize> = self.node.rivals().collect();
                 let nodes = self.peers.iter().map(|peer| (peer.index, lost.contains(&peer.index)));
                 let nodes: Vec<(usize, bool)> = nodes.collect();
                 match self.keeper.learn(&address, readiness, &nodes, now) {

@@ -173,7 +173,10 @@ impl Keeper {
     /// Asks what is due. Who has a group now is for `holder` to say; when that changes it is asked at once.
     pub(super) fn ask(&mut self, now: Nanos, holder: impl Fn(usize) -> Holder) {
         for kept in &mut self.kept {
-            if kept.deed.held_by(holder(kept.group), kept.ip.known_identity().as_ref(), now) {
+            if kept
+                .deed
+                .held_by(holder(kept.group), kept.ip.known_identity().as_ref(), now)
+            {
                 let soonest = kept.asked.map_or(now, |asked| asked.saturating_add(LEAST));
                 let spared = kept.readiness.as_ref().map(|it| it.answered.saturating_add(spared(it)));
                 let soonest = spared.map_or(soonest, |until| soonest.max(until));

@@ -12,7 +12,6 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
-use hb_ebpf::beat::Status;
 use hb_ebpf::{Nanos, NodeId};
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, Signal};
@@ -29,6 +28,7 @@ use super::{Daemon, Signals, settings, start};
 use crate::clock;
 use crate::config::Loaded;
 use crate::control::Reply;
+use crate::core::Unready;
 use crate::pulse::{Snapshot, keep};
 use crate::resources::address::Hands;
 
@@ -356,16 +356,21 @@ impl Daemon {
 
     /// What is under way could not go on in another process.
     fn ensure_idle(&self) -> Result<(), String> {
-        let is_leaving = match self.node.advert().status {
-            Status::Leaving => true,
-            Status::Init | Status::Up => false,
-        };
-        if is_leaving {
-            return Err("hb is leaving".to_owned());
-        }
-        if self.node.is_in_doubt() {
-            // What was promised before may have run out meanwhile, and nothing is promised while we are silent.
-            return Err("this node was frozen, and listens first: wait a second".to_owned());
+        match self.node.unready() {
+            None => {}
+            Some(Unready::Starting) => {
+                return Err(
+                    "hb has not settled with its peers yet: wait until `hb status` says that it has".to_owned(),
+                );
+            }
+            Some(Unready::Leaving) => return Err("hb is leaving".to_owned()),
+            Some(Unready::Doubt) => {
+                return Err("this node was frozen, and listens first: wait a second".to_owned());
+            }
+            Some(Unready::Unheard(node)) => {
+                let name = &self.cluster.nodes[node];
+                return Err(format!("{name} does not say that it hears this node: wait a moment"));
+            }
         }
         if self.works.are_at_work() {
             let is_moved = |index: &usize| self.node.group(*index).is_some_and(|group| group.state.is_moved());

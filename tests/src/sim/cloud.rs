@@ -4,14 +4,12 @@
 //! takes, the mover in a start, and the keeper's questions.
 
 use hb_ebpf::Nanos;
-use hb_user::core::{
-    Cause, Command, Deed, Event, Finding, Holder, Lost, Outcome, Patience, Reading, Which, taker,
-};
+use hb_user::core::{Cause, Command, Deed, Event, Finding, Holder, Lost, Outcome, Patience, Reading, Which, taker};
 
 use super::dice::Dice;
 use super::host::Count;
-use super::plan::{CloudPlan, GROUPS, NODES};
 use super::ms;
+use super::plan::{CloudPlan, GROUPS, NODES};
 use super::trace::name;
 use super::world::{Happening, Step, World};
 
@@ -183,7 +181,7 @@ impl World {
             if let (Some(peer), Some(owner)) = (keeper.deeds[id].shows(&reading), owner) {
                 keeper.instances[peer] = Some(owner);
             }
-            match keeper.deeds[id].read(&reading, node.lost().next().is_some(), clock) {
+            match keeper.deeds[id].read(&reading, node.rivals().next().is_some(), clock) {
                 Finding::Fine => {}
                 Finding::Suspect => pause = PATIENCE.confirm,
                 Finding::Moved => {
@@ -244,7 +242,7 @@ impl World {
         self.cloud.as_ref().filter(|cloud| cloud.plan.witness)?;
         let life = self.hosts[host].life.as_ref()?;
         let node = &life.control.node;
-        let lost: Vec<usize> = node.lost().collect();
+        let lost: Vec<usize> = node.rivals().collect();
         if lost.is_empty() || cause.is_handed_over() {
             return None;
         }
@@ -314,9 +312,12 @@ impl World {
         cloud.owners[id] = Some(instance);
         self.last_fault = self.last_fault.max(self.now);
         self.witness.count("moves that nobody waits for");
-        self.witness
-            .trace
-            .say(|| format!("the address of g{id} goes to {}, which does not wait for it", name(instance)));
+        self.witness.trace.say(|| {
+            format!(
+                "the address of g{id} goes to {}, which does not wait for it",
+                name(instance)
+            )
+        });
     }
 
     fn fail(&mut self, host: usize, id: usize) {
@@ -349,7 +350,7 @@ impl World {
             }
             let runs_nowhere = (0..self.plan.nodes).all(|host| !self.witness.runs(host, id));
             let is_left = view.gave_way || self.witness.is_contended(host, id);
-            if runs_nowhere && is_left && node.lost().next().is_some() && machine.jobs.iter().all(Option::is_none) {
+            if runs_nowhere && is_left && node.rivals().next().is_some() && machine.jobs.iter().all(Option::is_none) {
                 return Some(Command::Takeover(Which::All));
             }
         }

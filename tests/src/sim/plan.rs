@@ -246,7 +246,11 @@ impl Plan {
             let begins = dice.span(0, DISASTERS - 1500);
             let longest = if dice.percent(60) { 700 } else { 2500 };
             let ends = Nanos(begins.0 + dice.span(1, longest).0).min(ms(DISASTERS));
-            let hosts = if dice.percent(30) { self.all() } else { dice.mask(self.nodes, 50) };
+            let hosts = if dice.percent(30) {
+                self.all()
+            } else {
+                dice.mask(self.nodes, 50)
+            };
             self.put(begins, ends, Disaster::Gone { hosts });
         }
         // Often a cut is one from the provider, too.

@@ -308,10 +308,12 @@ impl Pulse {
         is_late
     }
 
-    /// The peers that are up: they have confirmed what was promised.
+    /// The peers that have confirmed what was promised; who came up since has not.
     pub(super) fn who_waits(&self) -> impl Iterator<Item = usize> {
+        let first = self.promise.map_or(0, |promise| promise.first);
         let up = self.peers.iter().filter(|peer| peer.detector.is_up());
-        up.map(|peer| peer.node)
+        up.filter(move |peer| peer.detector.has_confirmed(first))
+            .map(|peer| peer.node)
     }
 
     fn take_in(&mut self, node: usize, sequence: Sequence, now: Nanos, out: &mut Vec<Output>) {

@@ -1,7 +1,6 @@
 //! Restarts in place: what hb-user/src/daemon/restart.rs does.
 
 use hb_ebpf::Nanos;
-use hb_ebpf::beat::Status;
 
 use super::pulse::Order;
 use super::world::{Happening, Step, World};
@@ -41,14 +40,11 @@ impl World {
         self.go_away(host)
     }
 
-    /// Scripts at work cannot go on in another process, who leaves, leaves, and who was frozen has nothing promised.
+    /// Scripts at work cannot go on in another process.
     fn may_restart(&self, host: usize) -> bool {
         let host = &self.hosts[host];
-        let is_fit = |life: &super::host::Life| {
-            let node = &life.control.node;
-            node.advert().status != Status::Leaving && !node.is_in_doubt()
-        };
-        host.jobs.iter().all(Option::is_none) && host.life.as_ref().is_some_and(is_fit)
+        let is_ready = |life: &super::host::Life| life.control.node.unready().is_none();
+        host.jobs.iter().all(Option::is_none) && host.life.as_ref().is_some_and(is_ready)
     }
 
     fn go_away(&mut self, index: usize) -> Step {
@@ -116,7 +112,7 @@ impl World {
         let deferred = std::mem::take(&mut host.deferred);
         let Some(life) = &mut host.life else { return Ok(()) };
         let is_late = life.go_on(is_pinned, clock);
-        self.witness.comes_back(now, index, is_late);
+        self.witness.comes_back(now, index, is_late, is_pinned);
         self.last_fault = self.last_fault.max(now);
         for what in deferred {
             let at = now.saturating_add(Nanos(self.restarts.below(ms(2).0)));

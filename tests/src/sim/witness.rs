@@ -114,6 +114,10 @@ pub(super) struct Witness {
     /// Who was found dead by whom, in this life.
     died: Pairs<bool>,
     was_told_to_leave: [bool; NODES],
+    /// Who says farewell, frozen or not.
+    has_left: [bool; NODES],
+    /// Whose kernel has forgotten in this life what it had heard: to it, old packets are news.
+    has_forgotten: [bool; NODES],
     /// Who said farewell in maintenance.
     leaves_things: [bool; NODES],
     was_told: [Told; NODES],
@@ -167,6 +171,8 @@ impl Witness {
             shared: Default::default(),
             died: Default::default(),
             was_told_to_leave: [false; NODES],
+            has_left: [false; NODES],
+            has_forgotten: [false; NODES],
             leaves_things: [false; NODES],
             was_told: Default::default(),
             in_maintenance: [false; NODES],
@@ -232,6 +238,7 @@ impl Witness {
     /// What only one life of the daemon is about.
     fn forget(&mut self, host: usize) {
         self.heard[host] = Default::default();
+        (self.has_left[host], self.has_forgotten[host]) = (false, false);
         self.died[host] = Default::default();
         self.in_maintenance[host] = false;
         self.hushed[host] = Nanos(0);
@@ -283,6 +290,7 @@ impl Witness {
         let node = host.life.as_ref().map(|life| &life.control.node);
         self.leaves_things[host.index] = node.is_some_and(hb_user::core::Node::in_maintenance);
         self.hushed[host.index] = Nanos(0);
+        self.has_left[host.index] = true;
         self.note_maintenance(now);
     }
 
@@ -355,7 +363,9 @@ impl Witness {
     }
 
     fn listens(&mut self, now: Nanos, host: usize) {
-        self.hushed[host] = now.saturating_add(hush(DEADTIME, INTERVAL));
+        if !self.has_left[host] {
+            self.hushed[host] = now.saturating_add(hush(DEADTIME, INTERVAL));
+        }
         self.doubts[host] = now.saturating_add(DEADTIME);
     }
 
@@ -382,9 +392,11 @@ impl Witness {
     }
 
     /// It goes on; whoever is late counts as one that was frozen.
-    pub(super) fn comes_back(&mut self, now: Nanos, host: usize, is_late: bool) {
+    pub(super) fn comes_back(&mut self, now: Nanos, host: usize, is_late: bool, is_pinned: bool) {
         self.trace.say(|| format!("{} goes on", name(host)));
         self.thawed[host] = now;
+        self.last_upheaval = now;
+        self.has_forgotten[host] |= !is_pinned;
         for waits in &mut self.waits {
             waits[host] = None;
         }
@@ -432,7 +444,7 @@ impl Witness {
                     );
                     return Self::broken(Rule::Cause, now, what);
                 }
-                if heard > Nanos(0) && now.since(heard) < DEADTIME {
+                if heard > Nanos(0) && now.since(heard) < DEADTIME && !self.has_forgotten[index] {
                     let what = format!("{} takes {} for dead, and heard it", name(index), name(node));
                     return Self::broken(Rule::Cause, now, what);
                 }

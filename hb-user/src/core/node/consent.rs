@@ -212,14 +212,20 @@ impl Node {
         1 + self.others().filter(votes).count()
     }
 
-    /// Whether a dead node has to be reset before we take a group. With a majority on our side it can have got nothing
-    /// since we heard it, so only what it had or wanted counts.
+    /// Whether a dead node has to be reset before we take a group. With a majority on our side all the time it can have got
+    /// nothing since we heard it, so only what it had or wanted counts.
     fn must_fence(&self, node: usize, index: usize) -> bool {
         let peer = &self.peers[node];
-        let was_met = peer.sight.heard_us > Nanos(0);
+        let is_known = peer.sight.heard_us > Nanos(0) && !self.may_have_missed(peer);
         let (had, is_majority) = (peer.group(index), self.settings.quorum == Quorum::Majority);
-        let may_have = !is_majority || !was_met || !peer.is_readable() || had.is_held() || had.is_wanted();
+        let may_have = !is_majority || !is_known || !peer.is_readable() || had.is_held() || had.is_wanted();
         self.settings.fenced.get(node).copied().unwrap_or(false) && may_have
+    }
+
+    /// Whether a silent peer may have got something without our knowing, since others counted us as gone: our lease has ended
+    /// since we last heard it, which was a deadtime before its silence at the most.
+    fn may_have_missed(&self, peer: &PeerView) -> bool {
+        self.leased.saturating_add(self.settings.deadtime) >= peer.silent_since
     }
 
     /// The nodes to fence now: those on which nothing but this is waited for.

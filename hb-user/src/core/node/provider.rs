@@ -94,10 +94,12 @@ impl Node {
             return None;
         }
         let is_a_silent_node = match to {
-            Taker::Node(node) => self.peers.get(node).is_some_and(is_lost),
-            Taker::Unknown => self.has_lost_any(),
+            Taker::Node(node) => self.rivals().any(|rival| rival == node),
+            Taker::Unknown => self.has_rivals(),
             // An instance may have been taken for another's: not a second time in one silence.
-            Taker::Other => self.lost().any(|node| group.taken_back.was_since(self.peers[node].silent_since)),
+            Taker::Other => self
+                .rivals()
+                .any(|node| group.taken_back.was_since(self.peers[node].silent_since)),
         };
         if is_a_silent_node {
             self.groups[index].gave_way = true;
@@ -112,7 +114,7 @@ impl Node {
 
     /// A group that we gave way with stays away while there is a silent node that may have it.
     pub(super) fn return_to(&mut self) {
-        if !self.has_lost_any() {
+        if !self.has_rivals() {
             for group in &mut self.groups {
                 group.gave_way = false;
             }
@@ -131,14 +133,13 @@ impl Node {
         let Witness::Silent(asked) = self.witness else {
             return false;
         };
-        let is_unanswered = |node: usize| is_lost(&self.peers[node]) && asked >= self.peers[node].silent_since;
-        self.is_witnessed() && self.others().any(is_unanswered)
+        self.settings.witness && self.rivals().any(|node| asked >= self.peers[node].silent_since)
     }
 
     /// Whether the witness has answered since a peer fell silent, where there is one.
     pub(super) fn has_witness(&self, peer: &PeerView) -> bool {
         match self.witness {
-            _ if !self.is_witnessed() => true,
+            _ if !self.settings.witness || self.settings.quorum == Quorum::Majority => true,
             Witness::Answers(asked) => asked >= peer.silent_since,
             Witness::Unasked | Witness::Silent(_) => false,
         }
@@ -147,30 +148,27 @@ impl Node {
     /// Whether somebody has to ask the witness: a peer is silent.
     #[must_use]
     pub fn needs_witness(&self) -> bool {
-        self.is_witnessed() && self.has_lost_any()
+        self.settings.witness && self.has_rivals()
     }
 
     /// Whether the witness has answered since the last peer fell silent.
     #[must_use]
     pub fn witness_answers(&self) -> bool {
-        self.lost().all(|node| self.has_witness(&self.peers[node]))
+        self.rivals().all(|node| self.has_witness(&self.peers[node]))
     }
 
-    /// The nodes that fell silent and may live on: they were not fenced.
-    pub fn lost(&self) -> impl Iterator<Item = usize> {
-        self.others().filter(|node| is_lost(&self.peers[*node]))
-    }
-
-    fn has_lost_any(&self) -> bool {
-        self.lost().next().is_some()
-    }
-
-    /// Whether the provider is asked at all: a majority knows better who is cut off.
-    fn is_witnessed(&self) -> bool {
-        match self.settings.quorum {
-            Quorum::None | Quorum::Pings => self.settings.witness,
+    /// The nodes that may have what we have without our knowing, as far as the provider is concerned: they fell silent, and may
+    /// live on. None where a majority decides: it knows who is cut off.
+    pub fn rivals(&self) -> impl Iterator<Item = usize> {
+        let may_be = match self.settings.quorum {
+            Quorum::None | Quorum::Pings => true,
             Quorum::Majority => false,
-        }
+        };
+        self.others().filter(move |node| may_be && is_lost(&self.peers[*node]))
+    }
+
+    fn has_rivals(&self) -> bool {
+        self.rivals().next().is_some()
     }
 }
 

@@ -60,7 +60,11 @@ impl Witness {
     }
 
     pub(in crate::sim) fn is_answered(&mut self, host: usize, asked: Nanos, answers: bool) {
-        self.count(if answers { "answers of the witness" } else { "silences of the witness" });
+        self.count(if answers {
+            "answers of the witness"
+        } else {
+            "silences of the witness"
+        });
         self.trace
             .say(|| format!("{}: the witness answers: {answers}", name(host)));
         self.addresses.is_unanswered[host] = !answers;
@@ -75,8 +79,12 @@ impl Witness {
         } else {
             "addresses out of reach"
         });
-        self.trace
-            .say(|| format!("{} does not get the address of g{id} (contended: {is_contended})", name(host)));
+        self.trace.say(|| {
+            format!(
+                "{} does not get the address of g{id} (contended: {is_contended})",
+                name(host)
+            )
+        });
         self.addresses.contended[host][id] = is_contended;
     }
 
@@ -130,7 +138,7 @@ impl Witness {
         let Some(life) = hosts[host].life.as_ref().filter(|_| self.has_witness) else {
             return Ok(());
         };
-        for other in life.control.node.lost() {
+        for other in life.control.node.rivals() {
             let lost = self.addresses.lost[host][other];
             if self.addresses.answered[host] < lost {
                 let what = format!(
@@ -150,7 +158,7 @@ impl Witness {
             return Ok(());
         };
         let (index, node) = (host.index, &life.control.node);
-        let lost = node.lost().map(|other| self.addresses.lost[index][other]).max();
+        let lost = node.rivals().map(|other| self.addresses.lost[index][other]).max();
         let Some(lost) = lost.filter(|_| self.has_witness && !host.is_frozen() && !node.in_maintenance()) else {
             return Ok(());
         };

@@ -74,7 +74,8 @@ impl Witness {
         let job = hosts[host].jobs[id];
         let is_stopping = job.is_some_and(|job| job.task == Task::Stop);
         // What the core does not know yet may have made this stop needless.
-        let is_odd = !fact.runs || fact.is_stuck != (cause == Cause::Cleanup);
+        let is_there = fact.runs || fact.is_stuck;
+        let is_odd = !is_there || fact.is_stuck != (cause == Cause::Cleanup);
         if is_stopping || is_odd && !fact.is_unheard_of {
             let what = format!("{} stops g{id} with {fact:?}, {job:?}", name(host));
             return Self::broken(Rule::Works, now, what);

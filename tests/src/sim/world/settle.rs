@@ -73,7 +73,11 @@ impl World {
         if let (Some(cloud), [owner]) = (&self.cloud, owners.as_slice())
             && cloud.owners[id] != Some(*owner)
         {
-            return Err(format!("{} runs it, and its address is {:?}'s", name(*owner), cloud.owners[id]));
+            return Err(format!(
+                "{} runs it, and its address is {:?}'s",
+                name(*owner),
+                cloud.owners[id]
+            ));
         }
         let is_right = match self.plan.configs[self.plan.configs.len() - 1].failback {
             Failback::Return if living.contains(&preferred) && is_able(preferred) => owners == [preferred],

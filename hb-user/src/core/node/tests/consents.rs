@@ -270,9 +270,26 @@ fn who_had_nothing_is_not_fenced_by_a_majority() {
     let mut bench = Bench::new(settings);
     bench.tell(&Event::Lease { held: true });
     bench.says(B, &[Released]);
+    bench.now = ms(2_000);
     bench.silent(B);
     bench.says_so(C, without_b());
     assert_eq!(bench.says_so(C, without_b()), ["acquire 0: peer_died"]);
+}
+
+/// While we had no lease others may have agreed to what it took.
+#[test]
+fn who_may_have_got_something_unheard_is_fenced() {
+    let mut settings = settings(3, A, 1);
+    settings.fenced = vec![true; 3];
+    let mut bench = Bench::new(settings);
+    bench.tell(&Event::Lease { held: true });
+    bench.says(B, &[Released]);
+    bench.now = ms(2_000);
+    bench.tell(&Event::Lease { held: false });
+    bench.silent(B);
+    bench.tell(&Event::Lease { held: true });
+    bench.says_so(C, without_b());
+    assert_eq!(bench.says_so(C, without_b()), ["fence 1"]);
 }
 
 #[test]

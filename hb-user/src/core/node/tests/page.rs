@@ -283,7 +283,8 @@ fn who_is_gone_is_a_row() {
             Witness::Answers(NOW),
         ]);
         node.pings = 1;
-        node.leased = Nanos(NOW.0 - choose.of([ms(499).0, ms(500).0]));
+        // The last has not ended since the peer was heard.
+        node.leased = Nanos(NOW.0 - choose.of([ms(499).0, ms(500).0, ms(801).0]));
         // The third node is heard, and votes or does not.
         node.peers[C] = PeerView {
             contact: Contact::Up,
@@ -330,7 +331,7 @@ fn who_is_gone_is_a_row() {
             yes(node.settings.fenced[B]),
             yes(peer.is_readable()),
             peer.group(0).name(),
-            yes(peer.sight.heard_us > Nanos(0)),
+            yes(peer.sight.heard_us > Nanos(0) && NOW.since(node.leased).0 > NOW.since(peer.silent_since).0 + ms(500).0),
             match node.settings.stuck {
                 StuckPolicy::Reboot => "reboot",
                 StuckPolicy::Hold => "hold",
