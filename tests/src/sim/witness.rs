@@ -114,6 +114,8 @@ pub(super) struct Witness {
     /// Who was found dead by whom, in this life.
     died: Pairs<bool>,
     was_told_to_leave: [bool; NODES],
+    /// When a daemon last began a life.
+    booted: [Nanos; NODES],
     /// Who says farewell, frozen or not.
     has_left: [bool; NODES],
     /// Whose kernel has forgotten in this life what it had heard: to it, old packets are news.
@@ -171,6 +173,7 @@ impl Witness {
             shared: Default::default(),
             died: Default::default(),
             was_told_to_leave: [false; NODES],
+            booted: Default::default(),
             has_left: [false; NODES],
             has_forgotten: [false; NODES],
             leaves_things: [false; NODES],
@@ -225,6 +228,7 @@ impl Witness {
         });
         self.forget(index);
         self.last_upheaval = now;
+        self.booted[index] = now;
         self.config_before[index] = host.config;
         self.last_config[index] = host.config;
         // Whoever starts a daemon again has looked after what the last had left behind.
@@ -444,7 +448,9 @@ impl Witness {
                     );
                     return Self::broken(Rule::Cause, now, what);
                 }
-                if heard > Nanos(0) && now.since(heard) < DEADTIME && !self.has_forgotten[index] {
+                // What is heard of a new life is nothing to the old one, which may be found dead a grace later.
+                let is_another = now.since(self.booted[node]) < Nanos(2 * DEADTIME.0);
+                if now.since(heard) < DEADTIME && heard > Nanos(0) && !is_another && !self.has_forgotten[index] {
                     let what = format!("{} takes {} for dead, and heard it", name(index), name(node));
                     return Self::broken(Rule::Cause, now, what);
                 }
