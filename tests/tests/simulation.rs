@@ -55,6 +55,7 @@ fn no_disaster_breaks_a_rule_and_every_kind_of_disaster_happens() {
         Cause::Conflict(0),
         Cause::Lease,
         Cause::Sick,
+        Cause::Moved,
         Cause::Retry,
         Cause::Cleanup,
         Cause::Reload,
@@ -62,6 +63,11 @@ fn no_disaster_breaks_a_rule_and_every_kind_of_disaster_happens() {
     ];
     let happenings = [
         "aborted starts",
+        "addresses contended",
+        "addresses missed",
+        "addresses out of reach",
+        "addresses stolen",
+        "answers of the witness",
         "cleanup commands",
         "crashes",
         "cuts",
@@ -76,8 +82,10 @@ fn no_disaster_breaks_a_rule_and_every_kind_of_disaster_happens() {
         "graced",
         "lapses",
         "maintenance commands",
+        "moves that nobody waits for",
         "overlaps",
         "pauses",
+        "providers out of reach",
         "reasserted",
         "reboots",
         "refused as old",
@@ -86,6 +94,7 @@ fn no_disaster_breaks_a_rule_and_every_kind_of_disaster_happens() {
         "restarts",
         "restarts refused",
         "restarts that were late",
+        "silences of the witness",
         "standby commands",
         "steps of wall time",
         "storms",
@@ -129,8 +138,8 @@ mod mutations {
     /// The core, broken like this, breaks this rule, which the simulator says.
     fn breaks(mutation: Mutation, rule: Rule) {
         mutate(Some(mutation));
-        // The last need what only they have: a freeze at the worst of times.
-        let seeds = (0..PATIENCE).chain([2484, 61773, 93666]);
+        // The last need what only they have: a freeze at the worst of times, or a long cut through which both reach the provider.
+        let seeds = (0..PATIENCE).chain([2484, 61773, 93666, 1976, 3963]);
         let rules = seeds.filter_map(|seed| sim::run(seed, false).err().map(|failure| failure.violation.rule));
         let found = { rules }.any(|found| found == rule);
         mutate(None);
@@ -175,6 +184,16 @@ mod mutations {
     #[test]
     fn haste_after_a_freeze_is_caught() {
         breaks(Mutation::NeverDoubts, Rule::Frozen);
+    }
+
+    #[test]
+    fn a_takeover_without_the_witness_is_caught() {
+        breaks(Mutation::AsksNoWitness, Rule::Unwitnessed);
+    }
+
+    #[test]
+    fn two_that_take_an_address_from_each_other_are_caught() {
+        breaks(Mutation::NeverGivesWay, Rule::Fight);
     }
 
     #[test]

@@ -19,6 +19,10 @@ pub enum Mutation {
     TouchesAnyway,
     /// Whoever was frozen does not doubt what it knew.
     NeverDoubts,
+    /// The witness is not waited for.
+    AsksNoWitness,
+    /// Who loses its address to a silent node takes it back.
+    NeverGivesWay,
     /// Whoever was frozen says nothing for as long as those wait who were frozen with it.
     KeepsQuiet,
 }

@@ -7,6 +7,7 @@ use hb_ebpf::Nanos;
 use serde::{Deserialize, Serialize};
 
 use super::{After, Memory, Node};
+use crate::core::mutation::{Mutation, is_mutated};
 use crate::core::peer::Fencing;
 use crate::core::{Action, Cause, Contact, PeerView, Quorum, Taker};
 use hb_ebpf::beat::Status;
@@ -101,7 +102,7 @@ impl Node {
                 .rivals()
                 .any(|node| group.taken_back.was_since(self.peers[node].silent_since)),
         };
-        if is_a_silent_node {
+        if is_a_silent_node && !is_mutated(Mutation::NeverGivesWay) {
             self.groups[index].gave_way = true;
             return Some(self.release(index, Cause::Moved, After::Idle(Memory::Nothing)));
         }
@@ -139,6 +140,7 @@ impl Node {
     /// Whether the witness has answered since a peer fell silent, where there is one.
     pub(super) fn has_witness(&self, peer: &PeerView) -> bool {
         match self.witness {
+            _ if is_mutated(Mutation::AsksNoWitness) => true,
             _ if !self.settings.witness || self.settings.quorum == Quorum::Majority => true,
             Witness::Answers(asked) => asked >= peer.silent_since,
             Witness::Unasked | Witness::Silent(_) => false,

@@ -250,6 +250,7 @@ impl Witness {
             || is_stuck
             || machine.is_frozen()
             || life.control.node.in_maintenance()
+            || self.leaves_things[host]
             || ended > self.facts[host][id].since && now <= noticed.saturating_add(ms(REBOOT))
     }
 }
