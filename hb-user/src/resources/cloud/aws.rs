@@ -44,10 +44,25 @@ impl AwsAccount {
     }
 
     async fn identity(&self) -> Result<InstanceId, Failure> {
-        const PATH: &str = "/latest/meta-data/instance-id";
-        if let Identity::Fixed(id) = &self.identity {
-            return Ok(id.clone());
+        match &self.identity {
+            Identity::Fixed(id) => Ok(id.clone()),
+            Identity::Metadata => self.told().await,
         }
+    }
+
+    /// The instance, or the interface that hb.toml names if it is one of this instance's.
+    async fn named(&self) -> Result<Option<InstanceId>, Failure> {
+        let Identity::Fixed(id) = &self.identity else {
+            return Ok(None);
+        };
+        if is_interface(id) && self.metadata.has_interface(id.as_str()).await? {
+            return Ok(Some(id.clone()));
+        }
+        self.told().await.map(Some)
+    }
+
+    async fn told(&self) -> Result<InstanceId, Failure> {
+        const PATH: &str = "/latest/meta-data/instance-id";
         account::instance(&self.metadata.text(PATH).await?.unwrap_or_default(), PATH)
     }
 
@@ -144,6 +159,10 @@ fn is_interface(id: &InstanceId) -> bool {
 impl Provider for Aws {
     fn identity(&self) -> Answer<'_, InstanceId> {
         Box::pin(self.account.identity())
+    }
+
+    fn named(&self) -> Answer<'_, Option<InstanceId>> {
+        Box::pin(self.account.named())
     }
 
     fn owner(&self) -> Answer<'_, Owner> {

@@ -14,6 +14,9 @@ use super::provider::{ActionId, ActionState, Answer, Assignment, Failure, Instan
 const HINT: &str = "check that the token is complete and not revoked, and that it may read and update reserved IPs \
                     (scopes reserved_ip:read, reserved_ip:update and droplet:read)";
 
+/// Where the metadata service says who this host is.
+const ID: &str = "/metadata/v1/id";
+
 /// One reserved IP.
 #[derive(Debug)]
 pub(super) struct DigitalOcean {
@@ -41,7 +44,11 @@ impl DigitalOcean {
 
 impl Provider for DigitalOcean {
     fn identity(&self) -> Answer<'_, InstanceId> {
-        Box::pin(self.account.identity("/metadata/v1/id"))
+        Box::pin(self.account.identity(ID))
+    }
+
+    fn named(&self) -> Answer<'_, Option<InstanceId>> {
+        Box::pin(self.account.named(ID))
     }
 
     fn owner(&self) -> Answer<'_, Owner> {

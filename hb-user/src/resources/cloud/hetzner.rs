@@ -12,6 +12,8 @@ use super::network::Network;
 use super::provider::{ActionId, ActionState, Answer, Assignment, Failure, InstanceId, Owner, Provider, RateLimit};
 
 const HINT: &str = "check that the token is complete and not revoked, of this project, and may read and write";
+/// Where the metadata service says who this host is.
+const ID: &str = "/hetzner/v1/metadata/instance-id";
 /// A list is read in pages of the longest kind, and so many of them.
 const PAGES: u32 = 20;
 
@@ -91,7 +93,11 @@ impl Hetzner {
 
 impl Provider for Hetzner {
     fn identity(&self) -> Answer<'_, InstanceId> {
-        Box::pin(self.account.identity("/hetzner/v1/metadata/instance-id"))
+        Box::pin(self.account.identity(ID))
+    }
+
+    fn named(&self) -> Answer<'_, Option<InstanceId>> {
+        Box::pin(self.account.named(ID))
     }
 
     fn owner(&self) -> Answer<'_, Owner> {

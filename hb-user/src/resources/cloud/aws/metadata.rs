@@ -20,6 +20,7 @@ const TOKEN_AGE: Nanos = Nanos::from_millis(5 * 3_600_000);
 const KEYS_AGE: Nanos = Nanos::from_millis(4 * 60_000);
 /// An instance has no more network interfaces than these.
 const INTERFACES: usize = 64;
+const MACS: &str = "/latest/meta-data/network/interfaces/macs/";
 const ROLE: &str = "/latest/meta-data/iam/security-credentials/";
 
 /// The service, with its token.
@@ -59,22 +60,39 @@ impl Metadata {
 
     /// Whether one of this instance's network interfaces has the public address.
     pub(super) async fn has(&self, ip: &str) -> Result<bool, Failure> {
-        const MACS: &str = "/latest/meta-data/network/interfaces/macs/";
-        let unreadable = || Failure::Passing {
-            call: format!("GET {MACS}"),
-            reason: "the reply lists no network interfaces".to_owned(),
-        };
-        let macs = self.text(MACS).await?.ok_or_else(unreadable)?;
-        for mac in macs.lines().map(|line| line.trim_end_matches('/')).take(INTERFACES) {
-            if !mac.bytes().all(|c| c.is_ascii_hexdigit() || c == b':') {
-                return Err(unreadable());
-            }
+        for mac in self.interfaces().await? {
             let found = self.text(&format!("{MACS}{mac}/ipv4-associations/{ip}")).await?;
             if found.is_some() {
                 return Ok(true);
             }
         }
         Ok(false)
+    }
+
+    /// Whether the network interface of this id is one of this instance's.
+    pub(super) async fn has_interface(&self, id: &str) -> Result<bool, Failure> {
+        for mac in self.interfaces().await? {
+            let found = self.text(&format!("{MACS}{mac}/interface-id")).await?;
+            if found.as_deref() == Some(id) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The Ethernet addresses of this instance's network interfaces.
+    async fn interfaces(&self) -> Result<Vec<String>, Failure> {
+        let unreadable = || Failure::Passing {
+            call: format!("GET {MACS}"),
+            reason: "the reply lists no network interfaces".to_owned(),
+        };
+        let macs = self.text(MACS).await?.ok_or_else(unreadable)?;
+        let macs = macs.lines().map(|line| line.trim_end_matches('/')).take(INTERFACES);
+        macs.map(|mac| {
+            let is_mac = mac.bytes().all(|c| c.is_ascii_hexdigit() || c == b':');
+            is_mac.then(|| mac.to_owned()).ok_or_else(unreadable)
+        })
+        .collect()
     }
 
     /// The temporary keys of the instance's role.
