@@ -12,6 +12,7 @@ use self::metadata::Metadata;
 use self::reply::Address;
 use super::http::{Http, Refusal, Reply};
 use super::provider::{ActionId, ActionState, Answer, Assignment, Failure, InstanceId, Owner, Provider, RateLimit};
+use super::redaction::Redaction;
 use super::secrets::{self, Keys};
 use super::{CloudError, account};
 use crate::config::{CloudSettings, CloudTarget, Identity};
@@ -83,8 +84,10 @@ impl AwsAccount {
     }
 
     async fn send(&self, action: &str, keys: &Keys, body: &str) -> Result<Reply, Failure> {
-        let headers = sign::headers(keys, &self.region, self.api.base(), body)?;
-        let reply = self.api.send(Method::POST, "/", headers, Some(body.to_owned())).await;
+        let (headers, signature) = sign::headers(keys, &self.region, self.api.base(), body)?;
+        let redaction = Redaction::of_signed(keys, &signature);
+        let body = Some(body.to_owned());
+        let reply = self.api.send(Method::POST, "/", headers, body, &redaction).await;
         reply
             .map(|reply| reply.named(action))
             .map_err(|failure| failure.named(action))

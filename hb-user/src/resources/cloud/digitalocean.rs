@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::account::{self, Account};
-use super::http::{Refusal, Reply, readable};
+use super::http::{Refusal, Reply};
 use super::provider::{ActionId, ActionState, Answer, Assignment, Failure, InstanceId, Owner, Provider, RateLimit};
 
 /// What a token must be good for. Without `droplet:read` the API shows every address as nobody's.
@@ -91,7 +91,7 @@ impl Provider for DigitalOcean {
             Ok(match reply.action.status.as_str() {
                 "in-progress" => ActionState::Running,
                 "completed" => ActionState::Completed,
-                status => ActionState::Errored(readable(status)),
+                status => ActionState::Errored(self.account.api.readable(status)),
             })
         })
     }

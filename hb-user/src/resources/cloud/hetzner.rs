@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::account::{self, Account};
-use super::http::{Refusal, Reply, readable};
+use super::http::{Refusal, Reply};
 use super::network::Network;
 use super::provider::{ActionId, ActionState, Answer, Assignment, Failure, InstanceId, Owner, Provider, RateLimit};
 
@@ -131,8 +131,8 @@ impl Provider for Hetzner {
                 "running" => ActionState::Running,
                 "success" => ActionState::Completed,
                 status => ActionState::Errored(match action.error {
-                    Some(error) => readable(&format!("{}: {}", error.code, error.message)),
-                    None => readable(status),
+                    Some(error) => self.account.api.readable(&format!("{}: {}", error.code, error.message)),
+                    None => self.account.api.readable(status),
                 }),
             })
         })

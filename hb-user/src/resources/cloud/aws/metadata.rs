@@ -10,6 +10,7 @@ use serde::Deserialize;
 use crate::clock;
 use crate::resources::cloud::http::{Http, Reply};
 use crate::resources::cloud::provider::Failure;
+use crate::resources::cloud::redaction::Redaction;
 use crate::resources::cloud::secrets::Keys;
 use crate::secret::Secret;
 
@@ -166,7 +167,7 @@ impl Metadata {
         );
         let reply = self
             .http
-            .send(Method::PUT, "/latest/api/token", vec![ttl], None)
+            .send(Method::PUT, "/latest/api/token", vec![ttl], None, &Redaction::default())
             .await?;
         let token = Secret::new(reply.text()?);
         let value = sensitive(&token)?;
@@ -176,7 +177,8 @@ impl Metadata {
 
     async fn get(&self, path: &str, token: &HeaderValue) -> Result<Reply, Failure> {
         let header = (HeaderName::from_static("x-aws-ec2-metadata-token"), token.clone());
-        self.http.send(Method::GET, path, vec![header], None).await
+        let redaction = Redaction::of_token(&Secret::new(token.as_bytes()));
+        self.http.send(Method::GET, path, vec![header], None, &redaction).await
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
