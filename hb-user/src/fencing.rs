@@ -147,6 +147,7 @@ impl Fencer {
         command.arg("-t").arg(&device.kind).arg("-F").arg(file);
         // Past the `--` nothing is an option, whatever a node is called.
         command.args(["-T", "reset", "--", node]).stdin(stdin);
+        process::withhold(&mut command, &[]);
         let (end, tail) = process::run(command, self.timeout).await;
         let ((node, kind), output) = (names(), last_lines(&tail.text(), LINES));
         let failed = |what| FenceError::Failed {

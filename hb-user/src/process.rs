@@ -1,6 +1,7 @@
 //! A program under supervision: what it prints is read, its time is limited, and its whole process group ends with it.
 
 mod spawner;
+mod withhold;
 
 use std::future::Future;
 use std::io;
@@ -18,6 +19,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 pub use spawner::{change, start};
+pub(crate) use withhold::withhold;
 
 use crate::clock::sleep;
 

@@ -53,6 +53,7 @@ async fn reboot_within(command: &[String], limit: Duration) -> Result<(), Reboot
     }
     let mut call = Command::new(&program);
     call.args(arguments).stdin(Stdio::null());
+    process::withhold(&mut call, &[]);
     let (end, tail) = process::run(call, limit).await;
     let output = last_lines(&tail.text(), LINES);
     let what = match end {

@@ -316,6 +316,36 @@ fn by_policy_it_is_asked_for_first_and_not_taken() -> Result<()> {
     Ok(())
 }
 
+/// Nobody can be asked over a cable that is not plugged in: that is not known then, and no reason for no owner.
+#[test]
+fn where_nobody_can_be_asked_that_is_not_taken_for_free() -> Result<()> {
+    let ip = "203.0.113.77";
+    for policy in ["refuse", "log"] {
+        let toml = format!("[address]\nconflict = \"{policy}\"\nprobe = \"200ms\"\ncheck = \"300ms\"\n");
+        let mut cluster = cluster(files(&format!("primary {ip}/24/lone0\n")).hb_toml(&toml))?;
+        let host = &cluster.network.primary;
+        for command in [
+            "link add lone0 type veth peer name lone1",
+            "address add 203.0.113.1/24 dev lone0",
+            "link set lone0 up",
+        ] {
+            host.run_ok("ip", &command.split(' ').collect::<Vec<_>>())?;
+        }
+        cluster.start_hb(Primary)?;
+        cluster.wait_for_status(Primary, "it is taken, and not known to be free", |status| {
+            Ok(state(status, 0) == Some("running") && text(status, 0, "probe")? == "unknown")
+        })?;
+        let host = &cluster.network.primary;
+        ensure!(held(host, ip)?.is_some());
+        ensure!(host.log().contains("lone0 has no carrier"), "{}", host.log());
+        host.run_ok("ip", &["link", "set", "lone1", "up"])?;
+        cluster.wait_for_status(Primary, "the check settles it", |status| {
+            Ok(text(status, 0, "probe")? == "free")
+        })?;
+    }
+    Ok(())
+}
+
 #[test]
 fn after_fencing_nobody_is_asked() -> Result<()> {
     let ip = "192.0.2.77";

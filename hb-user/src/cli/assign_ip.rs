@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use super::Failure;
+use super::answer::{Failed, Fields, Noted, fields};
 use super::ip::{micros, say, seconds, since, started};
+use super::{Exit, Failure};
 use crate::config::{CloudAddress, CloudKind, CloudSettings, CloudTarget, InstanceId, SecretSource};
 use crate::resources::cloud::{self, Claim, Moved, Order};
 use crate::secret::Secret;
@@ -38,13 +40,18 @@ pub struct Args {
     /// How long it may take, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=3600))]
     timeout: u32,
-    /// Print one JSON object at the end
+    /// Print one JSON object at the end, whatever comes of it
     #[arg(long)]
     json: bool,
 }
 
 /// Runs the command.
 pub fn run(args: &Args) -> Result<(), Failure> {
+    let asked = fields(json!({ "ip": args.ip, "droplet_id": args.droplet_id }));
+    assign(args).map_err(|failed| failed.told(args.json, asked))
+}
+
+fn assign(args: &Args) -> Result<(), Failed> {
     let token = token(args.token_file.as_deref())?;
     let settings = CloudSettings {
         api_url: args.api_url.trim_end_matches('/').to_owned(),
@@ -60,10 +67,16 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         claim: Claim::Anybody,
         within: Duration::from_secs(args.timeout.into()),
     };
-    let watch = super::ip::watch(args.json);
-    let moved = started(ip.take_over(order, watch))?
-        .map_err(anyhow::Error::from)
-        .with_context(|| format!("cannot assign {} to droplet {}", args.ip, args.droplet_id))?;
+    let noted = Noted::default();
+    let watch = noted.watch(super::ip::watch(args.json));
+    let moved = started(ip.take_over(order, watch))?.map_err(|error| {
+        let mut failed = Failed::refused(error).knowing(numbered(noted.known()));
+        // As the tutorial's script has it, whatever the reason.
+        failed.failure.exit = Exit::Failed;
+        let what = format!("cannot assign {} to droplet {}", args.ip, args.droplet_id);
+        failed.failure.error = failed.failure.error.context(what);
+        failed
+    })?;
     finish(args, &moved);
     Ok(())
 }
@@ -96,11 +109,11 @@ fn finish(args: &Args, moved: &Moved) {
     let after = |time| micros(since(moved.begun, time));
     let verified = since(moved.begun, moved.verified);
     if args.json {
-        say(&serde_json::json!({
+        say(&json!({
             "ip": args.ip,
             "droplet_id": args.droplet_id,
             "already": was_ours,
-            "action": moved.action.as_ref().and_then(|action| action.as_str().parse::<u64>().ok()),
+            "action": moved.action.as_ref().and_then(|action| number(action.as_str())),
             "accepted_us": moved.accepted.map(after),
             "completed_us": moved.completed.map(after),
             "verified_us": micros(verified),
@@ -115,6 +128,19 @@ fn finish(args: &Args, moved: &Moved) {
         args.droplet_id,
         seconds(verified)
     ));
+}
+
+/// `DigitalOcean` counts its actions.
+fn numbered(mut known: Fields) -> Fields {
+    let action = known.get("action").and_then(Value::as_str).and_then(number);
+    if let Some(action) = action {
+        known.insert("action".to_owned(), action.into());
+    }
+    known
+}
+
+fn number(action: &str) -> Option<u64> {
+    action.parse().ok()
 }
 
 #[cfg(test)]

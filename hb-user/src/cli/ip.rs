@@ -11,12 +11,11 @@ use clap::Subcommand;
 use hb_ebpf::Nanos;
 use serde_json::json;
 
+use super::answer::{Failed, NOT_ACTIVE, NOT_OURS, NOT_READY, Noted, SETTING, address_field, fields};
 use super::{Exit, Failure};
 use crate::clock;
 use crate::config::{CloudKind, CloudSettings, InstanceId, SecretSource, load_clouds, parse_time};
-use crate::resources::cloud::{
-    self, Claim, CloudError, FloatingIp, MoveError, Moved, Order, Owner, Progress, Readiness, Watch,
-};
+use crate::resources::cloud::{self, Claim, FloatingIp, MoveError, Moved, Order, Owner, Progress, Readiness, Watch};
 
 #[cfg(test)]
 mod tests;
@@ -31,6 +30,20 @@ Exit codes:
   5  not done within the timeout; what was begun goes on at the provider
   6  no token: no table of this provider in hb.toml, and no --token-file
   7  the address is somebody else's (or nobody's), or is not active here; verify: or something stands in the way
+
+With --json one object is printed, whatever comes of it. Of what failed it has `error`, the message, and `class`:
+  setting       nothing was asked of the provider: hb.toml, the arguments or the token are at fault
+  unauthorised  the token is refused; `status`
+  refused       the API refuses what was asked for; `status`
+  throttled     the API wants to be left alone for `retry_after_s`
+  pending, passing, deadline
+                trying again later may help
+  action        the action was accepted, and failed at the provider
+  not_ours, contended
+                the address is `owner`'s; the second: and was not to be taken from it
+  not_active    the API says that the address is this host's, its metadata service that it is not here
+  not_ready     the address is here, and something would stand in the way of a takeover: `problems`
+and what is known: of a move who had the address (`from`), and how far it came.
 
 The daemon is not asked, and does not learn of it but by its own checks.";
 
@@ -102,21 +115,23 @@ struct Place {
 
 /// Runs the command.
 pub fn run(args: &Args) -> Result<(), Failure> {
-    match &args.command {
-        Command::Owner(args) => owner(&args.place),
-        Command::Assign(args) => assign(args),
-        Command::Verify(args) => verify(&args.place),
-    }
+    let (place, result) = match &args.command {
+        Command::Owner(args) => (&args.place, owner(&args.place)),
+        Command::Assign(args) => (&args.place, assign(args)),
+        Command::Verify(args) => (&args.place, verify(&args.place)),
+    };
+    let asked = fields(json!({ "address": place.address }));
+    result.map_err(|failed| failed.told(place.json, asked))
 }
 
-fn owner(place: &Place) -> Result<(), Failure> {
+fn owner(place: &Place) -> Result<(), Failed> {
     let ip = place.open()?;
     let (owner, me) = started(async {
         let owner = ip.owner().await?;
         // Who asks from elsewhere has no metadata service.
         Ok((owner, ip.identity().await.ok()))
     })?
-    .map_err(|failure| refused(MoveError::Failed(failure)))?;
+    .map_err(|failure| Failed::refused(MoveError::Failed(failure)).knowing(address_field(&ip)))?;
     if place.json {
         say(&owner_json(&ip, &owner, me.as_ref()).to_string());
         return Ok(());
@@ -129,7 +144,7 @@ fn owner(place: &Place) -> Result<(), Failure> {
     Ok(())
 }
 
-fn assign(args: &AssignArgs) -> Result<(), Failure> {
+fn assign(args: &AssignArgs) -> Result<(), Failed> {
     let place = &args.place;
     let ip = place.open()?;
     let order = Order {
@@ -140,7 +155,12 @@ fn assign(args: &AssignArgs) -> Result<(), Failure> {
             .map_or(Claim::Anybody, |from| Claim::From(vec![Some(from)])),
         within: args.timeout.unwrap_or(ip.settings().move_timeout),
     };
-    let moved = started(ip.take_over(order, watch(place.json)))?.map_err(refused)?;
+    let noted = Noted::default();
+    let moved = started(ip.take_over(order, noted.watch(watch(place.json))))?;
+    let moved = moved.map_err(|error| {
+        let failed = Failed::refused(error).knowing(noted.known());
+        failed.knowing(address_field(&ip))
+    })?;
     if place.json {
         say(&moved_json(&ip, &moved).to_string());
         return Ok(());
@@ -155,34 +175,44 @@ fn assign(args: &AssignArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-fn verify(place: &Place) -> Result<(), Failure> {
+fn verify(place: &Place) -> Result<(), Failed> {
     let ip = place.open()?;
     let readiness = started(ip.readiness())?;
-    if place.json {
-        say(&readiness_json(&ip, &readiness).to_string());
-    } else {
+    let known = readiness_json(&ip, &readiness);
+    if !place.json {
         show(&ip, &readiness);
     }
+    match complaint(&ip, readiness) {
+        None if place.json => say(&known.to_string()),
+        None => {}
+        Some(failed) => return Err(failed.knowing(fields(known))),
+    }
+    Ok(())
+}
+
+/// Why the exit code of `verify` is not 0.
+fn complaint(ip: &FloatingIp, readiness: Readiness) -> Option<Failed> {
     let is_ours = readiness.is_ours();
     let problems = readiness.problems();
-    let (Ok(owner), Ok(_)) = (&readiness.owner, &readiness.identity) else {
-        let failure = readiness.owner.err().or(readiness.identity.err());
-        return failure.map_or(Ok(()), |failure| Err(refused(MoveError::Failed(failure))));
+    let owner = match (readiness.owner, readiness.identity) {
+        (Ok(owner), Ok(_)) => owner,
+        (Err(failure), _) | (Ok(_), Err(failure)) => return Some(Failed::refused(MoveError::Failed(failure))),
     };
-    let complaint = if is_ours != Some(true) {
-        format!("{} belongs to {owner}", ip.address().target)
+    let (class, complaint) = if is_ours != Some(true) {
+        (NOT_OURS, format!("{} belongs to {owner}", ip.address().target))
     } else if readiness.is_active == Some(false) {
-        MoveError::NotActive.to_string()
+        (NOT_ACTIVE, MoveError::NotActive.to_string())
     } else if problems.is_empty() {
-        return Ok(());
+        return None;
     } else {
-        problems.join("; ")
+        (NOT_READY, problems.join("; "))
     };
-    Err(Failure::new(Exit::NotOurs, anyhow::anyhow!(complaint)))
+    let failure = Failure::new(Exit::NotOurs, anyhow::anyhow!(complaint));
+    Some(Failed::new(failure, class))
 }
 
 impl Place {
-    fn open(&self) -> Result<FloatingIp, Failure> {
+    fn open(&self) -> Result<FloatingIp, Failed> {
         let (kind, target) = match self
             .address
             .split_once("::")
@@ -197,10 +227,10 @@ impl Place {
             .kind
             .parse(target)
             .map_err(|expected| anyhow::anyhow!("{}: {expected}", self.address))?;
-        cloud::open(&address, &settings).map_err(unusable)
+        Ok(cloud::open(&address, &settings)?)
     }
 
-    fn settings(&self, kind: Option<CloudKind>) -> Result<CloudSettings, Failure> {
+    fn settings(&self, kind: Option<CloudKind>) -> Result<CloudSettings, Failed> {
         let clouds = load_clouds(&self.config_dir)?;
         let file = self.config_dir.join("hb.toml");
         let settings = match (kind, clouds.as_slice()) {
@@ -225,13 +255,13 @@ impl Place {
             (None, _, _) => {
                 let name = kind.map_or("PROVIDER", CloudKind::name);
                 let complaint = anyhow::anyhow!("no table [{name}] in {}, and no --token-file", file.display());
-                return Err(Failure::new(Exit::NotConfigured, complaint));
+                return Err(Failed::new(Failure::new(Exit::NotConfigured, complaint), SETTING));
             }
         };
         self.overridden(settings)
     }
 
-    fn overridden(&self, mut settings: CloudSettings) -> Result<CloudSettings, Failure> {
+    fn overridden(&self, mut settings: CloudSettings) -> Result<CloudSettings, Failed> {
         if let Some(region) = &self.region {
             settings.region = Some(region.clone());
             settings.api_url = settings.kind.api(Some(region));
@@ -355,27 +385,6 @@ pub(super) fn watch(json: bool) -> Watch {
 
 fn shown(action: Option<&cloud::ActionId>) -> String {
     action.map(|action| format!("action {action} ")).unwrap_or_default()
-}
-
-fn unusable(error: CloudError) -> Failure {
-    Failure::new(Exit::of(&error), error)
-}
-
-fn refused(error: MoveError) -> Failure {
-    let exit = match &error {
-        MoveError::Failed(cloud::Failure::Unauthorised { .. }) => Exit::NotPermitted,
-        MoveError::Failed(
-            cloud::Failure::Pending { .. }
-            | cloud::Failure::Throttled { .. }
-            | cloud::Failure::Refused { .. }
-            | cloud::Failure::Passing { .. }
-            | cloud::Failure::Setting { .. },
-        )
-        | MoveError::Action { .. } => Exit::Failed,
-        MoveError::NotOurs { .. } | MoveError::NotActive | MoveError::Contended { .. } => Exit::NotOurs,
-        MoveError::Deadline { .. } => Exit::NotInTime,
-    };
-    Failure::new(exit, error)
 }
 
 fn instance(text: &str) -> Result<InstanceId, String> {

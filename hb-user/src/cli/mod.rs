@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand, and the exit codes that they share.
 
+mod answer;
 pub mod assign_ip;
 pub mod check;
 pub mod ip;

@@ -152,7 +152,8 @@ pub const DIFFERENCES: [Difference; 22] = [
         topic: "scripts",
         heartbeat: "find HA_FIFO, HA_OSTATUS and the fields of messages in their environment, run in a directory of \
                     Heartbeat's, and are asked once more for the status of a node's own groups",
-        here: "do not, and run in /",
+        here: "do not, nor variables of the daemon's with names of secrets (TOKEN, PASSWORD, ...) that hb.toml does not pass, \
+               and run in /",
         applies: |loaded| !loaded.cluster.groups.is_empty(),
     },
     Difference {

@@ -17,6 +17,8 @@ pub struct Scripts {
     pub stop_pause: Duration,
     /// In which class they run, and whatever else the daemon starts.
     pub programs: Programs,
+    /// Variables of the daemon's that they find although their names are those of secrets.
+    pub pass_env: Vec<String>,
 }
 
 impl Default for Scripts {
@@ -27,6 +29,7 @@ impl Default for Scripts {
             stop_retries: 10,
             stop_pause: Duration::from_secs(1),
             programs: Programs::default(),
+            pass_env: Vec::new(),
         }
     }
 }

@@ -368,6 +368,7 @@ fn context(cluster: &Cluster, alone: bool, movers: &Movers) -> Context {
         init_d: INIT_D.into(),
     };
     Context {
+        passed: cluster.scripts.pass_env.clone(),
         stop_retries: cluster.scripts.stop_retries,
         stop_pause: cluster.scripts.stop_pause,
         hands: movers.hands.clone(),

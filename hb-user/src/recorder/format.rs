@@ -9,7 +9,9 @@ use super::Header;
 use crate::core::{Event, Node};
 
 /// The number of this format: another one, when a reader of this cannot read it.
-pub(super) const FORMAT: u64 = 1;
+pub(super) const FORMAT: u64 = 2;
+/// The oldest that can be read: it has not what the provider of a floating IP says, and lacks nothing else.
+pub(super) const OLDEST: u64 = 1;
 
 /// What the numbers in events stand for.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]

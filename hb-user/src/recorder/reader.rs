@@ -7,7 +7,7 @@ use hb_ebpf::Nanos;
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
-use super::format::{FORMAT, Lost, Names, OwnedEvent, Start, Why};
+use super::format::{FORMAT, Lost, Names, OLDEST, OwnedEvent, Start, Why};
 use crate::core::{Event, Settings};
 
 /// How long a line may be. The longest real one, a header of 16 nodes and 32 groups, is far below.
@@ -130,12 +130,13 @@ impl Raw {
         let kind: Kind = self.json("a line of a recording")?;
         match kind {
             Kind {
-                format: Some(FORMAT), ..
+                format: Some(OLDEST..=FORMAT),
+                ..
             } => self.start(),
             Kind {
                 format: Some(other), ..
             } => Err(format!(
-                "format {other}: expected {FORMAT}, which this hb reads; replay it with the version that recorded it"
+                "format {other}: expected {OLDEST} to {FORMAT}, which this hb reads; replay it with the version that recorded it"
             )),
             Kind { event: Some(_), .. } => self.event(),
             Kind { lost: Some(_), .. } => self

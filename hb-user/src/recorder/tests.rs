@@ -203,9 +203,9 @@ fn a_bad_line_is_named() {
     };
     let cases = [
         (
-            "\"format\":1",
             "\"format\":2",
-            "line 1: format 2: expected 1, which this hb reads",
+            "\"format\":3",
+            "line 1: format 3: expected 1 to 2, which this hb reads",
         ),
         (
             "\"why\":\"start\"",
@@ -261,6 +261,29 @@ fn a_bad_line_is_named() {
     }
     let long = format!("{text}{}", "x".repeat(1 << 20) + "\n");
     assert!(flaw(long.as_bytes()).contains("longer than 1048576 bytes"));
+}
+
+#[test]
+fn a_recording_of_the_first_format_is_read_still() {
+    let dir = TempDir::new().expect("a directory");
+    let path = dir.path().join("record");
+    record(&path, PLENTY);
+    let text = fs::read_to_string(&path).expect("there");
+    let old = text
+        .replace("\"format\":2", "\"format\":1")
+        .replace(",\"witness\":false", "");
+    assert_ne!(old, text);
+    let (old, new) = (
+        read(old.as_bytes()).expect("reads"),
+        read(text.as_bytes()).expect("reads"),
+    );
+    assert_eq!(old.len(), new.len());
+    for (old, new) in old.iter().zip(&new) {
+        match (old, new) {
+            (Line::Start(old), Line::Start(new)) => assert_eq!(old.node, new.node),
+            (old, new) => assert_eq!(old, new),
+        }
+    }
 }
 
 #[test]

@@ -285,7 +285,7 @@ impl Hands {
         let probes = is_asked && !is_asked_first;
         let answer = self.order(address, Task::Add { before, probes }, ready, limit).await?;
         if answer.was_here.is_ok() && probes {
-            self.await_verdict(address, begun);
+            self.await_verdict(address, begun, upkeep::unasked(ready, &answer));
         } else if is_certain {
             self.lock().entry(address).findings.probe = Probe::Needless;
         }

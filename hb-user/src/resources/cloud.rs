@@ -16,6 +16,7 @@ mod network;
 mod pace;
 mod provider;
 mod readiness;
+mod redaction;
 mod secrets;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -30,6 +30,8 @@ pub struct Context {
     pub dirs: ScriptDirs,
     /// What they find in their environment (see [`environment`](super::environment)).
     pub env: Vec<(String, String)>,
+    /// Variables of the daemon's that they find although their names are those of secrets.
+    pub passed: Vec<String>,
     /// How long one call may take.
     pub limit: Duration,
     /// How often a failed `stop` is repeated: 10, as in Heartbeat. 0 means for ever, as in its `HA_STOPRETRYMAX`.
@@ -56,6 +58,7 @@ impl Context {
         Self {
             dirs,
             env,
+            passed: Vec::new(),
             limit,
             stop_retries: 10,
             stop_pause: Duration::from_secs(1),
@@ -340,6 +343,7 @@ impl<'a> Work<'a> {
             script: &script,
             operation,
             env: &self.context.env,
+            passed: &self.context.passed,
             limit: self.context.limit,
         };
         scripts::call(&call, abort).await

@@ -128,8 +128,10 @@ pub struct Call<'a> {
     pub script: &'a Script,
     /// What to ask of it.
     pub operation: Operation,
-    /// Set on top of the daemon's own environment.
+    /// Set on top of the daemon's own environment, of which it does not find variables with the names of secrets.
     pub env: &'a [(String, String)],
+    /// Those of them that it finds all the same.
+    pub passed: &'a [String],
     /// When this has passed, the script and everything in its process group is told to end, then killed.
     pub limit: Duration,
 }
@@ -242,6 +244,7 @@ async fn spawn(call: &Call<'_>) -> io::Result<Child> {
             .envs(call.env.iter().map(|(name, value)| (name, value)))
             .current_dir("/")
             .stdin(Stdio::null());
+        process::withhold(&mut command, call.passed);
         process::spawn(command).await
     };
     match start(Command::new(&call.script.path)).await {

@@ -41,6 +41,7 @@ settings
   scripts.stop_pause      1s                 default
   scripts.rtprio          none               default
   scripts.nice            0                  default
+  scripts.pass_env        none               default
   realtime.scheduling     deadline           default
   realtime.cpus           all                default
   realtime.deadlines      kernel             default

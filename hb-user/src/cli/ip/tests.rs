@@ -5,6 +5,7 @@ use clap::error::ErrorKind::{MissingRequiredArgument, ValueValidation};
 
 use super::*;
 use crate::cli::Cli;
+use crate::resources::cloud::testing::{Asked, Said, Server, settings};
 
 fn parse(args: &[&str]) -> Result<Cli, clap::error::ErrorKind> {
     Cli::try_parse_from(["hb", "ip"].iter().chain(args)).map_err(|error| error.kind())
@@ -69,7 +70,7 @@ fn a_provider_is_found_where_there_is_only_one() {
         let kind = address.split_once("::").and_then(|(name, _)| CloudKind::of(name));
         place.settings(kind)
     };
-    let complaint = |address: &str| settings(address).expect_err(address).error.to_string();
+    let complaint = |address: &str| settings(address).expect_err(address).failure.error.to_string();
     assert!(complaint("203.0.113.10").contains("expected PROVIDER::ADDRESS"));
     assert!(complaint("vultr::203.0.113.10").contains("no table [vultr]"));
 
@@ -77,7 +78,7 @@ fn a_provider_is_found_where_there_is_only_one() {
     assert_eq!(settings("203.0.113.10").expect("the only one").kind, CloudKind::Vultr);
     assert_eq!(settings("vultr::203.0.113.10").expect("named").kind, CloudKind::Vultr);
     let failure = settings("hetzner::203.0.113.10").expect_err("no table");
-    assert_eq!(failure.exit, Exit::NotConfigured);
+    assert_eq!(failure.failure.exit, Exit::NotConfigured);
 
     fs::write(
         &hb_toml,
@@ -101,8 +102,100 @@ fn flags_go_before_the_file() {
     assert_eq!(settings.secret, SecretSource::File("/token".into()));
     assert_eq!(settings.api_url, "http://127.0.0.1:1");
     let complaint = flags("").settings(Some(CloudKind::Aws)).expect_err("no region");
-    assert!(complaint.error.to_string().contains("--region"));
+    assert!(complaint.failure.error.to_string().contains("--region"));
     fs::write(dir.path().join("hb.toml"), "[vultr]\ncredential = \"vultr\"\n").expect("written");
     let settings = flags("").settings(Some(CloudKind::Vultr)).expect("with a file");
     assert_eq!(settings.secret, SecretSource::File("/token".into()));
+}
+
+/// Against a server that plays a provider with an address of somebody else's, in a thread in which a command may wait.
+async fn at(answer: fn(&Asked) -> Said, command: fn(Place) -> Result<(), Failed>) -> serde_json::Value {
+    let server = Server::start(answer).await;
+    let (settings, files) = settings(CloudKind::DigitalOcean, &server);
+    let SecretSource::File(token) = &settings.secret else {
+        panic!("the tests' settings have a file");
+    };
+    let text = format!(
+        "[digitalocean]\ntoken_file = \"{}\"\nmetadata_url = \"{}\"\n",
+        token.display(),
+        server.url()
+    );
+    fs::write(files.path().join("hb.toml"), text).expect("written");
+    let place = Place {
+        api_url: Some(server.url()),
+        json: true,
+        ..place("203.0.113.10", files.path())
+    };
+    let failed = tokio::task::spawn_blocking(move || command(place))
+        .await
+        .expect("ended");
+    let failed = failed.expect_err("it fails");
+    serde_json::Value::Object(failed.object(fields(json!({ "address": "203.0.113.10" }))))
+}
+
+fn theirs(asked: &Asked) -> Said {
+    match asked.line.as_str() {
+        "GET /metadata/v1/id" => Said::new(200, 1),
+        line if line.starts_with("GET /metadata") => Said::new(404, ""),
+        line if line.starts_with("POST") => Said::new(422, r#"{"id":"unprocessable_entity","message":"impossible"}"#),
+        _ => Said::new(200, r#"{"reserved_ip":{"droplet":{"id":2}}}"#),
+    }
+}
+
+fn nobody(_asked: &Asked) -> Said {
+    Said::new(401, r#"{"id":"unauthorized","message":"Unable to authenticate you"}"#)
+}
+
+#[tokio::test]
+async fn what_fails_is_an_object_with_all_that_is_known() {
+    let assigned = at(theirs, |place| {
+        assign(&AssignArgs {
+            place,
+            to: None,
+            only_from: None,
+            timeout: None,
+        })
+    });
+    assert_eq!(
+        assigned.await,
+        json!({
+            "address": "digitalocean::203.0.113.10", "class": "refused", "status": 422, "from": "2",
+            "error": "POST /v2/reserved_ips/203.0.113.10/actions: refused (422): impossible",
+        })
+    );
+    let verified = at(theirs, |place| verify(&place)).await;
+    assert_eq!(
+        (
+            &verified["class"],
+            &verified["owner"],
+            &verified["me"],
+            &verified["ready"]
+        ),
+        (&json!("not_ours"), &json!("2"), &json!("1"), &json!(true))
+    );
+    assert_eq!(verified["error"], "203.0.113.10 belongs to 2");
+    for command in [|place: Place| owner(&place), |place: Place| verify(&place)] {
+        let refused = at(nobody, command).await;
+        assert_eq!(
+            (&refused["class"], &refused["status"]),
+            (&json!("unauthorised"), &json!(401))
+        );
+        assert_eq!(refused["address"], "digitalocean::203.0.113.10");
+    }
+    let unset = at(theirs, |place| {
+        owner(&Place {
+            address: "vultr::203.0.113.10".to_owned(),
+            ..place
+        })
+    })
+    .await;
+    assert_eq!(
+        (&unset["class"], &unset["address"]),
+        (&json!("setting"), &json!("203.0.113.10"))
+    );
+    assert!(
+        unset["error"]
+            .as_str()
+            .is_some_and(|error| error.starts_with("no table [vultr]"))
+    );
 }

@@ -47,6 +47,7 @@ pub(super) struct Scripts {
     pub(super) stop_pause: Text,
     pub(super) rtprio: Number,
     pub(super) nice: Number,
+    pub(super) pass_env: Option<Spanned<Vec<String>>>,
 }
 
 #[derive(Default, Deserialize)]

@@ -71,7 +71,23 @@ impl<'a> Reader<'a> {
             )?,
             stop_pause: self.time_or_zero("scripts.stop_pause", &file.stop_pause, default.stop_pause)?,
             programs: self.programs(file)?,
+            pass_env: self.variables("scripts.pass_env", file.pass_env.as_ref())?,
         })
+    }
+
+    fn variables(&mut self, key: &str, given: Option<&Spanned<Vec<String>>>) -> Result<Vec<String>, Fault> {
+        let names = given.map_or(&[][..], |given| given.get_ref());
+        if let (Some(bad), Some(given)) = (names.iter().find(|name| !is_variable(name)), given) {
+            let expected = "expected names of variables: letters, digits and underscores";
+            return Err(Fault::value(self.line(given), key, bad, expected));
+        }
+        let shown = if names.is_empty() {
+            "none".to_owned()
+        } else {
+            names.join(" ")
+        };
+        self.note(key, shown, given.map(|given| self.line(given)));
+        Ok(names.to_vec())
     }
 
     fn programs(&mut self, file: &file::Scripts) -> Result<Programs, Fault> {
@@ -392,6 +408,10 @@ fn rtprio(number: i64) -> Result<Option<Priority>, String> {
 fn nice(number: i64) -> Result<i8, String> {
     let nice = i8::try_from(number).ok().filter(|nice| (-20..=19).contains(nice));
     nice.ok_or_else(|| "expected a number from -20 to 19".to_owned())
+}
+
+fn is_variable(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'_')
 }
 
 fn scheduling(text: &str) -> Result<Scheduling, String> {

@@ -65,7 +65,8 @@ fn nothing_is_all_defaults() {
         assert_eq!(
             settings(&file),
             "scripts.timeout 60s default, scripts.stop_retries 10 default, scripts.stop_pause 1s default, \
-             scripts.rtprio none default, scripts.nice 0 default, realtime.scheduling deadline default, \
+             scripts.rtprio none default, scripts.nice 0 default, scripts.pass_env none default, \
+             realtime.scheduling deadline default, \
              realtime.cpus all default, realtime.deadlines kernel default, cluster.takeover_delay 0ms default, \
              cluster.start_retry 60s default, cluster.stuck reboot default, \
              cluster.reboot_command /sbin/reboot -nf default, fencing.program /usr/sbin/stonith default, \
@@ -74,6 +75,13 @@ fn nothing_is_all_defaults() {
              address.check 10s default, address.conflict log default, address.probe 200ms default"
         );
     }
+}
+
+#[test]
+fn scripts_may_find_what_is_named() {
+    let file = parse(b"[scripts]\npass_env = [\"DO_TOKEN\", \"X\"]").expect("accepted");
+    assert_eq!(file.scripts.pass_env, ["DO_TOKEN", "X"]);
+    assert!(settings(&file).contains("scripts.pass_env DO_TOKEN X hb.toml:2"));
 }
 
 #[test]
@@ -86,6 +94,7 @@ fn everything_can_be_set() {
             stop_retries: 0,
             stop_pause: Duration::ZERO,
             programs: Programs::default(),
+            pass_env: Vec::new(),
         }
     );
     assert_eq!(
@@ -138,7 +147,8 @@ fn everything_can_be_set() {
     assert_eq!(
         settings(&file),
         "scripts.timeout 5s hb.toml:3, scripts.stop_retries 0 hb.toml:4, scripts.stop_pause 0ms hb.toml:5, \
-         scripts.rtprio none default, scripts.nice 0 default, realtime.scheduling fifo hb.toml:27, \
+         scripts.rtprio none default, scripts.nice 0 default, scripts.pass_env none default, \
+         realtime.scheduling fifo hb.toml:27, \
          realtime.cpus 1 0 hb.toml:28, realtime.deadlines thread hb.toml:29, cluster.takeover_delay 1.5s hb.toml:7, \
          cluster.start_retry 120s hb.toml:8, cluster.stuck hold hb.toml:9, \
          cluster.reboot_command /bin/sh -c echo b > /proc/sysrq-trigger hb.toml:10, \
@@ -288,7 +298,7 @@ fn refuses_with_the_reason() {
         (
             "[scripts]\n\nretries = 3",
             3,
-            "unknown field `retries`, expected one of `timeout`, `stop_retries`, `stop_pause`, `rtprio`, `nice`"
+            "unknown field `retries`, expected one of `timeout`, `stop_retries`, `stop_pause`, `rtprio`, `nice`, `pass_env`"
                 .to_owned(),
         ),
         (
@@ -301,6 +311,11 @@ fn refuses_with_the_reason() {
             "[scripts]\nstop_retries = -1",
             2,
             "scripts.stop_retries \"-1\": expected a number from 0 to 1000".to_owned(),
+        ),
+        (
+            "[scripts]\npass_env = [\"TOKEN\", \"A=B\"]",
+            2,
+            "scripts.pass_env \"A=B\": expected names of variables: letters, digits and underscores".to_owned(),
         ),
         (
             "[scripts]\nstop_pause = \"0.1ms\"",

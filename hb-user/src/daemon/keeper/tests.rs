@@ -40,6 +40,7 @@ fn readiness(owner: Result<Option<&str>, Failure>) -> Box<Readiness> {
         asked: NOW,
         answered: NOW,
         identity: Ok(id("1")),
+        named: None,
         owner: owner.map(|owner| Owner {
             instance: owner.map(id),
             is_changing: false,

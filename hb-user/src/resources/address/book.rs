@@ -67,6 +67,8 @@ pub enum Probe {
     Free,
     /// Somebody did.
     Taken,
+    /// Nobody could be asked, or nobody be heard: that is not known.
+    Unknown,
 }
 
 impl Probe {
@@ -79,6 +81,7 @@ impl Probe {
             Self::Waiting => "waiting",
             Self::Free => "free",
             Self::Taken => "taken",
+            Self::Unknown => "unknown",
         }
     }
 }

@@ -11,8 +11,10 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 pub(super) struct Interface {
     /// The kernel's number of it. One that is deleted and made again has another.
     pub(super) index: u32,
-    /// Whether it is switched on. Whether a cable is plugged in is another matter.
+    /// Whether it is switched on.
     pub(super) is_up: bool,
+    /// Whether it has a carrier: a cable with something at its other end. Without one the kernel takes frames, and loses them.
+    pub(super) has_carrier: bool,
     /// Its Ethernet address, if addresses on it have to be announced.
     pub(super) mac: Option<[u8; 6]>,
 }
@@ -37,6 +39,7 @@ impl Interface {
         Ok(Self {
             index: u32::try_from(index).map_err(|_| Errno::ENODEV)?,
             is_up: flags & libc::IFF_UP != 0,
+            has_carrier: flags & libc::IFF_RUNNING != 0,
             mac: is_announced.then_some(mac),
         })
     }
@@ -71,6 +74,7 @@ mod tests {
     fn the_loopback_is_there_and_announced_to_nobody() {
         let lo = Interface::look("lo").expect("every host has one");
         assert!(lo.index > 0);
+        assert_eq!(lo.has_carrier, lo.is_up, "it is its own other end");
         assert_eq!(lo.mac, None);
     }
 

@@ -202,6 +202,7 @@ mod tests {
         let interface = Interface {
             index: 0x0102_0304,
             is_up: true,
+            has_carrier: true,
             mac: Some([2, 0, 0, 0, 0, 5]),
         };
         Prepared::new(plan, &interface)
@@ -324,6 +325,7 @@ mod tests {
         let tunnel = Interface {
             index: 1,
             is_up: true,
+            has_carrier: true,
             mac: None,
         };
         assert!(Prepared::new(&plan, &tunnel).announcement.is_none());

@@ -9,8 +9,8 @@ use nix::sys::socket::LinkAddr;
 use tokio::task::AbortHandle;
 
 use super::book::{Findings, Held, Probe, Twin};
-use super::worker::{Heard, Task};
-use super::{Hands, Inner, PlaceError, Shared, explain};
+use super::worker::{Answer, Heard, Task};
+use super::{Hands, Inner, PlaceError, Ready, Shared, explain};
 use crate::clock;
 use crate::config::{Address, ConflictPolicy};
 
@@ -57,9 +57,14 @@ impl Hands {
             mends,
             probes: upkeep.listens,
         };
+        let asked = clock::now();
         let Ok(answer) = self.0.thread.order(task, key, &ready.prepared, upkeep).await else {
             return;
         };
+        let is_unknown = self.lock().entry(address).findings.probe == Probe::Unknown;
+        if is_unknown && upkeep.listens && answer.was_here.is_ok() && unasked(&ready, &answer).is_none() {
+            self.await_verdict(address, asked, None);
+        }
         match answer.was_here {
             Ok(true) => self.find(address, |findings| findings.missing = None),
             Ok(false) if mends => {
@@ -102,7 +107,8 @@ impl Hands {
     }
 
     /// Asks whether somebody else has an address that is not here, and waits for an answer as long as the configuration says.
-    pub(super) async fn ask_around(&self, address: &Address, ready: &super::Ready) -> Result<(), String> {
+    /// Where nobody can be asked it is not known, and that is no refusal: who cannot be reached cannot be disturbed.
+    pub(super) async fn ask_around(&self, address: &Address, ready: &Ready) -> Result<(), String> {
         let (key, wait, upkeep) = {
             let mut book = self.lock();
             let entry = book.entry(address);
@@ -110,10 +116,11 @@ impl Hands {
             (entry.key, book.settings.probe, book.upkeep())
         };
         let since = clock::now();
+        let mut unknown = None;
         for _ in 0..QUESTIONS {
             let answer = self.0.thread.order(Task::Probe, key, &ready.prepared, upkeep).await;
-            if let Some(errno) = answer.map_err(|error| error.to_string())?.unheard {
-                tell_deaf(address, errno);
+            unknown = unasked(ready, &answer.map_err(|error| error.to_string())?);
+            if unknown.is_some() {
                 break;
             }
             if let Some(twin) = self.twin_within(address, since, wait / QUESTIONS).await {
@@ -125,8 +132,12 @@ impl Hands {
             }
         }
         let mut book = self.lock();
-        book.entry(address).findings.probe = Probe::Free;
-        tracing::debug!(address = %address.ip, "nobody else has it");
+        book.entry(address).findings.probe = if let Some(reason) = unknown {
+            tell_unknown(address, &reason)
+        } else {
+            tracing::debug!(address = %address.ip, "nobody else has it");
+            Probe::Free
+        };
         Ok(())
     }
 
@@ -145,11 +156,16 @@ impl Hands {
         tokio::time::timeout(wait, listening).await.ok()
     }
 
-    /// Beside a takeover: what comes within the time is the verdict.
-    pub(super) fn await_verdict(&self, address: &Address, since: hb_ebpf::Nanos) {
+    /// Beside a takeover: what comes within the time is the verdict; none, where it is not known whether others were asked.
+    pub(super) fn await_verdict(&self, address: &Address, since: hb_ebpf::Nanos, unknown: Option<String>) {
         let wait = {
             let mut book = self.lock();
-            book.entry(address).findings.probe = Probe::Waiting;
+            let findings = &mut book.entry(address).findings;
+            if let Some(reason) = unknown {
+                findings.probe = tell_unknown(address, &reason);
+                return;
+            }
+            findings.probe = Probe::Waiting;
             book.settings.probe
         };
         let (weak, address) = (Arc::downgrade(&self.0), address.clone());
@@ -189,6 +205,26 @@ pub(super) fn heard(shared: &Arc<Shared>, heard: Heard) {
         }
         shared.heard.notify_waiters();
     });
+}
+
+/// Why it is not known whether somebody else has an address, although he was to be asked for.
+pub(super) fn unasked(ready: &Ready, answer: &Answer) -> Option<String> {
+    let interface = &ready.plan.interface;
+    if !ready.interface.has_carrier {
+        return Some(format!("{interface} has no carrier"));
+    }
+    let deaf = answer
+        .unheard
+        .map(|errno| format!("answers are not heard: {}", errno.desc()));
+    let dumb = answer
+        .unasked
+        .map(|errno| format!("the question was not sent: {}", errno.desc()));
+    dumb.or(deaf)
+}
+
+fn tell_unknown(address: &Address, reason: &str) -> Probe {
+    tracing::warn!(address = %address.ip, reason, "it is not known whether another machine has it");
+    Probe::Unknown
 }
 
 pub(super) fn tell_deaf(address: &Address, errno: Errno) {

@@ -70,6 +70,8 @@ pub(super) struct Answer {
     pub(super) unannounced: Option<Errno>,
     /// Why others that use it are not heard.
     pub(super) unheard: Option<Errno>,
+    /// Why nobody was asked whether he uses it, though that was wanted.
+    pub(super) unasked: Option<Errno>,
     /// When the work began.
     pub(super) started: Nanos,
     /// When the address was there and announced, or gone.
@@ -105,6 +107,7 @@ impl Answer {
             was_here: Ok(false),
             unannounced: None,
             unheard: None,
+            unasked: None,
             started: Nanos(0),
             ended: Nanos(0),
         }
@@ -230,7 +233,7 @@ impl Worker {
             Task::Probe => {
                 self.kept.ask(order.key, it, clock::now());
                 answer.unheard = self.listen(order.upkeep.listens);
-                self.probe(it);
+                answer.unasked = self.probe(it);
             }
             Task::Check { mends, probes } => {
                 if !self.kept.is_here(order.key) {
@@ -248,7 +251,7 @@ impl Worker {
                 }
                 self.kept.go_on(order.key, it, order.upkeep.refresh, clock::now());
                 if probes && answer.was_here == Ok(true) {
-                    self.probe(it);
+                    answer.unasked = self.probe(it);
                 }
             }
         }
@@ -267,7 +270,7 @@ impl Worker {
             answer.unheard = self.listen(order.upkeep.listens);
         }
         if probes {
-            self.probe(it);
+            answer.unasked = self.probe(it);
         }
     }
 
@@ -277,10 +280,9 @@ impl Worker {
     }
 
     /// Who has it answers at once, or never.
-    fn probe(&self, it: &Prepared) {
-        if let Some(announcement) = &it.announcement {
-            let _ = send(&self.packets, &announcement.probe, announcement.interface);
-        }
+    fn probe(&self, it: &Prepared) -> Option<Errno> {
+        let announcement = it.announcement.as_ref()?;
+        send(&self.packets, &announcement.probe, announcement.interface).err()
     }
 
     /// Adds it while somebody waits for that. The kernel may have taken its time, with its lock held by another.

@@ -32,6 +32,18 @@ impl Account {
         if let Identity::Fixed(id) = &self.identity {
             return Ok(id.clone());
         }
+        self.told(path).await
+    }
+
+    /// The same text where an id is fixed.
+    pub(super) async fn named(&self, path: &str) -> Result<Option<InstanceId>, Failure> {
+        match &self.identity {
+            Identity::Fixed(_) => self.told(path).await.map(Some),
+            Identity::Metadata => Ok(None),
+        }
+    }
+
+    async fn told(&self, path: &str) -> Result<InstanceId, Failure> {
         let id = self.metadata.get(path).await?.text()?;
         instance(&id, path)
     }

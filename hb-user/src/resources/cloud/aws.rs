@@ -13,6 +13,7 @@ use self::metadata::Metadata;
 use self::reply::Address;
 use super::http::{Http, Refusal, Reply};
 use super::provider::{ActionId, ActionState, Answer, Assignment, Failure, InstanceId, Owner, Provider, RateLimit};
+use super::redaction::Redaction;
 use super::secrets::{self, Keys};
 use super::{CloudError, account};
 use crate::config::{CloudSettings, CloudTarget, Identity};
@@ -45,10 +46,25 @@ impl AwsAccount {
     }
 
     async fn identity(&self) -> Result<InstanceId, Failure> {
-        const PATH: &str = "/latest/meta-data/instance-id";
-        if let Identity::Fixed(id) = &self.identity {
-            return Ok(id.clone());
+        match &self.identity {
+            Identity::Fixed(id) => Ok(id.clone()),
+            Identity::Metadata => self.told().await,
         }
+    }
+
+    /// The instance, or the interface that hb.toml names if it is one of this instance's.
+    async fn named(&self) -> Result<Option<InstanceId>, Failure> {
+        let Identity::Fixed(id) = &self.identity else {
+            return Ok(None);
+        };
+        if is_interface(id) && self.metadata.has_interface(id.as_str()).await? {
+            return Ok(Some(id.clone()));
+        }
+        self.told().await.map(Some)
+    }
+
+    async fn told(&self) -> Result<InstanceId, Failure> {
+        const PATH: &str = "/latest/meta-data/instance-id";
         account::instance(&self.metadata.text(PATH).await?.unwrap_or_default(), PATH)
     }
 
@@ -69,8 +85,10 @@ impl AwsAccount {
     }
 
     async fn send(&self, action: &str, keys: &Keys, body: &str) -> Result<Reply, Failure> {
-        let headers = sign::headers(keys, &self.region, self.api.base(), body)?;
-        let reply = self.api.send(Method::POST, "/", headers, Some(body.to_owned())).await;
+        let (headers, signature) = sign::headers(keys, &self.region, self.api.base(), body)?;
+        let redaction = Redaction::of_signed(keys, &signature);
+        let body = Some(body.to_owned());
+        let reply = self.api.send(Method::POST, "/", headers, body, &redaction).await;
         reply
             .map(|reply| reply.named(action))
             .map_err(|failure| failure.named(action))
@@ -145,6 +163,10 @@ fn is_interface(id: &InstanceId) -> bool {
 impl Provider for Aws {
     fn identity(&self) -> Answer<'_, InstanceId> {
         Box::pin(self.account.identity())
+    }
+
+    fn named(&self) -> Answer<'_, Option<InstanceId>> {
+        Box::pin(self.account.named())
     }
 
     fn owner(&self) -> Answer<'_, Owner> {

@@ -8,12 +8,15 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::account::{self, Account};
-use super::http::{Refusal, Reply, readable};
+use super::http::{Refusal, Reply};
 use super::provider::{ActionId, ActionState, Answer, Assignment, Failure, InstanceId, Owner, Provider, RateLimit};
 
 /// What a token must be good for. Without `droplet:read` the API shows every address as nobody's.
 const HINT: &str = "check that the token is complete and not revoked, and that it may read and update reserved IPs \
                     (scopes reserved_ip:read, reserved_ip:update and droplet:read)";
+
+/// Where the metadata service says who this host is.
+const ID: &str = "/metadata/v1/id";
 
 /// One reserved IP.
 #[derive(Debug)]
@@ -42,7 +45,11 @@ impl DigitalOcean {
 
 impl Provider for DigitalOcean {
     fn identity(&self) -> Answer<'_, InstanceId> {
-        Box::pin(self.account.identity("/metadata/v1/id"))
+        Box::pin(self.account.identity(ID))
+    }
+
+    fn named(&self) -> Answer<'_, Option<InstanceId>> {
+        Box::pin(self.account.named(ID))
     }
 
     fn owner(&self) -> Answer<'_, Owner> {
@@ -85,7 +92,7 @@ impl Provider for DigitalOcean {
             Ok(match reply.action.status.as_str() {
                 "in-progress" => ActionState::Running,
                 "completed" => ActionState::Completed,
-                status => ActionState::Errored(readable(status)),
+                status => ActionState::Errored(self.account.api.readable(status)),
             })
         })
     }

@@ -8,11 +8,13 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::account::{self, Account};
-use super::http::{Refusal, Reply, readable};
+use super::http::{Refusal, Reply};
 use super::network::Network;
 use super::provider::{ActionId, ActionState, Answer, Assignment, Failure, InstanceId, Owner, Provider, RateLimit};
 
 const HINT: &str = "check that the token is complete and not revoked, of this project, and may read and write";
+/// Where the metadata service says who this host is.
+const ID: &str = "/hetzner/v1/metadata/instance-id";
 /// A list is read in pages of the longest kind, and so many of them.
 const PAGES: u32 = 20;
 
@@ -92,7 +94,11 @@ impl Hetzner {
 
 impl Provider for Hetzner {
     fn identity(&self) -> Answer<'_, InstanceId> {
-        Box::pin(self.account.identity("/hetzner/v1/metadata/instance-id"))
+        Box::pin(self.account.identity(ID))
+    }
+
+    fn named(&self) -> Answer<'_, Option<InstanceId>> {
+        Box::pin(self.account.named(ID))
     }
 
     fn owner(&self) -> Answer<'_, Owner> {
@@ -126,8 +132,8 @@ impl Provider for Hetzner {
                 "running" => ActionState::Running,
                 "success" => ActionState::Completed,
                 status => ActionState::Errored(match action.error {
-                    Some(error) => readable(&format!("{}: {}", error.code, error.message)),
-                    None => readable(status),
+                    Some(error) => self.account.api.readable(&format!("{}: {}", error.code, error.message)),
+                    None => self.account.api.readable(status),
                 }),
             })
         })

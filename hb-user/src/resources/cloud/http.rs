@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 use super::CloudError;
 use super::names::Names;
 use super::provider::{Failure, RateLimit};
+use super::redaction::Redaction;
 use crate::clock;
 use crate::config::CloudSettings;
 use crate::secret::Secret;
@@ -41,6 +42,7 @@ pub(super) struct Http {
     host: String,
     timeout: Duration,
     names: Names,
+    redaction: Redaction,
     limit: Mutex<Option<RateLimit>>,
     /// See [`Http::heard`]; 0: never.
     heard: AtomicU64,
@@ -72,7 +74,8 @@ impl Http {
             // Reading the system's certificates takes longer than the rest of the start.
             client = client.tls_certs_only([]);
         }
-        Self::new(client, &settings.api_url, settings.timeout)
+        let redaction = token.map(Redaction::of_token).unwrap_or_default();
+        Self::new(client, &settings.api_url, settings.timeout, redaction)
     }
 
     /// The metadata service, which gets no token, and no proxy's help.
@@ -82,10 +85,16 @@ impl Http {
             .connect_timeout(connect.min(settings.connect_timeout))
             .tls_certs_only([])
             .no_proxy();
-        Self::new(client, &settings.metadata_url, total.min(settings.timeout))
+        let timeout = total.min(settings.timeout);
+        Self::new(client, &settings.metadata_url, timeout, Redaction::default())
     }
 
-    fn new(client: reqwest::ClientBuilder, base: &str, timeout: Duration) -> Result<Self, CloudError> {
+    fn new(
+        client: reqwest::ClientBuilder,
+        base: &str,
+        timeout: Duration,
+        redaction: Redaction,
+    ) -> Result<Self, CloudError> {
         let url = reqwest::Url::parse(base).map_err(|error| CloudError::Url {
             url: base.to_owned(),
             reason: error.to_string(),
@@ -94,13 +103,16 @@ impl Http {
         let client = client
             .dns_resolver(names.clone())
             .build()
-            .map_err(|error| CloudError::Tls { reason: chain(&error) })?;
+            .map_err(|error| CloudError::Tls {
+                reason: redaction.readable(&chain(&error)),
+            })?;
         Ok(Self {
             client,
             base: base.trim_end_matches('/').to_owned(),
             host: url.host_str().unwrap_or_default().to_owned(),
             timeout,
             names,
+            redaction,
             limit: Mutex::default(),
             heard: AtomicU64::new(0),
         })
@@ -126,28 +138,35 @@ impl Http {
         *self.limit.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Words out of a reply, fit for one line of a log, and without the token.
+    pub(super) fn readable(&self, text: &str) -> String {
+        self.redaction.readable(text)
+    }
+
     pub(super) async fn get(&self, path: &str) -> Result<Reply, Failure> {
-        self.send(Method::GET, path, Vec::new(), None).await
+        self.send(Method::GET, path, Vec::new(), None, &self.redaction).await
     }
 
     /// Sends a body that is JSON.
     pub(super) async fn post(&self, path: &str, body: &serde_json::Value) -> Result<Reply, Failure> {
         let headers = vec![(CONTENT_TYPE, HeaderValue::from_static("application/json"))];
-        self.send(Method::POST, path, headers, Some(body.to_string())).await
+        self.send(Method::POST, path, headers, Some(body.to_string()), &self.redaction)
+            .await
     }
 
-    /// Sends one request, once.
+    /// Sends one request, once. What is in it and must not be shown is in no failure that comes of it.
     pub(super) async fn send(
         &self,
         method: Method,
         path: &str,
         headers: Vec<(HeaderName, HeaderValue)>,
         body: Option<String>,
+        redaction: &Redaction,
     ) -> Result<Reply, Failure> {
         let call = format!("{method} {path}");
         let passing = |reason: String| Failure::Passing {
             call: call.clone(),
-            reason,
+            reason: redaction.readable(&reason),
         };
         let mut request = self
             .client
@@ -180,6 +199,7 @@ impl Http {
             call,
             status,
             wait,
+            redaction: redaction.clone(),
             body,
         })
     }
@@ -190,6 +210,7 @@ pub(super) struct Reply {
     call: String,
     pub(super) status: StatusCode,
     wait: Option<Duration>,
+    redaction: Redaction,
     pub(super) body: Bytes,
 }
 
@@ -227,8 +248,8 @@ impl Reply {
             is_garbled,
             call: self.call,
             status: self.status.as_u16(),
-            code: readable(&code),
-            message: readable(&message),
+            code: self.redaction.readable(&code),
+            message: self.redaction.readable(&message),
             wait: self.wait,
         }))
     }
@@ -252,7 +273,10 @@ impl Reply {
     pub(super) fn unreadable(&self, error: &dyn fmt::Display) -> Failure {
         Failure::Passing {
             call: self.call.clone(),
-            reason: readable(&format!("the reply ({}) is not as documented: {error}", self.status)),
+            reason: self.redaction.readable(&format_args!(
+                "the reply ({}) is not as documented: {error}",
+                self.status
+            )),
         }
     }
 }
@@ -348,7 +372,8 @@ fn certificates(file: &Path) -> Result<Vec<Certificate>, CloudError> {
         reason,
     };
     let pem = std::fs::read(file).map_err(|error| refuse(error.to_string()))?;
-    let certificates = Certificate::from_pem_bundle(&pem).map_err(|error| refuse(chain(&error)))?;
+    let certificates =
+        Certificate::from_pem_bundle(&pem).map_err(|error| refuse(Redaction::default().readable(&chain(&error))))?;
     if certificates.is_empty() {
         return Err(refuse("no certificate in it: expected PEM".to_owned()));
     }
@@ -384,14 +409,6 @@ async fn body_of(mut response: Response) -> Result<Bytes, String> {
     Ok(body.freeze())
 }
 
-/// Somebody else's text, fit for one line of a log.
-pub(super) fn readable(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .take(300)
-        .collect()
-}
-
 /// An error and its causes in one line: reqwest's own message says only that something failed.
 fn chain(error: &reqwest::Error) -> String {
     let mut text = error.to_string();
@@ -401,5 +418,5 @@ fn chain(error: &reqwest::Error) -> String {
         text.push_str(&error.to_string());
         cause = error.source();
     }
-    readable(&text)
+    text
 }

@@ -72,7 +72,7 @@ impl<'a> Mover<'a> {
         });
         self.moved.from.clone_from(&owner.instance);
         if owner.is(&to) {
-            return Ok(self.arrived(to, None));
+            return self.confirm(to).await;
         }
         let mut pauses = Pauses::new(self.pacing.retry);
         let mut errors = 0;
@@ -224,6 +224,12 @@ impl<'a> Mover<'a> {
             self.last = format!("the address belongs to {owner}");
             self.pause(pauses.next()).await?;
         }
+        self.confirm(to).await
+    }
+
+    /// By the API it is `to`'s. Where that is this host, it is asked whether it sees that, too: what the API shows first may not
+    /// lead here yet, whether we asked for it now, or a moment ago in another life.
+    async fn confirm(mut self, to: InstanceId) -> Result<Moved, MoveError> {
         let is_active = if self.order.to.is_none() {
             self.await_active().await?
         } else {
@@ -235,18 +241,23 @@ impl<'a> Mover<'a> {
     /// The API has spoken already: a metadata service that does not answer is no reason to give the address up again.
     async fn await_active(&mut self) -> Result<Option<bool>, MoveError> {
         let begun = clock::now();
+        let mut heard = begun;
         let mut pauses = Pauses::new(self.pacing.poll);
         loop {
             let provider = self.provider;
             let answer = self.call(provider.active()).await;
             let pause = pauses.next();
             let is_over = since(begun) > self.pacing.settle || pause >= self.left();
+            let is_unheard = is_over || since(heard) > self.pacing.unheard;
             match answer {
                 Ok(Some(true)) => return Ok(Some(true)),
                 Ok(None) => return Ok(None),
                 Ok(Some(false)) if is_over => return Err(MoveError::NotActive),
-                Ok(Some(false)) => "the metadata service does not show the address yet".clone_into(&mut self.last),
-                Err(failure) if is_over || !failure.is_passing() => {
+                Ok(Some(false)) => {
+                    heard = clock::now();
+                    "the metadata service does not show the address yet".clone_into(&mut self.last);
+                }
+                Err(failure) if is_unheard || !failure.is_passing() => {
                     tracing::warn!(%failure, "the metadata service does not say whether the address is here");
                     return Ok(None);
                 }

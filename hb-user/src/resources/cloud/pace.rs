@@ -11,6 +11,8 @@ pub(super) struct Pacing {
     pub(super) retry: [Duration; 2],
     /// How long the API may go on showing the old owner after a move has completed, and the metadata service afterwards.
     pub(super) settle: Duration,
+    /// How long a metadata service that does not answer is asked: the API has spoken, and the group waits.
+    pub(super) unheard: Duration,
     /// How many actions may end in an error before it is given up.
     pub(super) errors: u32,
 }
@@ -21,6 +23,7 @@ impl Pacing {
         poll: [Duration::from_millis(100), Duration::from_secs(1)],
         retry: [Duration::from_millis(200), Duration::from_secs(2)],
         settle: Duration::from_secs(20),
+        unheard: Duration::from_secs(3),
         errors: 3,
     };
 }

@@ -18,6 +18,10 @@ pub trait Provider: fmt::Debug + Send + Sync {
     /// Who this host is for the provider: a fixed id, or what the metadata service says.
     fn identity(&self) -> Answer<'_, InstanceId>;
 
+    /// Who this host is by the metadata service where hb.toml fixes an id, which should be the same; `None` where it fixes
+    /// none.
+    fn named(&self) -> Answer<'_, Option<InstanceId>>;
+
     /// Who has the address.
     fn owner(&self) -> Answer<'_, Owner>;
 

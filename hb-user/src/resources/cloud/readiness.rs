@@ -20,6 +20,8 @@ pub struct Readiness {
     pub answered: Nanos,
     /// Who this host is.
     pub identity: Result<InstanceId, Failure>,
+    /// Who this host is by the metadata service, where hb.toml fixes an id and the service tells. Its failure is no problem.
+    pub named: Option<InstanceId>,
     /// Who has the address: that this could be read shows that the token works, and that the address exists.
     pub owner: Result<Owner, Failure>,
     /// Whether the address could be assigned to this host: `Ok(false)` where the API has no such question.
@@ -37,6 +39,13 @@ impl Readiness {
         let mut problems = Vec::new();
         if let Err(failure) = &self.identity {
             problems.push(format!("this host does not know who it is: {failure}"));
+        }
+        if let (Ok(fixed), Some(named)) = (&self.identity, &self.named)
+            && fixed != named
+        {
+            problems.push(format!(
+                "hb.toml says that this host is {fixed}, the metadata service that it is {named}"
+            ));
         }
         match &self.owner {
             Err(failure) => problems.push(format!("the owner cannot be read: {failure}")),
@@ -92,7 +101,8 @@ pub(super) async fn of(provider: &dyn Provider) -> Readiness {
     // It says nothing that the next call does not.
     let _ = provider.keep_warm().await;
     let identity = provider.identity().await;
-    let owner = provider.owner().await;
+    // A metadata service that is not there holds up nothing.
+    let (owner, named) = tokio::join!(provider.owner(), provider.named());
     let rehearsal = match (&identity, &owner) {
         (Ok(me), Ok(_)) => match provider.rehearse(me).await {
             // As good as not asked: the next one will tell. But a takeover would be throttled, too.
@@ -104,6 +114,7 @@ pub(super) async fn of(provider: &dyn Provider) -> Readiness {
     Readiness {
         asked,
         identity,
+        named: named.ok().flatten(),
         owner,
         rehearsal,
         is_active: provider.active().await.ok().flatten(),
@@ -122,6 +133,7 @@ mod tests {
             asked: Nanos(1),
             answered: Nanos(2),
             identity: Ok(me.clone()),
+            named: None,
             owner: Ok(Owner {
                 instance: Some(me),
                 is_changing: false,
@@ -144,6 +156,11 @@ mod tests {
 
     #[test]
     fn nothing_in_the_way() {
+        let named = Readiness {
+            named: InstanceId::new("1"),
+            ..ready()
+        };
+        assert_eq!(named.problems(), [""; 0]);
         assert_eq!(ready().problems(), [""; 0]);
         assert_eq!((ready().is_ready(), ready().is_ours()), (true, Some(true)));
     }
@@ -177,6 +194,13 @@ mod tests {
                     ..ready()
                 },
                 "this host does not know who it is: GET /: timed out",
+            ),
+            (
+                Readiness {
+                    named: InstanceId::new("2"),
+                    ..ready()
+                },
+                "hb.toml says that this host is 1, the metadata service that it is 2",
             ),
             (
                 Readiness {

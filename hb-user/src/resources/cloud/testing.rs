@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 
 use super::pace::Pacing;
 use super::{Accounts, Claim, FloatingIp, MoveError, Moved, Order};
-use crate::config::{CloudKind, CloudSettings, SecretSource};
+use crate::config::{CloudKind, CloudSettings, Identity, InstanceId, SecretSource};
 
 /// What no message, log or Debug may contain.
 pub(crate) const TOKEN: &str = "dop_v1_0123456789abcdef";
@@ -26,6 +26,7 @@ const PACING: Pacing = Pacing {
     poll: [Duration::from_millis(2), Duration::from_millis(20)],
     retry: [Duration::from_millis(4), Duration::from_millis(40)],
     settle: Duration::from_millis(200),
+    unheard: Duration::from_millis(100),
     errors: 3,
 };
 
@@ -244,4 +245,31 @@ pub(crate) async fn take_over_within(ip: &FloatingIp, within: Duration) -> Resul
     };
     assert!(!shown.contains(TOKEN), "{shown}");
     result
+}
+
+/// An id that hb.toml fixes is held against what the metadata service says, which it does when asked for `line`.
+pub(crate) async fn a_fixed_id_is_held_against_metadata(
+    server: &Server,
+    kind: CloudKind,
+    target: &str,
+    [ours, other]: [&str; 2],
+    line: &'static str,
+) {
+    let (mut settings, _dir) = settings(kind, server);
+    let mut problems = async |id: &str| {
+        settings.identity = Identity::Fixed(InstanceId::new(id).expect("an id"));
+        of(&settings, target).readiness().await.problems()
+    };
+    let problem = format!("hb.toml says that this host is {other}, the metadata service that it is {ours}");
+    assert_eq!(problems(other).await, [problem]);
+    assert_eq!(problems(ours).await, [""; 0]);
+    let asked = server.count(line);
+    assert!(asked > 0, "{:?}", server.log());
+    server.faults(line, [Fault::Reset]);
+    assert_eq!(
+        problems(other).await,
+        [""; 0],
+        "who says nothing says nothing against it"
+    );
+    assert!(server.count(line) > asked);
 }

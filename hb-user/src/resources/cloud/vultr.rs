@@ -95,6 +95,13 @@ impl Vultr {
         }
     }
 
+    /// Who this host is by the metadata service.
+    async fn told(&self) -> Result<InstanceId, Failure> {
+        const PATH: &str = "/v1.json";
+        let metadata: Metadata = json_of(self.account.metadata.get(PATH).await?)?;
+        account::instance(&metadata.instance, PATH)
+    }
+
     /// Posts something that is answered without a body.
     async fn order(&self, path: &str, body: &serde_json::Value) -> Result<(), Failure> {
         let reply = self.account.api.post(path, body).await?;
@@ -104,13 +111,20 @@ impl Vultr {
 
 impl Provider for Vultr {
     fn identity(&self) -> Answer<'_, InstanceId> {
-        const PATH: &str = "/v1.json";
         Box::pin(async move {
-            if let Identity::Fixed(id) = &self.account.identity {
-                return Ok(id.clone());
+            match &self.account.identity {
+                Identity::Fixed(id) => Ok(id.clone()),
+                Identity::Metadata => self.told().await,
             }
-            let metadata: Metadata = json_of(self.account.metadata.get(PATH).await?)?;
-            account::instance(&metadata.instance, PATH)
+        })
+    }
+
+    fn named(&self) -> Answer<'_, Option<InstanceId>> {
+        Box::pin(async move {
+            match &self.account.identity {
+                Identity::Fixed(_) => self.told().await.map(Some),
+                Identity::Metadata => Ok(None),
+            }
         })
     }
 

@@ -288,7 +288,12 @@ async fn a_floating_ip_is_there_before_what_follows_it() {
     assert_eq!(place.journal(), ["web status", "web start"]);
     assert_eq!(
         server.log(),
-        ["GET /metadata/v1/id", "GET /v2/reserved_ips/203.0.113.10"]
+        [
+            "GET /metadata/v1/id",
+            "GET /v2/reserved_ips/203.0.113.10",
+            "GET /metadata/v1/reserved_ip/ipv4/active",
+            "GET /metadata/v1/floating_ip/ipv4/active",
+        ]
     );
     assert_eq!(
         crate::resources::monitor::check(&group, &context).await,

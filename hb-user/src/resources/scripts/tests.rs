@@ -13,6 +13,7 @@ async fn run(script: &Script, operation: Operation, limit: Duration) -> Finished
         script,
         operation,
         env: &env,
+        passed: &["HB_TEST_PASSWORD".to_owned()],
         limit,
     };
     super::call(&call, &Abort::never()).await
@@ -67,6 +68,31 @@ async fn arguments_environment_and_surroundings() {
         finished.output_tail,
         "<1.2.3.4/24>\n<two words>\n<>\n<start>\nprimary /\npath\n"
     );
+}
+
+/// Who started the daemon may have given it secrets. The test runs itself with some.
+#[tokio::test]
+async fn the_daemons_secrets_are_not_for_scripts() {
+    const INSIDE: &str = "HB_TEST_INSIDE";
+    let name = std::thread::current().name().expect("the test's").to_owned();
+    if std::env::var_os(INSIDE).is_none() {
+        let again = std::process::Command::new(std::env::current_exe().expect("this program"))
+            .args(["--exact", &name, "--nocapture"])
+            .envs([(INSIDE, "yes"), ("DO_TOKEN", "secret"), ("TOKEN", "secret")])
+            .envs([("CREDENTIALS_DIRECTORY", "/run/secret"), ("HB_TEST_PASSWORD", "passed")])
+            .output()
+            .expect("started");
+        let said = String::from_utf8_lossy(&again.stdout);
+        assert!(again.status.success() && said.contains("1 passed"), "{said}");
+        return;
+    }
+    let place = Place::new();
+    let script = script(place.script("init.d/env", "env"), &[]);
+    let found = run(&script, Operation::Start, LONG).await.output_tail;
+    assert!(!found.contains("secret"), "{found}");
+    for variable in ["HB_TEST_INSIDE=yes", "HA_CURHOST=primary", "HB_TEST_PASSWORD=passed"] {
+        assert!(found.lines().any(|line| line == variable), "{variable} in {found}");
+    }
 }
 
 #[tokio::test]

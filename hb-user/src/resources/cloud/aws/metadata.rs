@@ -10,6 +10,7 @@ use serde::Deserialize;
 use crate::clock;
 use crate::resources::cloud::http::{Http, Reply};
 use crate::resources::cloud::provider::Failure;
+use crate::resources::cloud::redaction::Redaction;
 use crate::resources::cloud::secrets::Keys;
 use crate::secret::Secret;
 
@@ -20,6 +21,7 @@ const TOKEN_AGE: Nanos = Nanos::from_millis(5 * 3_600_000);
 const KEYS_AGE: Nanos = Nanos::from_millis(4 * 60_000);
 /// An instance has no more network interfaces than these.
 const INTERFACES: usize = 64;
+const MACS: &str = "/latest/meta-data/network/interfaces/macs/";
 const ROLE: &str = "/latest/meta-data/iam/security-credentials/";
 
 /// The service, with its token.
@@ -59,22 +61,39 @@ impl Metadata {
 
     /// Whether one of this instance's network interfaces has the public address.
     pub(super) async fn has(&self, ip: &str) -> Result<bool, Failure> {
-        const MACS: &str = "/latest/meta-data/network/interfaces/macs/";
-        let unreadable = || Failure::Passing {
-            call: format!("GET {MACS}"),
-            reason: "the reply lists no network interfaces".to_owned(),
-        };
-        let macs = self.text(MACS).await?.ok_or_else(unreadable)?;
-        for mac in macs.lines().map(|line| line.trim_end_matches('/')).take(INTERFACES) {
-            if !mac.bytes().all(|c| c.is_ascii_hexdigit() || c == b':') {
-                return Err(unreadable());
-            }
+        for mac in self.interfaces().await? {
             let found = self.text(&format!("{MACS}{mac}/ipv4-associations/{ip}")).await?;
             if found.is_some() {
                 return Ok(true);
             }
         }
         Ok(false)
+    }
+
+    /// Whether the network interface of this id is one of this instance's.
+    pub(super) async fn has_interface(&self, id: &str) -> Result<bool, Failure> {
+        for mac in self.interfaces().await? {
+            let found = self.text(&format!("{MACS}{mac}/interface-id")).await?;
+            if found.as_deref() == Some(id) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The Ethernet addresses of this instance's network interfaces.
+    async fn interfaces(&self) -> Result<Vec<String>, Failure> {
+        let unreadable = || Failure::Passing {
+            call: format!("GET {MACS}"),
+            reason: "the reply lists no network interfaces".to_owned(),
+        };
+        let macs = self.text(MACS).await?.ok_or_else(unreadable)?;
+        let macs = macs.lines().map(|line| line.trim_end_matches('/')).take(INTERFACES);
+        macs.map(|mac| {
+            let is_mac = mac.bytes().all(|c| c.is_ascii_hexdigit() || c == b':');
+            is_mac.then(|| mac.to_owned()).ok_or_else(unreadable)
+        })
+        .collect()
     }
 
     /// The temporary keys of the instance's role.
@@ -148,7 +167,7 @@ impl Metadata {
         );
         let reply = self
             .http
-            .send(Method::PUT, "/latest/api/token", vec![ttl], None)
+            .send(Method::PUT, "/latest/api/token", vec![ttl], None, &Redaction::default())
             .await?;
         let token = Secret::new(reply.text()?);
         let value = sensitive(&token)?;
@@ -158,7 +177,8 @@ impl Metadata {
 
     async fn get(&self, path: &str, token: &HeaderValue) -> Result<Reply, Failure> {
         let header = (HeaderName::from_static("x-aws-ec2-metadata-token"), token.clone());
-        self.http.send(Method::GET, path, vec![header], None).await
+        let redaction = Redaction::of_token(&Secret::new(token.as_bytes()));
+        self.http.send(Method::GET, path, vec![header], None, &redaction).await
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {

@@ -13,23 +13,14 @@ use crate::resources::cloud::secrets::Keys;
 
 const FORM: &str = "application/x-www-form-urlencoded; charset=utf-8";
 
-/// The headers of a POST of this body to `base`, the signature among them.
-pub(super) fn headers(
-    keys: &Keys,
-    region: &str,
-    base: &str,
-    body: &str,
-) -> Result<Vec<(HeaderName, HeaderValue)>, Failure> {
+type Signed = (Vec<(HeaderName, HeaderValue)>, String);
+
+/// The headers of a POST of this body to `base`, the signature among them, and the signature.
+pub(super) fn headers(keys: &Keys, region: &str, base: &str, body: &str) -> Result<Signed, Failure> {
     at(keys, region, base, body, clock::unix_seconds())
 }
 
-fn at(
-    keys: &Keys,
-    region: &str,
-    base: &str,
-    body: &str,
-    unix_seconds: u64,
-) -> Result<Vec<(HeaderName, HeaderValue)>, Failure> {
+fn at(keys: &Keys, region: &str, base: &str, body: &str, unix_seconds: u64) -> Result<Signed, Failure> {
     let text = |secret: &crate::secret::Secret| str::from_utf8(secret.reveal()).map(str::to_owned);
     let (Ok(key), Ok(session)) = (text(&keys.key), keys.session.as_ref().map(text).transpose()) else {
         return Err(unsigned("the key is no text"));
@@ -53,7 +44,7 @@ fn at(
         SignableBody::Bytes(body.as_bytes()),
     )
     .map_err(|error| unsigned(&error.to_string()))?;
-    let (instructions, _) = sign(request, &params)
+    let (instructions, signature) = sign(request, &params)
         .map_err(|error| unsigned(&error.to_string()))?
         .into_parts();
 
@@ -64,7 +55,7 @@ fn at(
         value.set_sensitive(true);
         headers.push((HeaderName::from_static(header.name()), value));
     }
-    Ok(headers)
+    Ok((headers, signature))
 }
 
 fn unsigned(reason: &str) -> Failure {
@@ -95,6 +86,7 @@ mod tests {
             1_440_938_160,
         )
         .expect("signed")
+        .0
     }
 
     fn header(headers: &[(HeaderName, HeaderValue)], name: &str) -> String {

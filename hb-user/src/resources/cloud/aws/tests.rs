@@ -5,7 +5,9 @@ use serde_json::json;
 use super::*;
 use crate::config::{CloudKind, SecretSource};
 use crate::resources::cloud::MoveError;
-use crate::resources::cloud::testing::{Asked, Fault, Said, Server, TOKEN, floating_ip, of, settings, take_over};
+use crate::resources::cloud::testing::{
+    Asked, Fault, Said, Server, TOKEN, a_fixed_id_is_held_against_metadata, floating_ip, of, settings, take_over,
+};
 
 const IP: &str = "203.0.113.41";
 const ALLOCATION: &str = "eipalloc-08229861";
@@ -102,6 +104,8 @@ fn metadata(state: &State, path: &str) -> Said {
             });
             Said::new(200, keys)
         }
+        path if path == format!("network/interfaces/macs/{MAC}/interface-id") => Said::new(200, "eni-ef229886"),
+        "network/interfaces/macs/0e:49:61:0f:c3:10/interface-id" => Said::new(200, "eni-ef229885"),
         _ => Said::new(404, ""),
     }
 }
@@ -270,7 +274,8 @@ async fn a_lost_reply_does_not_lead_to_a_second_call() {
 
 #[tokio::test]
 async fn a_host_of_several_interfaces_is_named_by_one() {
-    let (server, _state) = cloud().await;
+    let (server, state) = cloud().await;
+    OURS.clone_into(&mut state.lock().expect("alone").owner);
     let (mut settings, _dir) = settings(CloudKind::Aws, &server);
     let interface = InstanceId::new("eni-ef229886").expect("an id");
     settings.identity = Identity::Fixed(interface.clone());
@@ -312,4 +317,18 @@ async fn a_refusal_of_the_metadata_services_is_not_the_apis() {
         ))],
     );
     assert!(ip.answers().await);
+}
+
+#[tokio::test]
+async fn hb_toml_and_the_metadata_service_should_agree() {
+    let (server, _state) = cloud().await;
+    let ids = [OURS, THEIRS];
+    a_fixed_id_is_held_against_metadata(&server, CloudKind::Aws, IP, ids, "GET /latest/meta-data/instance-id").await;
+    // A network interface of this instance's is this host, too.
+    let (mut settings, _dir) = settings(CloudKind::Aws, &server);
+    for (interface, problems) in [("eni-ef229886", 0), ("eni-00000001", 1)] {
+        settings.identity = Identity::Fixed(InstanceId::new(interface).expect("an id"));
+        let found = of(&settings, IP).readiness().await.problems();
+        assert_eq!(found.len(), problems, "{interface}: {found:?}");
+    }
 }

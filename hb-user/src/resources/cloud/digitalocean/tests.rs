@@ -4,7 +4,8 @@ use super::*;
 use crate::clock;
 use crate::config::CloudKind;
 use crate::resources::cloud::testing::{
-    Asked, Fault, Said, Server, TOKEN, floating_ip, of, settings, take_over, take_over_within,
+    Asked, Fault, Said, Server, TOKEN, a_fixed_id_is_held_against_metadata, floating_ip, of, settings, take_over,
+    take_over_within,
 };
 use crate::resources::cloud::{CloudError, FloatingIp, MoveError};
 use std::sync::Mutex;
@@ -153,7 +154,14 @@ async fn a_move_is_asked_for_followed_and_read_back() {
     // What is known is not asked for again.
     let before = server.log().len();
     assert!(take_over(&ip).await.expect("ours").was_ours());
-    assert_eq!(server.log()[before..], ["GET /v2/reserved_ips/198.51.100.9"]);
+    assert_eq!(
+        server.log()[before..],
+        [
+            "GET /v2/reserved_ips/198.51.100.9",
+            "GET /metadata/v1/reserved_ip/ipv4/active",
+            "GET /metadata/v1/reserved_ip/ipv4/ip_address",
+        ]
+    );
 }
 
 #[tokio::test]
@@ -435,4 +443,18 @@ async fn a_refusal_shows_that_the_api_was_reached() {
         server.faults("GET", [fault.clone()]);
         assert_eq!(ip.answers().await, is_answer, "{fault:?}");
     }
+}
+
+#[tokio::test]
+async fn hb_toml_and_the_metadata_service_should_agree() {
+    let (server, _state) = cloud().await;
+    let ids = [OURS, THEIRS].map(|id| id.to_string());
+    a_fixed_id_is_held_against_metadata(
+        &server,
+        CloudKind::DigitalOcean,
+        IP,
+        [&ids[0], &ids[1]],
+        "GET /metadata/v1/id",
+    )
+    .await;
 }

@@ -5,7 +5,9 @@ use serde_json::Value;
 use super::*;
 use crate::config::CloudKind;
 use crate::resources::cloud::MoveError;
-use crate::resources::cloud::testing::{Asked, Fault, Said, Server, TOKEN, floating_ip, take_over};
+use crate::resources::cloud::testing::{
+    Asked, Fault, Said, Server, TOKEN, a_fixed_id_is_held_against_metadata, floating_ip, take_over,
+};
 
 const IP: &str = "131.232.99.1";
 const OURS: u64 = 42;
@@ -235,4 +237,18 @@ async fn each_code_has_its_class() {
         matches!(error, MoveError::Failed(Failure::Unauthorised { .. })),
         "{error}"
     );
+}
+
+#[tokio::test]
+async fn hb_toml_and_the_metadata_service_should_agree() {
+    let (server, _state) = cloud().await;
+    let ids = [OURS, THEIRS].map(|id| id.to_string());
+    a_fixed_id_is_held_against_metadata(
+        &server,
+        CloudKind::Hetzner,
+        IP,
+        [&ids[0], &ids[1]],
+        "GET /hetzner/v1/metadata/instance-id",
+    )
+    .await;
 }

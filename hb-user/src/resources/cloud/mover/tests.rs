@@ -11,6 +11,7 @@ const PACING: Pacing = Pacing {
     poll: [Duration::from_millis(2), Duration::from_millis(20)],
     retry: [Duration::from_millis(4), Duration::from_millis(40)],
     settle: Duration::from_millis(200),
+    unheard: Duration::from_millis(100),
     errors: 3,
 };
 
@@ -121,6 +122,10 @@ impl Provider for Cloud {
 
     fn identity(&self) -> Answer<'_, InstanceId> {
         Box::pin(self.answer("identity", |_, _| me()))
+    }
+
+    fn named(&self) -> Answer<'_, Option<InstanceId>> {
+        Box::pin(std::future::ready(Ok(None)))
     }
 
     fn owner(&self) -> Answer<'_, Owner> {
@@ -265,7 +270,7 @@ async fn asked_for_followed_and_read_back() {
 }
 
 #[tokio::test]
-async fn what_is_ours_already_costs_one_read() {
+async fn what_is_ours_already_is_read_and_asked_for_here() {
     let cloud = Cloud::default();
     cloud.inner().owner = Some(me());
     let nobody: Watch = Arc::new(|_| ());
@@ -276,6 +281,39 @@ async fn what_is_ours_already_costs_one_read() {
         .expect("ours");
     assert!(moved.was_ours());
     assert_eq!((moved.action, moved.accepted, moved.completed), (None, None, None));
+    assert_eq!((cloud.log(), moved.is_active), (vec!["owner", "active"], Some(true)));
+}
+
+#[tokio::test]
+async fn what_is_ours_by_the_api_has_to_be_here_too() {
+    let ours = || {
+        let cloud = Cloud::default();
+        cloud.inner().owner = Some(me());
+        cloud
+    };
+    // It was moved a moment ago: by us, before we were started anew.
+    let cloud = ours().fault("active", [Fault::Active(Some(false)), Fault::Active(Some(false))]);
+    let moved = taken(&cloud).await;
+    assert_eq!((moved.was_ours(), moved.is_active), (true, Some(true)));
+    assert_eq!(cloud.log(), ["identity", "owner", "active", "active", "active"]);
+
+    let cloud = ours().fault("active", (0..1000).map(|_| Fault::Active(Some(false))));
+    assert_eq!(error(&cloud).await, MoveError::NotActive);
+    assert!(!cloud.log().contains(&"assign"), "it is ours already");
+
+    let cloud = ours().fault("active", (0..1000).map(|_| Fault::Fails(passing())));
+    assert_eq!(
+        taken(&cloud).await.is_active,
+        None,
+        "who says nothing says nothing against it"
+    );
+    // And not somebody else's host.
+    let cloud = Cloud::theirs();
+    let to = Order {
+        to: Some(other()),
+        ..order()
+    };
+    take(&cloud, &to).await.expect("theirs already");
     assert_eq!(cloud.log(), ["owner"]);
 }
 

@@ -4,7 +4,9 @@ use serde_json::Value;
 
 use super::*;
 use crate::config::CloudKind;
-use crate::resources::cloud::testing::{Asked, Fault, Said, Server, TOKEN, floating_ip, take_over};
+use crate::resources::cloud::testing::{
+    Asked, Fault, Said, Server, TOKEN, a_fixed_id_is_held_against_metadata, floating_ip, take_over,
+};
 
 const IP: &str = "192.0.2.123";
 const ID: &str = "95ba962f-bb4d-4b55-8a23-4bc21a1c3ec2";
@@ -173,4 +175,11 @@ async fn a_locked_server_is_waited_for_and_a_refusal_is_not() {
         error.contains("no reserved IP of the key's account has the address 192.0.2.124"),
         "{error}"
     );
+}
+
+#[tokio::test]
+async fn hb_toml_and_the_metadata_service_should_agree() {
+    let (server, _state) = cloud().await;
+    let ids = [OURS, THEIRS];
+    a_fixed_id_is_held_against_metadata(&server, CloudKind::Vultr, IP, ids, "GET /v1.json").await;
 }
