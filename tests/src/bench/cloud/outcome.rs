@@ -1,7 +1,5 @@
 //! What a takeover through a provider's API took, by what the daemon recorded and what the API saw. Pure: no host, no clock.
 
-use std::collections::BTreeSet;
-
 use crate::{
     clock::Moment,
     cloud::{Call, Endpoint},
@@ -18,10 +16,10 @@ pub(super) struct Seen {
     pub(super) done: Moment,
     /// The calls that the API and the metadata service got since the peer was lost.
     pub(super) calls: Vec<Call>,
-    /// From when to when the API was at it, where it says so and is waited for.
-    pub(super) action: Option<(Moment, Moment)>,
-    /// The connections to the API that there had been before.
-    pub(super) known: BTreeSet<u64>,
+    /// From when to when the API was at it, where it says so and is waited for: once, or first taking it away.
+    pub(super) actions: Vec<(Moment, Moment)>,
+    /// How many connections to the API had been made before.
+    pub(super) connections: u64,
 }
 
 /// What it took, in milliseconds.
@@ -37,7 +35,7 @@ pub(super) struct Outcome {
     pub(super) api: f64,
     /// The rest.
     pub(super) beyond: f64,
-    /// Of the rest, from the end of the action until the API was asked for it.
+    /// Of the rest, from the end of the actions until the API was asked what became of them.
     pub(super) late: Option<f64>,
     /// So many calls the API got.
     pub(super) calls: f64,
@@ -61,23 +59,35 @@ impl Seen {
             let answered = call.answered.map_or(call.arrived, |(at, _)| at);
             (call.arrived, answered)
         });
-        let busy = total(handled.chain(self.action).map(|span| self.clip(span)).collect());
+        let busy = total(
+            handled
+                .chain(self.actions.iter().copied())
+                .map(|span| self.clip(span))
+                .collect(),
+        );
         let done = millis(self.decided, self.done);
-        let late = self.action.and_then(|(_, end)| {
-            let look = api.iter().find(|call| call.arrived >= end)?;
-            Some(millis(end, look.arrived))
+        let looks = self.actions.iter().map(|(_, end)| {
+            let look = api.iter().find(|call| call.arrived >= *end && self.is_look(call));
+            look.map(|look| millis(*end, look.arrived))
         });
+        let late = looks.collect::<Option<Vec<_>>>().filter(|looks| !looks.is_empty());
         Some(Outcome {
             first_call: millis(self.decided, first.arrived),
             accepted: millis(self.decided, self.accepted),
             done,
             api: busy,
             beyond: done - busy,
-            late,
+            late: late.map(|looks| looks.iter().sum()),
             calls: count(api.len()),
             metadata: count(metadata.len()),
-            was_connected: self.known.contains(&first.connection),
+            was_connected: first.connection <= self.connections,
         })
+    }
+
+    /// Whether a call may tell the end of an action: where there are calls for that, one of those.
+    fn is_look(&self, call: &Call) -> bool {
+        let has_own = self.calls.iter().any(|call| call.endpoint == Endpoint::Action);
+        !has_own || call.endpoint == Endpoint::Action
     }
 
     fn clip(&self, (begin, end): (Moment, Moment)) -> (Moment, Moment) {

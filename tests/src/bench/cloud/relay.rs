@@ -10,7 +10,7 @@ use std::{
     os::fd::AsFd as _,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc,
     },
     thread::{self, JoinHandle},
@@ -44,6 +44,8 @@ struct Ways {
     delay: Mutex<Duration>,
     /// Both ends of each connection.
     open: Mutex<Vec<TcpStream>>,
+    /// How many there were so far.
+    count: AtomicU64,
     over: AtomicBool,
 }
 
@@ -65,6 +67,11 @@ impl Relay {
     /// How long each byte of connections that begin from now on is under way.
     pub(super) fn set_delay(&self, delay: Duration) {
         *lock(&self.ways.delay) = delay;
+    }
+
+    /// How many connections were made so far. The API numbers them in the same order.
+    pub(super) fn connections(&self) -> u64 {
+        self.ways.count.load(Ordering::Relaxed)
     }
 
     /// Closes all connections, as a server does that has had nothing to do for them.
@@ -108,6 +115,7 @@ fn serve(listener: &TcpListener, to: SocketAddrV4, ways: &Ways) {
 fn connect(near: &TcpStream, to: SocketAddrV4, ways: &Ways) -> io::Result<()> {
     let accepted = Moment::now();
     let far = TcpStream::connect(to)?;
+    ways.count.fetch_add(1, Ordering::Relaxed);
     near.set_nonblocking(false)?;
     let delay = *lock(&ways.delay);
     for end in [near, &far] {

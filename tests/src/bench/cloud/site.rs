@@ -1,6 +1,6 @@
 //! Where it happens: two servers in a provider's cloud, whose API is as far as it is wanted to be.
 
-use std::{collections::BTreeSet, net::SocketAddrV4, time::Duration};
+use std::{net::SocketAddrV4, time::Duration};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use hb_user::control::Takeover;
@@ -101,19 +101,16 @@ impl Site {
         }
         pause(CALM);
         let before = self.cluster.cloud.calls();
-        let known: BTreeSet<_> = before
-            .iter()
-            .filter(|call| call.secure)
-            .map(|call| call.connection)
-            .collect();
+        let connections = self.relay.connections();
         let moves = self.cluster.cloud.moves().len();
         let lost = Moment::now();
         self.cluster.hb(self.owner)?.kill9()?;
         let taker = self.owner.other();
         let takeover = self.wait_for_takeover(taker, lost)?;
-        let moved = self.cluster.cloud.wait_for_moves(moves + 1, LIMIT)?;
-        let moved = moved.last().context("no move")?;
-        ensure!(moved.to == Some(taker), "{moved:?}");
+        let moved = self.cluster.cloud.wait_for_moves(moves + 1, LIMIT)?.split_off(moves);
+        ensure!(moved.last().is_some_and(|last| last.to == Some(taker)), "{moved:?}");
+        let actions = moved.iter().filter(|_| self.waits());
+        let actions = actions.filter_map(|one| Some((one.accepted, one.completed()?)));
         let step = takeover.steps.iter().rfind(|step| step.operation == "start");
         let step = step.with_context(|| format!("nothing was started: {takeover:?}"))?;
         let moment = |micros: i64| -> Result<Moment> {
@@ -127,11 +124,8 @@ impl Site {
             accepted: step.accepted_us.map_or(Ok(ended), moment)?,
             done: step.verified_us.map_or(Ok(ended), moment)?,
             calls,
-            action: moved
-                .completed()
-                .map(|end| (moved.accepted, end))
-                .filter(|_| self.waits()),
-            known,
+            actions: actions.collect(),
+            connections,
         };
         self.cluster.start_hb(self.owner)?;
         self.owner = taker;

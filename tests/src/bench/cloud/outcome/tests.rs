@@ -39,8 +39,8 @@ fn seen() -> Seen {
             call(Endpoint::Active, 190, 192, 1),
             call(Endpoint::Read, 230, 235, 3),
         ],
-        action: Some((at(28), at(128))),
-        known: BTreeSet::from([1, 3]),
+        actions: vec![(at(28), at(128))],
+        connections: 3,
     }
 }
 
@@ -67,8 +67,8 @@ fn the_apis_time_is_counted_once_and_the_rest_is_hbs() -> Result<()> {
 fn who_does_not_wait_for_the_action_is_not_given_its_time() -> Result<()> {
     let mut seen = seen();
     seen.done = at(40);
-    seen.action = None;
-    seen.known.remove(&3);
+    seen.actions.clear();
+    seen.connections = 2;
     let outcome = seen.outcome().context("no call")?;
     assert_eq!((outcome.api, outcome.beyond, outcome.late), (10.0, 30.0, None));
     assert_eq!((outcome.calls, outcome.metadata), (2.0, 0.0));
@@ -79,10 +79,28 @@ fn who_does_not_wait_for_the_action_is_not_given_its_time() -> Result<()> {
 #[test]
 fn an_action_that_goes_on_counts_as_long_as_it_was_waited_for() -> Result<()> {
     let mut seen = seen();
-    seen.action = Some((at(28), at(1000)));
+    seen.actions = vec![(at(28), at(1000))];
     let outcome = seen.outcome().context("no call")?;
     assert_eq!((outcome.api, outcome.late), (4.0 + 176.0, None));
     seen.calls.clear();
     assert_eq!(seen.outcome(), None);
+    Ok(())
+}
+
+#[test]
+fn the_ends_of_two_actions_are_both_waited_for() -> Result<()> {
+    let mut seen = seen();
+    seen.calls = vec![
+        call(Endpoint::Read, 10, 12, 3),
+        call(Endpoint::Detach, 22, 24, 3),
+        call(Endpoint::Verify, 80, 82, 3),
+        call(Endpoint::Assign, 92, 94, 3),
+        call(Endpoint::Verify, 165, 167, 3),
+    ];
+    seen.actions = vec![(at(23), at(73)), (at(93), at(143))];
+    let outcome = seen.outcome().context("no call")?;
+    assert_eq!(outcome.late, Some(7.0 + 22.0));
+    // 10 to 12, 22 to 73, 80 to 82, 92 to 143, 165 to 167.
+    assert_eq!((outcome.api, outcome.beyond), (108.0, 92.0));
     Ok(())
 }
