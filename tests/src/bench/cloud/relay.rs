@@ -155,3 +155,6 @@ fn carry(mut from: TcpStream, mut to: TcpStream, delay: Duration, not_before: Mo
 fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
     thread::Builder::new().name(name.to_owned()).spawn(work).map(drop)
 }
+
+#[cfg(test)]
+mod tests;

@@ -78,3 +78,6 @@ pub(super) fn report(
         load,
     }))
 }
+
+#[cfg(test)]
+mod tests;
