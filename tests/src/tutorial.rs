@@ -38,7 +38,7 @@ pub const HARESOURCES: &str = "primary floatip\n";
 const TOKEN_FILE: &str = "/etc/ha.d/token";
 
 /// Where a server keeps the certificate of the API's authority.
-const AUTHORITY_FILE: &str = "/etc/ha.d/authority.pem";
+pub(crate) const AUTHORITY_FILE: &str = "/etc/ha.d/authority.pem";
 
 /// The files of one server. The default is the tutorial's.
 #[derive(Clone, Debug)]
@@ -91,6 +91,16 @@ impl Files {
                 .haresources(&format!("primary {name}::{FLOATING_IP} floatip\n"))
                 .hb_toml(&table)
         }
+    }
+
+    /// The API is asked at another port of its host.
+    #[must_use]
+    pub(crate) fn api_port(mut self, port: u16) -> Self {
+        let usual = format!("https://{API_NAME}");
+        self.hb_toml = self
+            .hb_toml
+            .map(|table| table.replace(&usual, &format!("{usual}:{port}")));
+        self
     }
 
     /// The cloud that they are for.

@@ -15,13 +15,15 @@ Parts:
   flood      a flood at the standby's port, and detection meanwhile, beside the rivals
   restart    for how long no beat leaves while `hb restart` replaces the daemon
   scale      2 to 16 nodes at a thousand beats a second, as many as the machine carries; tables of up to 4,096 peers
+  address    from the decision to the first announcement of an address that moves, as a third host sees it
+  cloud      what hb adds to a provider's own time to move a floating IP, over a warm connection and a cold one
   all        all of these; what is measured when no part is named
   plot FILE.., table FILE..
              plots and tables of what `--json FILE` wrote, in one go or in several
 
 Options, among others:
   --quick          a first impression; `failover --quick` takes less than five minutes
-  --contender A,B  only these: hb, heartbeat, keepalived, bfdd
+  --contender A,B  only these: hb, heartbeat, keepalived, bfdd, script
   --only A,B       only these events and steps of a part, such as crash, idle
   --json FILE      write all figures, with each run's value
   --plots DIR      draw them

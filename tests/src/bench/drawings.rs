@@ -214,7 +214,7 @@ fn curve(report: &Report, figure: &Figure) -> Option<Curve> {
         Unit::Micros => 1e-3,
         Unit::Millis => 1.0,
         Unit::Seconds => 1e3,
-        Unit::Percent | Unit::Megabytes | Unit::PerSecond => return None,
+        Unit::Percent | Unit::Megabytes | Unit::PerSecond | Unit::Calls => return None,
     };
     Some(Curve {
         name: who(report),

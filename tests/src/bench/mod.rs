@@ -1,7 +1,9 @@
 //! The measurements of docs/BENCHMARKS.md, a file each, and what they share: the arena with its contenders, its observer and
 //! its ladder of stress; reports, and the tables and plots that are made of them.
 
+pub mod address;
 pub mod arena;
+pub mod cloud;
 pub mod contender;
 pub mod detect;
 pub mod drawings;

@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::Subcommand;
 
 use super::{
-    detect, failover, flood,
+    address, cloud, detect, failover, flood,
     journal::{Journal, Show},
     packet,
     plan::Plan,
@@ -28,6 +28,10 @@ pub enum Name {
     Restart,
     /// 2 to 16 nodes that beat a thousand times a second, and tables of up to 4,096 peers
     Scale,
+    /// From the decision to the first announcement of an address that moves, as a third host sees it
+    Address,
+    /// What hb adds to a provider's own time to move a floating IP, over a warm connection and a cold one
+    Cloud,
 }
 
 impl Name {
@@ -40,6 +44,8 @@ impl Name {
         Self::Flood,
         Self::Restart,
         Self::Scale,
+        Self::Address,
+        Self::Cloud,
     ];
 
     /// Its name, as on the command line.
@@ -53,6 +59,8 @@ impl Name {
             Self::Flood => "flood",
             Self::Restart => "restart",
             Self::Scale => "scale",
+            Self::Address => "address",
+            Self::Cloud => "cloud",
         }
     }
 
@@ -73,6 +81,8 @@ impl Name {
             Self::Flood => flood::measure(plan, show)?,
             Self::Restart => restart::measure(plan, show)?,
             Self::Scale => scale::measure(plan, show)?,
+            Self::Address => address::measure(plan, show)?,
+            Self::Cloud => cloud::measure(plan, show)?,
         }
         journal.end_part()
     }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{
-    detect,
+    address, detect,
     failover::tell,
     flood, quiet,
     report::{Figure, Report},
@@ -46,7 +46,7 @@ const LADDER: &[&str] = &[
     "frozen",
 ];
 
-const AIMS: [Aim; 23] = [
+const AIMS: [Aim; 25] = [
     Aim {
         what: "verdict after the deadline, idle",
         goal: "0.10 / 1 ms",
@@ -64,6 +64,24 @@ const AIMS: [Aim; 23] = [
         steps: &["idle"],
         timers: BESIDE,
         of: Of::Figure(detect::ACTION),
+    },
+    Aim {
+        what: "decision to the first gratuitous ARP at a third host",
+        goal: "median 2 ms",
+        part: "address",
+        event: "IPv4",
+        steps: &["idle"],
+        timers: BESIDE,
+        of: Of::Figure(address::ANNOUNCED),
+    },
+    Aim {
+        what: "decision to the first neighbour advertisement at a third host",
+        goal: "median 2 ms",
+        part: "address",
+        event: "IPv6",
+        steps: &["idle"],
+        timers: BESIDE,
+        of: Of::Figure(address::ANNOUNCED),
     },
     Aim {
         what: "crash to action",

@@ -81,6 +81,9 @@ pub enum Unit {
     /// Times a second.
     #[serde(rename = "/s")]
     PerSecond,
+    /// Calls of somebody.
+    #[serde(rename = "calls")]
+    Calls,
 }
 
 impl Unit {
@@ -95,6 +98,7 @@ impl Unit {
             Self::Percent => "% of a core",
             Self::Megabytes => "MB",
             Self::PerSecond => "/s",
+            Self::Calls => "calls",
         }
     }
 
@@ -102,7 +106,7 @@ impl Unit {
     #[must_use]
     pub fn digits(self) -> usize {
         match self {
-            Self::Nanos | Self::Micros => 0,
+            Self::Nanos | Self::Micros | Self::Calls => 0,
             Self::Millis => 2,
             Self::Seconds | Self::Percent => 3,
             Self::Megabytes | Self::PerSecond => 1,

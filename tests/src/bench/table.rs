@@ -168,7 +168,7 @@ pub(super) fn median_and_max(figure: &Figure) -> String {
         Unit::Micros => (1e-3, "ms"),
         Unit::Millis => (1.0, "ms"),
         Unit::Seconds => (1e3, "ms"),
-        unit @ (Unit::Percent | Unit::Megabytes | Unit::PerSecond) => (1.0, unit.name()),
+        unit @ (Unit::Percent | Unit::Megabytes | Unit::PerSecond | Unit::Calls) => (1.0, unit.name()),
     };
     format!("{} / {} {unit}", short(median * factor), short(max * factor))
 }

@@ -57,7 +57,7 @@ struct Options {
     /// How often to repeat [default: as docs/BENCHMARKS.md does]
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     runs: Option<u16>,
-    /// Only these: hb, heartbeat, keepalived, bfdd [default: all that are installed]
+    /// Only these: hb, heartbeat, keepalived, bfdd, script [default: all that are installed]
     #[arg(long, global = true, value_name = "NAMES", value_delimiter = ',')]
     contender: Vec<String>,
     /// Only these events or steps of the ladder, such as crash, stop, idle [default: all]

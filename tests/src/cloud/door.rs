@@ -81,6 +81,8 @@ async fn welcome(tcp: Cuttable, line: Line, tls: Option<TlsAcceptor>, ready: mps
     if line.is_cut() {
         return;
     }
+    // As servers do: else an answer after a handshake waits until the client's kernel has acknowledged that.
+    let _ = tcp.tcp.set_nodelay(true);
     let stream = match tls {
         None => Stream::Plain(tcp),
         Some(tls) => match tls.accept(tcp).await {

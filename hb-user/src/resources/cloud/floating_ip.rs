@@ -135,7 +135,7 @@ impl FloatingIp {
     pub async fn is_ours(&self, within: Duration) -> Result<bool, Failure> {
         self.run(async move |inner| {
             let begun = clock::now();
-            let mut pauses = super::pace::Pauses::new(inner.pacing.retry);
+            let mut pauses = super::pace::Pauses::of_retries(inner.pacing.retry);
             loop {
                 let failure = match inner.is_ours().await {
                     Ok(is_ours) => return Ok(is_ours),

@@ -74,12 +74,13 @@ impl<'a> Mover<'a> {
         if owner.is(&to) {
             return self.confirm(to).await;
         }
-        let mut pauses = Pauses::new(self.pacing.retry);
+        let mut pauses = Pauses::of_retries(self.pacing.retry);
+        let mut looks = Pauses::of_looks(self.pacing.poll);
         let mut errors = 0;
         loop {
             self.check_claim(&owner, &to)?;
             if owner.is_changing {
-                self.wait_for_others(&mut pauses).await?;
+                self.wait_for_others(&mut looks).await?;
             } else {
                 match self.assign(&to, &owner).await {
                     Ok(Assignment::Done | Assignment::Begun) => return self.verify(to).await,
@@ -95,7 +96,7 @@ impl<'a> Mover<'a> {
                     },
                     Err(Failure::Pending { message, .. }) => {
                         self.last = message;
-                        self.wait_for_others(&mut pauses).await?;
+                        self.wait_for_others(&mut looks).await?;
                     }
                     // What is ours already is refused like what is impossible, and so is what somebody else was faster
                     // with: the owner tells them apart.
@@ -172,7 +173,7 @@ impl<'a> Mover<'a> {
 
     async fn end_of(&mut self, action: &ActionId) -> Result<End, MoveError> {
         let provider = self.provider;
-        let mut pauses = Pauses::new(self.pacing.poll);
+        let mut pauses = Pauses::of_looks(self.pacing.poll);
         loop {
             self.last = format!("action {action} is in progress");
             self.pause(pauses.next()).await?;
@@ -211,7 +212,7 @@ impl<'a> Mover<'a> {
     /// Reads the owner back until it is `to`, and then asks the metadata service.
     async fn verify(mut self, to: InstanceId) -> Result<Moved, MoveError> {
         let begun = clock::now();
-        let mut pauses = Pauses::new(self.pacing.poll);
+        let mut pauses = Pauses::of_looks(self.pacing.poll);
         loop {
             let owner = self.ask(Provider::owner).await?;
             if owner.is(&to) {
@@ -242,7 +243,7 @@ impl<'a> Mover<'a> {
     async fn await_active(&mut self) -> Result<Option<bool>, MoveError> {
         let begun = clock::now();
         let mut heard = begun;
-        let mut pauses = Pauses::new(self.pacing.poll);
+        let mut pauses = Pauses::of_looks(self.pacing.poll);
         loop {
             let provider = self.provider;
             let answer = self.call(provider.active()).await;
@@ -287,7 +288,7 @@ impl<'a> Mover<'a> {
     where
         'a: 'b,
     {
-        let mut pauses = Pauses::new(self.pacing.retry);
+        let mut pauses = Pauses::of_retries(self.pacing.retry);
         loop {
             match self.call(question(self.provider)).await {
                 Ok(answer) => return Ok(answer),

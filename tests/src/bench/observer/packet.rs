@@ -1,6 +1,6 @@
 //! What a packet between two hosts says, as far as it matters who lives.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use hb_ebpf::{
     NodeId, Sequence,
@@ -41,6 +41,8 @@ pub enum Packet {
     },
     /// A host tells everybody where this address is.
     Announcement(Ipv4Addr),
+    /// The same for IPv6, without having been asked: a neighbour advertisement to all nodes.
+    Advertisement(Ipv6Addr),
     /// This address answers a ping.
     EchoReply(Ipv4Addr),
     /// Something else.
@@ -83,6 +85,7 @@ pub enum BfdState {
 
 const ETHERTYPE_IP: u16 = 0x0800;
 const ETHERTYPE_ARP: u16 = 0x0806;
+const ETHERTYPE_IPV6: u16 = 0x86dd;
 const PROTOCOL_ICMP: u8 = 1;
 const PROTOCOL_UDP: u8 = 17;
 const PROTOCOL_VRRP: u8 = 112;
@@ -98,6 +101,7 @@ impl Packet {
         let parsed = match word(frame, 12) {
             Some(ETHERTYPE_ARP) => announcement(&frame[14..]),
             Some(ETHERTYPE_IP) => ip(&frame[14..]),
+            Some(ETHERTYPE_IPV6) => advertisement(&frame[14..]),
             Some(_) | None => None,
         };
         parsed.unwrap_or(Self::Other)
@@ -110,6 +114,22 @@ fn announcement(arp: &[u8]) -> Option<Packet> {
     let sender: [u8; 4] = sender.try_into().ok()?;
     let is_announcement = kinds == [0, 1, 8, 0, 6, 4] && sender == target;
     is_announcement.then(|| Packet::Announcement(sender.into()))
+}
+
+/// RFC 4861, 4.4, not solicited (7.2.6), without extension headers.
+fn advertisement(packet: &[u8]) -> Option<Packet> {
+    const ICMPV6: u8 = 58;
+    const NEIGHBOUR_ADVERTISEMENT: u8 = 136;
+    const SOLICITED: u8 = 0x40;
+    const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
+    let (header, message) = (packet.get(..40)?, packet.get(40..)?);
+    let to: [u8; 16] = header.get(24..40)?.try_into().ok()?;
+    let target: [u8; 16] = message.get(8..24)?.try_into().ok()?;
+    let is_one = header[6] == ICMPV6
+        && message[0] == NEIGHBOUR_ADVERTISEMENT
+        && message[4] & SOLICITED == 0
+        && Ipv6Addr::from(to) == ALL_NODES;
+    is_one.then(|| Packet::Advertisement(target.into()))
 }
 
 fn ip(packet: &[u8]) -> Option<Packet> {

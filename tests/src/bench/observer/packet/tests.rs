@@ -126,6 +126,29 @@ fn an_announcement_is_an_arp_packet_about_its_sender() {
 }
 
 #[test]
+fn an_advertisement_is_one_to_all_nodes_that_nobody_asked_for() {
+    let address = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x100);
+    let advertisement = |to: Ipv6Addr, kind: u8, flags: u8| {
+        let mut frame = vec![0; 12];
+        frame.extend(ETHERTYPE_IPV6.to_be_bytes());
+        frame.extend([0x60, 0, 0, 0, 0, 32, 58, 255]);
+        frame.extend(address.octets());
+        frame.extend(to.octets());
+        frame.extend([kind, 0, 0, 0, flags, 0, 0, 0]);
+        frame.extend(address.octets());
+        frame.extend([2, 1, 2, 0, 0, 0, 0, 1]);
+        frame
+    };
+    let all = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
+    let good = advertisement(all, 136, 0x20);
+    assert_eq!(Packet::parse(&good), Packet::Advertisement(address));
+    assert_eq!(Packet::parse(&good[..77]), Packet::Other);
+    assert_eq!(Packet::parse(&advertisement(address, 136, 0x20)), Packet::Other);
+    assert_eq!(Packet::parse(&advertisement(all, 136, 0x60)), Packet::Other);
+    assert_eq!(Packet::parse(&advertisement(all, 135, 0x20)), Packet::Other);
+}
+
+#[test]
 fn what_is_cut_or_senseless_is_something_else() {
     let whole = udp(694, &linux_ha::netstring("n1", 3, b"key"));
     for length in 0..whole.len() - 60 {
