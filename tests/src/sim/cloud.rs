@@ -31,6 +31,15 @@ const PATIENCE: Patience = Patience {
     detach: ms(500),
 };
 
+/// What a daemon is told of an address.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Reply {
+    /// Whose it is.
+    Owner(Option<usize>),
+    /// It could not be read.
+    Nothing,
+}
+
 /// The provider.
 pub(super) struct Cloud {
     plan: CloudPlan,
@@ -156,14 +165,18 @@ impl World {
             life: life.number,
             id,
             asked,
-            owner: cloud.reaches(host).then_some(cloud.owners[id]),
+            reply: if cloud.reaches(host) {
+                Reply::Owner(cloud.owners[id])
+            } else {
+                Reply::Nothing
+            },
         };
         let at = now.saturating_add(cloud.dice.span(1, CALL));
         self.schedule(at, what);
     }
 
     /// It was told, or that could not be read.
-    pub(super) fn seen(&mut self, host: usize, id: usize, asked: Nanos, owner: Option<Option<usize>>) -> Step {
+    pub(super) fn seen(&mut self, host: usize, id: usize, asked: Nanos, reply: Reply) -> Step {
         let clock = self.hosts[host].clock(self.now);
         let Some(life) = &mut self.hosts[host].life else {
             return Ok(());
@@ -172,7 +185,7 @@ impl World {
         keeper.is_asking[id] = false;
         let mut pause = VERIFY;
         let mut event = None;
-        if let Some(owner) = owner {
+        if let Reply::Owner(owner) = reply {
             let reading = Reading {
                 asked,
                 me: &host,

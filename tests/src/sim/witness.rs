@@ -103,7 +103,7 @@ pub(super) struct Witness {
     quorum: Quorum,
     fencing: bool,
     /// Whether who lost a node needs the provider's answer.
-    has_witness: bool,
+    needs_provider: bool,
     /// How much later than the end of a lease others may start.
     room: Nanos,
     facts: [[Fact; GROUPS]; NODES],
@@ -166,7 +166,7 @@ impl Witness {
             pings: plan.pings,
             quorum: plan.quorum,
             fencing: plan.fencing,
-            has_witness: plan.cloud.is_some_and(|cloud| cloud.witness) && plan.quorum != Quorum::Majority,
+            needs_provider: plan.cloud.is_some_and(|cloud| cloud.witness) && plan.quorum != Quorum::Majority,
             room: INTERVAL.saturating_add(plan.takeover_delay),
             facts: Default::default(),
             owners: [0; GROUPS],

@@ -10,7 +10,7 @@ use std::collections::BinaryHeap;
 use hb_ebpf::{Heard, Nanos};
 use hb_user::core::{Event, Outcome};
 
-use super::cloud::Cloud;
+use super::cloud::{Cloud, Reply};
 use super::dice::Dice;
 use super::host::Host;
 use super::network::Network;
@@ -116,13 +116,13 @@ pub(super) enum Happening {
         life: u64,
         id: usize,
     },
-    /// It is told, if it could be.
+    /// It is told.
     Seen {
         host: usize,
         life: u64,
         id: usize,
         asked: Nanos,
-        owner: Option<Option<usize>>,
+        reply: Reply,
     },
     /// The witness is asked.
     Question {
@@ -479,12 +479,12 @@ impl World {
                 life,
                 id,
                 asked,
-                owner,
+                reply,
             } => {
                 if !self.lives(host, life) || self.holds_up(host, what) {
                     return Ok(());
                 }
-                self.seen(host, id, asked, owner)
+                self.seen(host, id, asked, reply)
             }
             Happening::Question { host, life, begun } => {
                 if self.lives(host, life) && !self.holds_up(host, what) {

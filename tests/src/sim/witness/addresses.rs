@@ -105,8 +105,8 @@ impl Witness {
         self.trace
             .say(|| format!("{} gets the address of g{id}, from {:?}", name(host), from.map(name)));
         self.addresses.contended[host][id] = false;
-        let taken = self.addresses.taken[id].replace((host, now));
-        let (Some(from), Some((taker, at))) = (from, taken) else {
+        let before = self.addresses.taken[id].replace((host, now));
+        let (Some(from), Some((taker, at))) = (from, before) else {
             return Ok(());
         };
         let lost = self.addresses.lost[host].get(from).copied().unwrap_or_default();
@@ -135,7 +135,7 @@ impl Witness {
 
     /// Nobody takes over from a silent node before the provider has answered.
     pub(super) fn check_witness(&self, now: Nanos, host: usize, id: usize, hosts: &[Host]) -> Result<(), Violation> {
-        let Some(life) = hosts[host].life.as_ref().filter(|_| self.has_witness) else {
+        let Some(life) = hosts[host].life.as_ref().filter(|_| self.needs_provider) else {
             return Ok(());
         };
         for other in life.control.node.rivals() {
@@ -159,7 +159,7 @@ impl Witness {
         };
         let (index, node) = (host.index, &life.control.node);
         let lost = node.rivals().map(|other| self.addresses.lost[index][other]).max();
-        let Some(lost) = lost.filter(|_| self.has_witness && !host.is_frozen() && !node.in_maintenance()) else {
+        let Some(lost) = lost.filter(|_| self.needs_provider && !host.is_frozen() && !node.in_maintenance()) else {
             return Ok(());
         };
         // It may have been answered in this silence; then it goes on.
