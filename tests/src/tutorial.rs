@@ -70,13 +70,17 @@ impl Files {
     /// in floatip's place.
     #[must_use]
     pub fn recording() -> Self {
-        Self::default().ha_cf_line("keepalive 50ms").floatip(resource::SCRIPT)
+        Self::default().for_tests()
     }
 
-    /// As [`recording`](Self::recording), where hb moves the floating IP through a provider's API before it starts the
-    /// recording resource; `settings` are lines of the provider's table.
+    fn for_tests(self) -> Self {
+        self.ha_cf_line("keepalive 50ms").floatip(resource::SCRIPT)
+    }
+
+    /// The tutorial's, but that hb moves the floating IP itself, through a provider's API by TLS; `settings` are lines of the
+    /// provider's table.
     #[must_use]
-    pub fn cloud(provider: Provider, settings: &str) -> Self {
+    pub fn scriptless(provider: Provider, settings: &str) -> Self {
         let name = provider.name();
         let secret = match provider {
             Provider::DigitalOcean | Provider::Hetzner | Provider::Vultr => format!("token_file = {TOKEN_FILE:?}"),
@@ -87,8 +91,8 @@ impl Files {
             format!("[{name}]\napi_url = \"https://{API_NAME}\"\nca_file = {AUTHORITY_FILE:?}\n{secret}\n{settings}\n");
         Self {
             provider: Some(provider),
-            ..Self::recording()
-                .haresources(&format!("primary {name}::{FLOATING_IP} floatip\n"))
+            ..Self::default()
+                .haresources(&format!("primary {name}::{FLOATING_IP}\n"))
                 .hb_toml(&table)
         }
     }
@@ -101,6 +105,16 @@ impl Files {
             .hb_toml
             .map(|table| table.replace(&usual, &format!("{usual}:{port}")));
         self
+    }
+
+    /// As [`scriptless`](Self::scriptless), with short timers, and a recording resource that is started when the address is
+    /// here.
+    #[must_use]
+    pub fn cloud(provider: Provider, settings: &str) -> Self {
+        let name = provider.name();
+        Self::scriptless(provider, settings)
+            .haresources(&format!("primary {name}::{FLOATING_IP} floatip\n"))
+            .for_tests()
     }
 
     /// The cloud that they are for.
