@@ -81,20 +81,12 @@ impl Files {
     /// provider's table.
     #[must_use]
     pub fn scriptless(provider: Provider, settings: &str) -> Self {
-        let name = provider.name();
         let secret = match provider {
             Provider::DigitalOcean | Provider::Hetzner | Provider::Vultr => format!("token_file = {TOKEN_FILE:?}"),
             // The keys are those of the instance's role.
             Provider::Aws => format!("region = {REGION:?}"),
         };
-        let table =
-            format!("[{name}]\napi_url = \"https://{API_NAME}\"\nca_file = {AUTHORITY_FILE:?}\n{secret}\n{settings}\n");
-        Self {
-            provider: Some(provider),
-            ..Self::default()
-                .haresources(&format!("primary {name}::{FLOATING_IP}\n"))
-                .hb_toml(&table)
-        }
+        Self::default().provided(provider, &format!("{secret}\n{settings}"))
     }
 
     /// The API is asked at another port of its host.
@@ -111,10 +103,29 @@ impl Files {
     /// here.
     #[must_use]
     pub fn cloud(provider: Provider, settings: &str) -> Self {
+        Self::scriptless(provider, settings).with_resource(provider)
+    }
+
+    /// As [`cloud`](Self::cloud), where `settings` say where the token is, too.
+    #[must_use]
+    pub fn cloud_with(provider: Provider, settings: &str) -> Self {
+        Self::default().provided(provider, settings).with_resource(provider)
+    }
+
+    fn provided(self, provider: Provider, settings: &str) -> Self {
         let name = provider.name();
-        Self::scriptless(provider, settings)
-            .haresources(&format!("primary {name}::{FLOATING_IP} floatip\n"))
-            .for_tests()
+        let table = format!("[{name}]\napi_url = \"https://{API_NAME}\"\nca_file = {AUTHORITY_FILE:?}\n{settings}\n");
+        Self {
+            provider: Some(provider),
+            ..self
+                .haresources(&format!("primary {name}::{FLOATING_IP}\n"))
+                .hb_toml(&table)
+        }
+    }
+
+    fn with_resource(self, provider: Provider) -> Self {
+        let haresources = format!("primary {}::{FLOATING_IP} floatip\n", provider.name());
+        self.haresources(&haresources).for_tests()
     }
 
     /// The cloud that they are for.
