@@ -112,8 +112,15 @@ impl Cluster {
 
     /// Starts `hb run` on a server; its log goes to the host's.
     pub fn start_hb(&mut self, server: Server) -> Result<()> {
+        self.start_hb_with(server, &[])
+    }
+
+    /// As [`start_hb`](Self::start_hb), with more variables in its environment.
+    pub fn start_hb_with(&mut self, server: Server, variables: &[(&str, &str)]) -> Result<()> {
         let host = self.network.server(server);
-        self.daemons[server as usize] = Some(host.spawn(host.command(HB).arg("run"))?);
+        let mut command = host.command(HB);
+        command.arg("run").envs(variables.iter().copied());
+        self.daemons[server as usize] = Some(host.spawn(&mut command)?);
         Ok(())
     }
 

@@ -23,6 +23,7 @@ pub mod nodes;
 pub mod ownership;
 mod places;
 pub mod process;
+pub mod provided;
 pub mod random;
 pub mod resource;
 mod service;

@@ -186,6 +186,16 @@ impl Network {
         wait_until_forwarding(&self.cloud, port)
     }
 
+    /// Lets the two servers not reach each other any more, while each reaches all others; or lets them again.
+    pub fn part(&self, parted: bool) -> Result<()> {
+        let isolated = if parted { "on" } else { "off" };
+        for server in Server::ALL {
+            let set = ["link", "set", "dev", server.port(), "isolated", isolated];
+            self.cloud.run_ok("bridge", &set)?;
+        }
+        Ok(())
+    }
+
     fn set_sysctls(&self) -> Result<()> {
         for host in [
             &self.cloud,

@@ -59,6 +59,9 @@ pub struct Takeover {
     pub cause: String,
     /// When that last beat came, or without one the decision, in microseconds of `CLOCK_MONOTONIC`.
     pub origin_monotonic_us: u64,
+    /// That last beat, if there was one: 0.
+    #[serde(default)]
+    pub last_beat_us: Option<i64>,
     /// When the peer's next beat was due at the latest.
     #[serde(default)]
     pub deadline_us: Option<i64>,
@@ -88,6 +91,15 @@ pub struct Step {
     /// When it ended.
     #[serde(default)]
     pub ended_us: Option<i64>,
+    /// When the provider of a floating IP accepted its move.
+    #[serde(default)]
+    pub accepted_us: Option<i64>,
+    /// When the provider said that it was done.
+    #[serde(default)]
+    pub completed_us: Option<i64>,
+    /// When it was read back as this node's.
+    #[serde(default)]
+    pub verified_us: Option<i64>,
 }
 
 impl Status {
@@ -180,10 +192,10 @@ impl Takeover {
         Some(Moment::from_clock(Duration::from_micros(since_zero)))
     }
 
-    /// When the last beat came, if the daemon says so.
+    /// When the last beat came, if the takeover was from a node that fell silent.
     #[must_use]
     pub fn last_beat(&self) -> Option<Moment> {
-        Some(Moment::from_clock(Duration::from_micros(self.origin_monotonic_us)))
+        self.moment(self.last_beat_us?)
     }
 
     /// The step that gave this node the floating IP, once it has ended.
@@ -214,6 +226,7 @@ mod tests {
         let takeover = status.last_takeover.context("no takeover")?;
         assert_eq!(takeover.start().map(|step| step.started_us), Some(501_000));
         assert_eq!(takeover.origin_monotonic_us, 77);
+        assert_eq!(takeover.last_beat(), takeover.moment(0));
         Ok(())
     }
 }

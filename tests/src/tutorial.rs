@@ -70,27 +70,23 @@ impl Files {
     /// in floatip's place.
     #[must_use]
     pub fn recording() -> Self {
-        Self::default().ha_cf_line("keepalive 50ms").floatip(resource::SCRIPT)
+        Self::default().for_tests()
     }
 
-    /// As [`recording`](Self::recording), where hb moves the floating IP through a provider's API before it starts the
-    /// recording resource; `settings` are lines of the provider's table.
+    fn for_tests(self) -> Self {
+        self.ha_cf_line("keepalive 50ms").floatip(resource::SCRIPT)
+    }
+
+    /// The tutorial's, but that hb moves the floating IP itself, through a provider's API by TLS; `settings` are lines of the
+    /// provider's table.
     #[must_use]
-    pub fn cloud(provider: Provider, settings: &str) -> Self {
-        let name = provider.name();
+    pub fn scriptless(provider: Provider, settings: &str) -> Self {
         let secret = match provider {
             Provider::DigitalOcean | Provider::Hetzner | Provider::Vultr => format!("token_file = {TOKEN_FILE:?}"),
             // The keys are those of the instance's role.
             Provider::Aws => format!("region = {REGION:?}"),
         };
-        let table =
-            format!("[{name}]\napi_url = \"https://{API_NAME}\"\nca_file = {AUTHORITY_FILE:?}\n{secret}\n{settings}\n");
-        Self {
-            provider: Some(provider),
-            ..Self::recording()
-                .haresources(&format!("primary {name}::{FLOATING_IP} floatip\n"))
-                .hb_toml(&table)
-        }
+        Self::default().provided(provider, &format!("{secret}\n{settings}"))
     }
 
     /// The API is asked at another port of its host.
@@ -101,6 +97,35 @@ impl Files {
             .hb_toml
             .map(|table| table.replace(&usual, &format!("{usual}:{port}")));
         self
+    }
+
+    /// As [`scriptless`](Self::scriptless), with short timers, and a recording resource that is started when the address is
+    /// here.
+    #[must_use]
+    pub fn cloud(provider: Provider, settings: &str) -> Self {
+        Self::scriptless(provider, settings).with_resource(provider)
+    }
+
+    /// As [`cloud`](Self::cloud), where `settings` say where the token is, too.
+    #[must_use]
+    pub fn cloud_with(provider: Provider, settings: &str) -> Self {
+        Self::default().provided(provider, settings).with_resource(provider)
+    }
+
+    fn provided(self, provider: Provider, settings: &str) -> Self {
+        let name = provider.name();
+        let table = format!("[{name}]\napi_url = \"https://{API_NAME}\"\nca_file = {AUTHORITY_FILE:?}\n{settings}\n");
+        Self {
+            provider: Some(provider),
+            ..self
+                .haresources(&format!("primary {name}::{FLOATING_IP}\n"))
+                .hb_toml(&table)
+        }
+    }
+
+    fn with_resource(self, provider: Provider) -> Self {
+        let haresources = format!("primary {}::{FLOATING_IP} floatip\n", provider.name());
+        self.haresources(&haresources).for_tests()
     }
 
     /// The cloud that they are for.

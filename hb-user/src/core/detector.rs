@@ -3,10 +3,11 @@
 //! The peer is up while its beats come and echo our incarnation; it is dead when none came for the deadtime. The
 //! detector is asked when its deadline is reached, not when a beat arrives.
 
-use hb_ebpf::beat::Echo;
+use hb_ebpf::beat::{Echo, Groups, MAX_GROUPS};
 use hb_ebpf::{Heard, Incarnation, Nanos, Sequence};
 use serde::{Deserialize, Serialize};
 
+use super::GroupState;
 use super::mutation::{Mutation, is_mutated};
 
 /// How long a silence means what.
@@ -158,6 +159,10 @@ pub struct Detector {
     away: Option<Away>,
     /// Beats may have come that we did not look at.
     has_missed: bool,
+    /// What the peer had since its death and before it was up again: it may have let go of that in the moment in which it met us, and
+    /// whoever decides is to know that it had it. Once it is up it is told in place of what it has, and then no more.
+    #[serde(default)]
+    meanwhile: Option<Groups>,
 }
 
 impl Detector {
@@ -181,6 +186,7 @@ impl Detector {
             grace: None,
             away: None,
             has_missed: false,
+            meanwhile: None,
         }
     }
 
@@ -263,6 +269,10 @@ impl Detector {
             return false;
         };
         let is_news = self.taken.replace(told).is_none_or(|before| says_other(&before, &told));
+        if self.meanwhile.take().is_some() {
+            // What the beat itself says comes next.
+            return false;
+        }
         self.echoed = echo_of(&told);
         self.advance_echo();
         is_news
@@ -304,11 +314,12 @@ impl Detector {
             self.expire(witnessed, wake, &mut findings);
         }
         self.keep_in_range(wake.sent);
-        if let (Phase::Up, Some(newest)) = (self.phase, self.newest)
-            && self.heard_us != self.hears_us(wake.now)
-        {
-            self.heard_us = !self.heard_us;
-            findings.change = Some(Change::Up(newest));
+        if let Some(current) = self.current() {
+            let has_changed = self.heard_us != self.hears_us(wake.now);
+            if has_changed || self.told.is_some_and(|told| says_other(&told, &current)) {
+                self.heard_us ^= has_changed;
+                findings.change = Some(Change::Up(current));
+            }
         }
         if let Some(Change::Up(heard)) = findings.change {
             self.told = Some(heard);
@@ -328,8 +339,15 @@ impl Detector {
 
     /// Tells the peer's newest beat once more, although it says nothing new.
     pub fn tell_again(&mut self) -> Option<Heard> {
-        self.told = self.newest.filter(|_| self.phase == Phase::Up);
+        self.told = self.current();
         self.told
+    }
+
+    /// What there is to tell of a peer that is up.
+    fn current(&self) -> Option<Heard> {
+        let newest = self.newest.filter(|_| self.phase == Phase::Up)?;
+        let groups = self.meanwhile.unwrap_or(newest.groups);
+        Some(Heard { groups, ..newest })
     }
 
     fn advance_echo(&mut self) {
@@ -360,6 +378,11 @@ impl Detector {
             let patience = before.patience(self.timing.warntime);
             findings.late_beat = Some(heard.seen.since(before.seen)).filter(|gap| *gap > patience);
         }
+        if self.phase == Phase::Dead {
+            let is_same = before.is_some_and(|before| before.incarnation == heard.incarnation);
+            let had = self.meanwhile.filter(|_| is_same).unwrap_or_default();
+            self.meanwhile = Some(with_held(heard.groups, had));
+        }
         if !self.echoes_us() {
             // It lives, and takes part once it has heard us: while that is under way it must not die for us, because
             // it may hear from us already that nobody has its groups.
@@ -386,10 +409,14 @@ impl Detector {
         };
         self.graced = false;
         self.grace = None;
-        if self.phase != Phase::Up || before.is_none_or(|before| says_other(&before, heard)) {
-            findings.change = Some(Change::Up(*heard));
+        let is_new = self.phase != Phase::Up || before.is_none_or(|before| says_other(&before, heard));
+        if self.phase != Phase::Up {
+            self.meanwhile = self.meanwhile.filter(|groups| *groups != heard.groups);
         }
         self.phase = Phase::Up;
+        if is_new {
+            findings.change = self.current().map(Change::Up);
+        }
     }
 
     /// Whether the kernel found the silence that is going on, of a peer that is up, and at no earlier deadline than ours.
@@ -462,6 +489,7 @@ impl Detector {
         self.grace = None;
         self.told = None;
         self.taken = None;
+        self.meanwhile = None;
     }
 
     /// What we have forgotten long ago stays comparable: 32 bits put only half their range in order.
@@ -524,6 +552,13 @@ fn says_other(a: &Heard, b: &Heard) -> bool {
         || a.present != b.present
         || a.digest != b.digest
         || a.echo.incarnation != b.echo.incarnation
+}
+
+/// These, with what was held before in place of what is not any more.
+fn with_held(groups: Groups, before: Groups) -> Groups {
+    let is_held = |groups: Groups, index| GroupState::from_bits(groups.get(index)).is_held();
+    let lost = (0..MAX_GROUPS).filter(|index| is_held(before, *index) && !is_held(groups, *index));
+    lost.fold(groups, |all, index| all.with(index, before.get(index)))
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
 mod echoes;
+mod meanwhile;
 mod promises;
 mod table;
 mod witnessed;

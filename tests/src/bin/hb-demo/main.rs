@@ -3,7 +3,13 @@
 mod report;
 mod scenario;
 
-use std::{fs::File, io::Write, path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    fs::File,
+    io::Write,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
 
 use anyhow::{Context, Result};
 use clap::Parser;
@@ -11,6 +17,11 @@ use hb_tests::{
     clock::Moment,
     cluster::{Cluster, Options},
     network::{Network, Server},
+};
+
+use crate::{
+    report::{Played, Summary},
+    scenario::{ACTS, Act},
 };
 
 /// Shows the tutorial's cluster failing over, and how long each step takes.
@@ -23,7 +34,7 @@ struct Arguments {
     /// Write the timelines to a file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Show the crash and the return only
+    /// Show the crash and the return only, with a script and without
     #[arg(long)]
     quick: bool,
     /// How long the cloud takes to move the floating IP
@@ -52,39 +63,52 @@ fn main() -> ExitCode {
 
 fn demonstrate(arguments: &Arguments) -> Result<()> {
     let began = Moment::now();
-    let mut cluster = Cluster::start(&Options {
-        hb: arguments.hb.clone(),
-        action_time: Duration::from_millis(arguments.api_ms),
-        ..Options::default()
-    })?;
+    let mut acts = Vec::new();
+    let mut served_by = "nothing";
     println!(
-        "primary and secondary are up, with the tutorial's files; pages by {}.",
-        cluster.served_by()
-    );
-    println!(
-        "The cloud takes {} ms to move the floating IP. A client asks every 5 ms.\n",
+        "The cloud takes {} ms to move the floating IP. A client asks for the page every 5 ms.",
         arguments.api_ms
     );
-
-    scenario::bring_up(&mut cluster)?;
-    let mut timelines = Vec::new();
-    let shown = if arguments.quick { 2 } else { scenario::ALL.len() };
-    for scenario in &scenario::ALL[..shown] {
-        let timeline = scenario.play(&mut cluster)?;
-        println!("{timeline}");
-        timelines.push(timeline);
+    for act in &ACTS {
+        let mut cluster = Cluster::start(&Options {
+            hb: arguments.hb.clone(),
+            files: (act.files)(),
+            action_time: Duration::from_millis(arguments.api_ms),
+            ..Options::default()
+        })?;
+        acts.push(play(&mut cluster, act, arguments.quick)?);
+        served_by = cluster.served_by();
     }
-    let summary = report::Summary::new(arguments.api_ms, cluster.served_by(), timelines);
+    let summary = Summary::new(arguments.api_ms, served_by, acts);
     println!("{summary}\nTook {:.1} s.", began.elapsed().as_secs_f64());
-    if let Some(path) = &arguments.json {
-        let write = || -> Result<()> {
-            let mut file = File::create(path)?;
-            serde_json::to_writer_pretty(&mut file, &summary)?;
-            Ok(writeln!(file)?)
-        };
-        write().with_context(|| format!("cannot write {}", path.display()))?;
+    let Some(path) = &arguments.json else {
+        return Ok(());
+    };
+    write(path, &summary).with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn play(cluster: &mut Cluster, act: &Act, quick: bool) -> Result<Played> {
+    let haresources = cluster.network.primary.read_file("/etc/ha.d/haresources")?;
+    println!("\n{}\n\n    {}", act.story, haresources.trim_end());
+    println!("\nprimary and secondary are up, pages by {}.", cluster.served_by());
+    scenario::bring_up(cluster)?;
+    let shown = if quick { 2 } else { act.scenarios.len() };
+    let mut scenarios = Vec::new();
+    for scenario in act.scenarios.iter().take(shown) {
+        let timeline = scenario.play(cluster)?;
+        println!("{timeline}");
+        scenarios.push(timeline);
     }
-    Ok(())
+    Ok(Played {
+        moved_by: act.moved_by,
+        scenarios,
+    })
+}
+
+fn write(path: &Path, summary: &Summary) -> Result<()> {
+    let mut file = File::create(path)?;
+    serde_json::to_writer_pretty(&mut file, summary)?;
+    Ok(writeln!(file)?)
 }
 
 fn hold() -> Result<()> {

@@ -25,20 +25,18 @@ pub struct Timeline {
     overshoot_us: Option<i64>,
     /// From there until the takeover was decided.
     decision_us: Option<i64>,
-    /// From there until the script was started.
-    script_start_us: Option<i64>,
-    /// How long the script ran.
-    script_us: Option<i64>,
-    /// From the acceptance of the assignment until the route moved.
+    /// From there until the cloud accepted the assignment.
+    request_us: Option<i64>,
+    /// From there until the cloud moved the route.
     api_us: Option<i64>,
+    /// From there until the address was read back; unknown where a script does that.
+    verification_us: Option<i64>,
     /// The longest time without a page that the client had.
     gap_us: i64,
 }
 
 /// What the client saw.
 pub struct Pages {
-    /// The last page of the server that served before.
-    pub last: Option<Answer>,
     /// The first page of the one that serves now.
     pub first: Answer,
     /// The longest time without any page.
@@ -65,53 +63,57 @@ impl Timeline {
         pages: &Pages,
     ) -> Self {
         let last_beat = takeover.last_beat();
-        let script = takeover.start();
-        let ended = script.and_then(|step| step.ended_us);
-        let difference = |later: Option<i64>, earlier: Option<i64>| Some(later? - earlier?);
+        let by_daemon = |micros: Option<i64>| takeover.moment(micros?);
+        let event = |what, at: Option<Moment>| Event {
+            what,
+            since_fault_us: between(Some(happened), at),
+            since_last_beat_us: between(last_beat, at),
+        };
+        let (detected, decided) = (by_daemon(takeover.detected_us), by_daemon(takeover.decided_us));
+        let (accepted, completed) = (assignment.map(|one| one.accepted), assignment.and_then(Move::completed));
+        let step = takeover.start();
+        let verified = step.and_then(|step| by_daemon(step.verified_us));
 
-        let by_daemon = |what, since_beat: Option<i64>| Event {
-            what,
-            since_fault_us: difference(since_beat, last_beat.map(|beat| happened.micros_since(beat))),
-            since_last_beat_us: since_beat,
-        };
-        let by_clock = |what, at: Option<Moment>| Event {
-            what,
-            since_fault_us: at.map(|at| at.micros_since(happened)),
-            since_last_beat_us: at.and_then(|at| Some(at.micros_since(last_beat?))),
-        };
         let mut events = vec![
-            by_clock(
-                "the last page of the old server",
-                pages.last.as_ref().map(|page| page.ended),
-            ),
-            by_daemon("the last beat", Some(0)),
-            by_clock(scenario.name, Some(happened)),
-            by_daemon("the deadline", takeover.deadline_us),
-            by_daemon("detected", takeover.detected_us),
-            by_daemon("decided", takeover.decided_us),
-            by_daemon("script started", script.map(|step| step.started_us)),
-            by_clock("API accepted", assignment.map(|one| one.accepted)),
-            by_clock("API completed", assignment.and_then(Move::completed)),
-            by_clock("the first page of the new server", Some(pages.first.ended)),
-            by_daemon("script ended", ended),
+            event(scenario.name, Some(happened)),
+            event("detected", detected),
+            event("decided", decided),
+            event("traffic seen", Some(pages.first.ended)),
         ];
-        events.retain(|event| event.since_fault_us.is_some() || event.since_last_beat_us.is_some());
-        if events.iter().all(|event| event.since_fault_us.is_some()) {
-            events.sort_by_key(|event| event.since_fault_us);
+        if verified.is_some() {
+            events.extend([
+                event("API accepted", step.and_then(|step| by_daemon(step.accepted_us))),
+                event("API completed", step.and_then(|step| by_daemon(step.completed_us))),
+                event("verified", verified),
+            ]);
+        } else {
+            events.extend([
+                event("script started", step.and_then(|step| by_daemon(Some(step.started_us)))),
+                event("API accepted", accepted),
+                event("API completed", completed),
+                event("script ended", step.and_then(|step| by_daemon(step.ended_us))),
+            ]);
         }
+        // Where nobody died nothing was detected.
+        events.retain(|event| event.since_fault_us.is_some());
+        events.sort_by_key(|event| event.since_fault_us);
         Self {
             name: scenario.name,
             story: scenario.story,
             cause: takeover.cause.clone(),
-            overshoot_us: difference(takeover.detected_us, takeover.deadline_us),
-            decision_us: difference(takeover.decided_us, takeover.detected_us),
-            script_start_us: difference(script.map(|step| step.started_us), takeover.decided_us),
-            script_us: difference(ended, script.map(|step| step.started_us)),
-            api_us: assignment.and_then(|one| Some(one.completed()?.micros_since(one.accepted))),
+            overshoot_us: between(by_daemon(takeover.deadline_us), detected),
+            decision_us: between(detected, decided),
+            request_us: between(decided, accepted),
+            api_us: between(accepted, completed),
+            verification_us: between(completed, verified),
             gap_us: pages.gap.next.micros_since(pages.gap.last),
             events,
         }
     }
+}
+
+fn between(earlier: Option<Moment>, later: Option<Moment>) -> Option<i64> {
+    Some(later?.micros_since(earlier?))
 }
 
 impl fmt::Display for Timeline {
@@ -133,19 +135,26 @@ pub struct Summary {
     deadtime_us: u64,
     api_ms: u64,
     served_by: &'static str,
-    scenarios: Vec<Timeline>,
+    acts: Vec<Played>,
+}
+
+/// Those of one act.
+#[derive(Debug, Serialize)]
+pub struct Played {
+    pub moved_by: &'static str,
+    pub scenarios: Vec<Timeline>,
 }
 
 impl Summary {
     /// Collects them.
-    pub fn new(api_ms: u64, served_by: &'static str, scenarios: Vec<Timeline>) -> Self {
+    pub fn new(api_ms: u64, served_by: &'static str, acts: Vec<Played>) -> Self {
         let micros = |time: std::time::Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         Self {
             keepalive_us: micros(KEEPALIVE),
             deadtime_us: micros(DEADTIME),
             api_ms,
             served_by,
-            scenarios,
+            acts,
         }
     }
 }
@@ -154,26 +163,36 @@ impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (interval, deadtime) = (self.keepalive_us / 1000, self.deadtime_us / 1000);
         writeln!(f, "SUMMARY, in ms (keepalive {interval}, deadtime {deadtime})\n")?;
-        let heads = ["overshoot", "decision", "to script", "script", "API", "client's gap"];
-        write!(f, "    {:<14}", "")?;
-        heads.iter().try_for_each(|head| write!(f, " {head:>12}"))?;
-        writeln!(f)?;
-        for one in &self.scenarios {
-            write!(f, "    {:<14}", one.name)?;
-            let figures = [
-                one.overshoot_us,
-                one.decision_us,
-                one.script_start_us,
-                one.script_us,
-                one.api_us,
-                Some(one.gap_us),
-            ];
-            figures
-                .into_iter()
-                .try_for_each(|figure| write!(f, " {:>12}", Millis(figure)))?;
+        let heads = ["overshoot", "decision", "to API", "API", "to verified", "client's gap"];
+        for act in &self.acts {
+            write!(f, "    {:<14}", format!("by {}", act.moved_by))?;
+            heads.iter().try_for_each(|head| write!(f, " {head:>12}"))?;
             writeln!(f)?;
+            for one in &act.scenarios {
+                writeln!(f, "{}", Row(one))?;
+            }
         }
         Ok(())
+    }
+}
+
+struct Row<'a>(&'a Timeline);
+
+impl fmt::Display for Row<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let one = self.0;
+        write!(f, "    {:<14}", one.name)?;
+        let figures = [
+            one.overshoot_us,
+            one.decision_us,
+            one.request_us,
+            one.api_us,
+            one.verification_us,
+            Some(one.gap_us),
+        ];
+        figures
+            .into_iter()
+            .try_for_each(|figure| write!(f, " {:>12}", Millis(figure)))
     }
 }
 

@@ -5,9 +5,11 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use hb_tests::{
     clock::{Moment, poll},
+    cloud::Provider,
     cluster::Cluster,
     network::{Cut, Server},
-    status::Takeover,
+    status::{Status, Takeover},
+    tutorial::Files,
 };
 
 use crate::report::{Pages, Timeline};
@@ -27,39 +29,41 @@ pub struct Scenario {
     settle: fn(&mut Cluster) -> Result<()>,
 }
 
-/// All of them, in an order in which each starts where the one before ended. The short demo shows the first two.
-pub const ALL: [Scenario; 6] = [
-    Scenario {
-        name: "crash",
-        story: "primary dies (kill -9 of its daemon and its web server)",
-        taker: Server::Secondary,
-        happen: |cluster| cluster.power_off(Server::Primary),
-        settle: |_| Ok(()),
+/// Scenes with one cluster, in an order in which each starts where the one before ended. The short demo shows the first two.
+pub struct Act {
+    /// What moves the floating IP.
+    pub moved_by: &'static str,
+    /// The same, to be printed above its haresources.
+    pub story: &'static str,
+    /// The cluster's files.
+    pub files: fn() -> Files,
+    /// What is played.
+    pub scenarios: &'static [Scenario],
+}
+
+/// All of them.
+pub const ACTS: [Act; 2] = [
+    Act {
+        moved_by: "script",
+        story: "THE TUTORIAL'S FILES: its script moves the floating IP, with `hb assign-ip`. haresources has",
+        files: Files::default,
+        scenarios: &[CRASH, RETURN],
     },
-    RETURN,
-    Scenario {
-        name: "orderly stop",
-        story: "hb is stopped on primary (SIGTERM)",
-        taker: Server::Secondary,
-        happen: |cluster| cluster.hb(Server::Primary)?.term(),
-        settle: |cluster| cluster.hb(Server::Primary)?.wait_exit(LIMIT).map(|_| ()),
-    },
-    RETURN,
-    Scenario {
-        name: "cut off",
-        story: "primary's cable is pulled",
-        taker: Server::Secondary,
-        happen: |cluster| cluster.network.cut(Server::Primary, Cut::Unplugged),
-        settle: |_| Ok(()),
-    },
-    Scenario {
-        name: "reconnection",
-        story: "primary's cable is plugged in again: it takes its IP back",
-        taker: Server::Primary,
-        happen: |cluster| cluster.network.heal(Server::Primary, Cut::Unplugged),
-        settle: |cluster| cluster.wait_until_joined(LIMIT),
+    Act {
+        moved_by: "hb",
+        story: "WITHOUT A SCRIPT: hb moves it through the provider's API, by TLS, and reads it back. haresources has",
+        files: || Files::scriptless(Provider::DigitalOcean, ""),
+        scenarios: &[CRASH, RETURN, STOP, RETURN, CUT, RECONNECTION],
     },
 ];
+
+const CRASH: Scenario = Scenario {
+    name: "crash",
+    story: "primary dies (kill -9 of its daemon and its web server)",
+    taker: Server::Secondary,
+    happen: |cluster| cluster.power_off(Server::Primary),
+    settle: |_| Ok(()),
+};
 
 const RETURN: Scenario = Scenario {
     name: "return",
@@ -69,7 +73,31 @@ const RETURN: Scenario = Scenario {
     settle: |cluster| cluster.wait_until_joined(LIMIT),
 };
 
-/// Starts both daemons and waits until the page comes from primary, for which they are done.
+const STOP: Scenario = Scenario {
+    name: "orderly stop",
+    story: "hb is stopped on primary (SIGTERM)",
+    taker: Server::Secondary,
+    happen: |cluster| cluster.hb(Server::Primary)?.term(),
+    settle: |cluster| cluster.hb(Server::Primary)?.wait_exit(LIMIT).map(|_| ()),
+};
+
+const CUT: Scenario = Scenario {
+    name: "cut off",
+    story: "primary's cable is pulled",
+    taker: Server::Secondary,
+    happen: |cluster| cluster.network.cut(Server::Primary, Cut::Unplugged),
+    settle: |_| Ok(()),
+};
+
+const RECONNECTION: Scenario = Scenario {
+    name: "reconnection",
+    story: "primary's cable is plugged in again: it takes its IP back",
+    taker: Server::Primary,
+    happen: |cluster| cluster.network.heal(Server::Primary, Cut::Unplugged),
+    settle: |cluster| cluster.wait_until_joined(LIMIT),
+};
+
+/// Starts both daemons and waits until the page comes from primary, and each is ready to take the floating IP over.
 pub fn bring_up(cluster: &mut Cluster) -> Result<()> {
     let started = Moment::now();
     for server in Server::ALL {
@@ -80,12 +108,21 @@ pub fn bring_up(cluster: &mut Cluster) -> Result<()> {
         Ok(cluster.status(Server::Primary)?.owner() == Some(Server::Primary.name()))
     })?;
     let answer = cluster.wait_for_page(Server::Primary, Moment::now(), LIMIT)?;
+    for server in Server::ALL {
+        cluster.wait_for_status(server, "it is ready", |status| Ok(is_ready(status)))?;
+    }
     println!(
         "Both daemons are up and agree after {} ms.",
         started.elapsed().as_millis()
     );
     println!("\n    {}\n", answer.page.unwrap_or_default());
     Ok(())
+}
+
+/// Whether nothing stands in the way of a takeover, as far as that is asked: of a script's address nobody knows.
+fn is_ready(status: &Status) -> bool {
+    let ips = status.json["floating_ips"].as_array();
+    ips.into_iter().flatten().all(|ip| ip["ready"] == true)
 }
 
 impl Scenario {
@@ -106,7 +143,6 @@ impl Scenario {
         let takeover = self.takeover(cluster)?;
         (self.settle)(cluster)?;
         let pages = Pages {
-            last: cluster.client.last_of(self.taker.other().name(), seen.ended),
             gap: cluster.client.longest_gap(happened, seen.ended),
             first: seen,
         };
