@@ -75,7 +75,8 @@ impl<'a> Mover<'a> {
             return self.confirm(to).await;
         }
         let mut pauses = Pauses::of_retries(self.pacing.retry);
-        let mut looks = Pauses::of_looks(self.pacing.poll);
+        // A look at what others do is up to three calls, so that in the long run it is left at longer pauses.
+        let mut looks = Pauses::of_looks([self.pacing.poll[0], self.pacing.retry[1]]);
         let mut errors = 0;
         loop {
             self.check_claim(&owner, &to)?;
