@@ -107,7 +107,11 @@ impl Site {
         self.cluster.hb(self.owner)?.kill9()?;
         let taker = self.owner.other();
         let takeover = self.wait_for_takeover(taker, lost)?;
-        let moved = self.cluster.cloud.wait_for_moves(earlier + 1, LIMIT)?.split_off(earlier);
+        let moved = self
+            .cluster
+            .cloud
+            .wait_for_moves(earlier + 1, LIMIT)?
+            .split_off(earlier);
         ensure!(moved.last().is_some_and(|last| last.to == Some(taker)), "{moved:?}");
         let actions = moved.iter().filter(|_| self.waits());
         let actions = actions.filter_map(|one| Some((one.accepted, one.completed()?)));
