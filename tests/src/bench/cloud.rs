@@ -11,7 +11,11 @@ use std::{process::Command, time::Duration};
 
 use anyhow::{Result, ensure};
 
-use super::{journal::Show, machine::Watch, plan::Plan};
+use super::{
+    journal::Show,
+    machine::{Load, Watch},
+    plan::Plan,
+};
 use crate::cloud::Provider;
 use outcome::Outcome;
 use site::{Mover, Site};
@@ -106,9 +110,8 @@ fn measure_one(plan: &Plan, provider: Provider, mover: Mover, show: &mut Show<'_
     // A script has no connection that could be kept.
     let rounds = ROUNDS.iter().filter(|round| mover == Mover::Hb || !round.is_cold);
     for round in rounds.chain(long) {
-        site.set(round.distance, round.action)?;
-        let outcomes = repeat(plan, &mut site, round)?;
-        let (outcomes, load) = outcomes;
+        site.set(round.distance, round.action);
+        let (outcomes, load) = repeat(plan, &mut site, round)?;
         match tell::report(provider, mover, round, &outcomes, load)? {
             Some(report) => show(report)?,
             None => println!("CLOUD: {}, {}: no run was as wanted\n", provider.name(), round.step),
@@ -117,7 +120,7 @@ fn measure_one(plan: &Plan, provider: Provider, mover: Mover, show: &mut Show<'_
     Ok(())
 }
 
-fn repeat(plan: &Plan, site: &mut Site, round: &Round) -> Result<(Vec<Outcome>, super::machine::Load)> {
+fn repeat(plan: &Plan, site: &mut Site, round: &Round) -> Result<(Vec<Outcome>, Load)> {
     let (full, quick) = round.runs;
     // The first is over a connection of the round before, or over none.
     site.takeover(round.is_cold)?;

@@ -23,7 +23,7 @@ pub(super) const RELAY: SocketAddrV4 = SocketAddrV4::new(CLOUD_IP, 8443);
 const TIMERS: &str = "keepalive 20ms\ndeadtime 150ms\ninitdead 5\nauto_failback off";
 
 /// Longest that anything may take that is waited for.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 /// How often is looked. Looking costs.
 const LOOK: Duration = Duration::from_millis(20);
 /// Calm before each run, in which whoever has been hung up on notices.
@@ -85,12 +85,11 @@ impl Site {
     }
 
     /// How far the API is from now on, one way, and how long it takes to move an address.
-    pub(super) fn set(&self, distance: Duration, action_time: Duration) -> Result<()> {
+    pub(super) fn set(&self, distance: Duration, action_time: Duration) {
         self.cluster.cloud.set_action_time(action_time);
         self.relay.set_delay(distance);
         // The connections that are there are of the former kind. A daemon opens its own when it looks at its owner, or starts.
         self.relay.hang_up();
-        Ok(())
     }
 
     /// The owner is lost, and the other takes the address over. Its connection to the API is there, or is closed before.
