@@ -159,10 +159,9 @@ pub struct Detector {
     away: Option<Away>,
     /// Beats may have come that we did not look at.
     has_missed: bool,
-    /// What the peer had since its death and before it was up again: it may have let go of that in the moment in which it met us, and
-    /// whoever decides is to know that it had it. Once it is up it is told in place of what it has, and then no more.
+    /// See [`Detector::had`].
     #[serde(default)]
-    meanwhile: Option<Groups>,
+    had: Groups,
 }
 
 impl Detector {
@@ -186,7 +185,7 @@ impl Detector {
             grace: None,
             away: None,
             has_missed: false,
-            meanwhile: None,
+            had: Groups::default(),
         }
     }
 
@@ -269,13 +268,18 @@ impl Detector {
             return false;
         };
         let is_news = self.taken.replace(told).is_none_or(|before| says_other(&before, &told));
-        if self.meanwhile.take().is_some() {
-            // What the beat itself says comes next.
-            return false;
-        }
+        self.had = Groups::default();
         self.echoed = echo_of(&told);
         self.advance_echo();
         is_news
+    }
+
+    /// What the peer had, by its beats between its death and its being up again, in the states in which it was last heard to have
+    /// it. It may have let go of that in the moment in which it met us, and whoever decides is to know that it had it. Until
+    /// that is taken in.
+    #[must_use]
+    pub fn had(&self) -> Groups {
+        self.had
     }
 
     /// Whether our own beats reached the peer lately, by what it echoes.
@@ -314,12 +318,11 @@ impl Detector {
             self.expire(witnessed, wake, &mut findings);
         }
         self.keep_in_range(wake.sent);
-        if let Some(current) = self.current() {
-            let has_changed = self.heard_us != self.hears_us(wake.now);
-            if has_changed || self.told.is_some_and(|told| says_other(&told, &current)) {
-                self.heard_us ^= has_changed;
-                findings.change = Some(Change::Up(current));
-            }
+        if let (Phase::Up, Some(newest)) = (self.phase, self.newest)
+            && self.heard_us != self.hears_us(wake.now)
+        {
+            self.heard_us = !self.heard_us;
+            findings.change = Some(Change::Up(newest));
         }
         if let Some(Change::Up(heard)) = findings.change {
             self.told = Some(heard);
@@ -339,15 +342,8 @@ impl Detector {
 
     /// Tells the peer's newest beat once more, although it says nothing new.
     pub fn tell_again(&mut self) -> Option<Heard> {
-        self.told = self.current();
+        self.told = self.newest.filter(|_| self.phase == Phase::Up);
         self.told
-    }
-
-    /// What there is to tell of a peer that is up.
-    fn current(&self) -> Option<Heard> {
-        let newest = self.newest.filter(|_| self.phase == Phase::Up)?;
-        let groups = self.meanwhile.unwrap_or(newest.groups);
-        Some(Heard { groups, ..newest })
     }
 
     fn advance_echo(&mut self) {
@@ -379,9 +375,10 @@ impl Detector {
             findings.late_beat = Some(heard.seen.since(before.seen)).filter(|gap| *gap > patience);
         }
         if self.phase == Phase::Dead {
-            let is_same = before.is_some_and(|before| before.incarnation == heard.incarnation);
-            let had = self.meanwhile.filter(|_| is_same).unwrap_or_default();
-            self.meanwhile = Some(with_held(heard.groups, had));
+            // By another configuration its groups are others.
+            let of_now = |before: &Heard| (before.incarnation, before.digest) == (heard.incarnation, heard.digest);
+            let is_same = before.as_ref().is_some_and(of_now);
+            self.had = held(heard.groups, if is_same { self.had } else { Groups::default() });
         }
         if !self.echoes_us() {
             // It lives, and takes part once it has heard us: while that is under way it must not die for us, because
@@ -409,14 +406,10 @@ impl Detector {
         };
         self.graced = false;
         self.grace = None;
-        let is_new = self.phase != Phase::Up || before.is_none_or(|before| says_other(&before, heard));
-        if self.phase != Phase::Up {
-            self.meanwhile = self.meanwhile.filter(|groups| *groups != heard.groups);
+        if self.phase != Phase::Up || before.is_none_or(|before| says_other(&before, heard)) {
+            findings.change = Some(Change::Up(*heard));
         }
         self.phase = Phase::Up;
-        if is_new {
-            findings.change = self.current().map(Change::Up);
-        }
     }
 
     /// Whether the kernel found the silence that is going on, of a peer that is up, and at no earlier deadline than ours.
@@ -489,7 +482,6 @@ impl Detector {
         self.grace = None;
         self.told = None;
         self.taken = None;
-        self.meanwhile = None;
     }
 
     /// What we have forgotten long ago stays comparable: 32 bits put only half their range in order.
@@ -554,11 +546,13 @@ fn says_other(a: &Heard, b: &Heard) -> bool {
         || a.echo.incarnation != b.echo.incarnation
 }
 
-/// These, with what was held before in place of what is not any more.
-fn with_held(groups: Groups, before: Groups) -> Groups {
+/// What is held by these, and by those before in place of what is not any more.
+fn held(groups: Groups, before: Groups) -> Groups {
     let is_held = |groups: Groups, index| GroupState::from_bits(groups.get(index)).is_held();
-    let lost = (0..MAX_GROUPS).filter(|index| is_held(before, *index) && !is_held(groups, *index));
-    lost.fold(groups, |all, index| all.with(index, before.get(index)))
+    (0..MAX_GROUPS).fold(Groups::default(), |all, index| {
+        let last = if is_held(groups, index) { groups } else { before };
+        all.with(index, last.get(index))
+    })
 }
 
 #[cfg(test)]

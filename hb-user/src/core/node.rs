@@ -419,6 +419,10 @@ impl Node {
             if is_handed_back && group.memory == Memory::Declined {
                 group.memory = Memory::Nothing;
             }
+            // Its stop may have taken something that was shared, as in any conflict.
+            if peer.has_let_go(index) && group.state.is_owned() {
+                group.contested = Some(node);
+            }
         }
         if self.peers.iter().any(|peer| peer.contact == Contact::Dead) {
             return;

@@ -118,6 +118,9 @@ pub struct Sight {
     pub present: u16,
     /// What it does with the groups.
     pub groups: Groups,
+    /// What it had since its death until we met it, and may have let go of without our seeing that it had it; not told for long.
+    #[serde(default)]
+    pub had: Groups,
     /// Whether our beats reach it.
     pub hears_us: bool,
     /// The newest edition of our advert that it has taken in.
@@ -129,15 +132,16 @@ pub struct Sight {
 }
 
 impl Sight {
-    /// What a beat says; `confirmed` and `heard_us` are what its echo tells.
+    /// What a beat says, and the detector beside it; `confirmed` and `heard_us` are what its echo tells.
     #[must_use]
-    pub fn of(heard: &Heard, echo: Echoed, differs: Differs) -> Self {
+    pub fn of(heard: &Heard, had: Groups, echo: Echoed, differs: Differs) -> Self {
         Self {
             status: heard.status(),
             maintenance: heard.maintenance(),
             pings: heard.pings(),
             present: heard.present,
             groups: heard.groups,
+            had,
             hears_us: echo.hears_us,
             confirmed: echo.confirmed,
             heard_us: echo.heard_us,
@@ -165,6 +169,7 @@ impl Default for Sight {
             pings: 0,
             present: u16::MAX,
             groups: Groups::default(),
+            had: Groups::default(),
             hears_us: false,
             confirmed: 0,
             heard_us: Nanos(0),
@@ -256,6 +261,12 @@ impl PeerView {
     /// Whether it is alive and has the group, or may have it.
     pub(super) fn holds(&self, index: usize) -> bool {
         self.is_up() && self.is_readable() && self.group(index).is_held()
+    }
+
+    /// Whether it had the group before it met us, and has let go of it.
+    pub(super) fn has_let_go(&self, index: usize) -> bool {
+        let had = GroupState::from_bits(self.sight.had.get(index));
+        self.is_up() && self.is_readable() && had.is_held() && !self.group(index).is_held()
     }
 
     /// Whether it is alive, and stays.

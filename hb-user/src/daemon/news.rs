@@ -1,5 +1,6 @@
 //! What the pulse thread tells.
 
+use hb_ebpf::beat::Groups;
 use hb_ebpf::{Heard, NodeId};
 
 use super::Daemon;
@@ -16,7 +17,12 @@ impl Daemon {
         all.sort_by_key(|news| !matches!(news, News::Woke { .. }));
         for news in all {
             match news {
-                News::Up { node, heard, echoed } => self.meet(node, &heard, echoed),
+                News::Up {
+                    node,
+                    heard,
+                    had,
+                    echoed,
+                } => self.meet(node, &heard, had, echoed),
                 News::Dead { node, silence } => {
                     let Some(node) = self.index(node) else { continue };
                     let name = &self.cluster.nodes[node];
@@ -94,10 +100,10 @@ impl Daemon {
     }
 
     /// A peer is up, or says something new.
-    pub(super) fn meet(&mut self, id: NodeId, heard: &Heard, echoed: Echoed) {
+    pub(super) fn meet(&mut self, id: NodeId, heard: &Heard, had: Groups, echoed: Echoed) {
         let Some(node) = self.index(id) else { return };
         let differs = Differs::between(self.cluster.digest(), heard.digest);
-        let (before, sight) = (self.node.peer(node), Sight::of(heard, echoed, differs));
+        let (before, sight) = (self.node.peer(node), Sight::of(heard, had, echoed, differs));
         let name = &self.cluster.nodes[node];
         if before.contact != Contact::Up || before.sight.status != sight.status {
             let incarnation = format_args!("{:012x}", heard.incarnation.0);

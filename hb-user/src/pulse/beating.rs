@@ -320,17 +320,19 @@ impl Beating {
                 .lease
                 .hear(number, holds, stretch, supports, is_idle, wake.now);
 
-            let id = peer.node;
+            let (id, had) = (peer.node, peer.detector.had());
             let change = match findings.change {
                 Some(Change::Up(heard)) => Some(News::Up {
                     node: id,
                     heard,
+                    had,
                     echoed,
                 }),
                 Some(Change::Dead(silence)) => Some(News::Dead { node: id, silence }),
                 None => peer.tell_echo(echoed, wants).map(|heard| News::Up {
                     node: id,
                     heard,
+                    had,
                     echoed,
                 }),
             };

@@ -2,6 +2,7 @@
 
 use std::sync::mpsc::SyncSender;
 
+use hb_ebpf::beat::Groups;
 use hb_ebpf::{Heard, Nanos, NodeId, Sequence};
 
 use super::beating::{Reconfiguration, Snapshot};
@@ -17,6 +18,8 @@ pub enum News {
         node: NodeId,
         /// Its newest beat.
         heard: Heard,
+        /// What it had since its death until it was up again, as long as that is news.
+        had: Groups,
         /// What it tells of ours.
         echoed: Echoed,
     },

@@ -1,5 +1,6 @@
 //! The controller: what hb-user/src/daemon.rs does between the pulse thread and the core.
 
+use hb_ebpf::beat::Groups;
 use hb_ebpf::{Heard, Nanos};
 use hb_user::core::{Action, Carry, Differs, Echoed, Event, Node, Reconfiguration, Refusal, Settings, Sight};
 
@@ -29,12 +30,12 @@ impl Control {
     }
 
     /// What a peer's beat is to the core.
-    pub(super) fn meeting(&mut self, node: usize, heard: &Heard, echoed: Echoed) -> Event {
+    pub(super) fn meeting(&mut self, node: usize, heard: &Heard, had: Groups, echoed: Echoed) -> Event {
         self.met[node] = Some((*heard, echoed));
         let differs = Differs::between(self.digest, heard.digest);
         Event::Peer {
             node,
-            sight: Sight::of(heard, echoed, differs),
+            sight: Sight::of(heard, had, echoed, differs),
         }
     }
 
@@ -73,7 +74,7 @@ impl Control {
         let mut events = vec![Event::Reconfigure(Box::new(reconfiguration))];
         for node in 0..NODES {
             if let Some((heard, echoed)) = self.met[node] {
-                events.push(self.meeting(node, &heard, echoed));
+                events.push(self.meeting(node, &heard, Groups::default(), echoed));
             }
         }
         Ok(events)

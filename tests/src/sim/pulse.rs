@@ -1,6 +1,6 @@
 //! The pulse thread: hb-user/src/pulse/thread.rs with a virtual clock, a modelled network, and queues that are never full.
 
-use hb_ebpf::beat::{Beat, Flags, Status};
+use hb_ebpf::beat::{Beat, Flags, Groups, Status};
 use hb_ebpf::liveness::Liveness;
 use hb_ebpf::{Heard, Incarnation, Nanos, Sequence};
 use hb_user::core::{Advert, Change, Detector, Differs, Echoed, Lease, Outbox, Settings, Timing, Wake, hush};
@@ -18,12 +18,26 @@ const TIMING: Timing = Timing {
 /// What the thread tells the controller.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum News {
-    Up { node: usize, heard: Heard, echoed: Echoed },
-    Dead { node: usize },
-    Lease { held: bool },
-    Pings { reached: u8 },
+    Up {
+        node: usize,
+        heard: Heard,
+        had: Groups,
+        echoed: Echoed,
+    },
+    Dead {
+        node: usize,
+    },
+    Lease {
+        held: bool,
+    },
+    Pings {
+        reached: u8,
+    },
     Woke,
-    Promised { is_confirmed: bool, lease: Nanos },
+    Promised {
+        is_confirmed: bool,
+        lease: Nanos,
+    },
     Gone,
 }
 
@@ -369,13 +383,21 @@ impl Pulse {
             let holds = peer.detector.confirmed();
             let holds = holds.and_then(|sequence| self.outbox.holds(sequence, stretch));
             self.lease.hear(peer.node, holds, stretch, supports, is_idle, now);
-            let node = peer.node;
+            let (node, had) = (peer.node, peer.detector.had());
             let news = match findings.change {
-                Some(Change::Up(heard)) => Some(News::Up { node, heard, echoed }),
+                Some(Change::Up(heard)) => Some(News::Up {
+                    node,
+                    heard,
+                    had,
+                    echoed,
+                }),
                 Some(Change::Dead(_)) => Some(News::Dead { node }),
-                None => peer
-                    .tell_echo(echoed, wants)
-                    .map(|heard| News::Up { node, heard, echoed }),
+                None => peer.tell_echo(echoed, wants).map(|heard| News::Up {
+                    node,
+                    heard,
+                    had,
+                    echoed,
+                }),
             };
             peer.told = echoed;
             out.extend(news.map(Output::News));

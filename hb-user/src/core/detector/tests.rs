@@ -1,5 +1,5 @@
 mod echoes;
-mod meanwhile;
+mod had;
 mod promises;
 mod table;
 mod witnessed;

@@ -35,6 +35,11 @@ impl Addresses {
         self.fights[host] = [0; GROUPS];
     }
 
+    /// When a node last lost another in this life; 0: never.
+    pub(super) fn last_lost(&self, host: usize, other: usize) -> Nanos {
+        self.lost[host][other]
+    }
+
     pub(super) fn forget(&mut self, host: usize) {
         self.lost[host] = Default::default();
         (self.answered[host], self.is_unanswered[host]) = (Nanos(0), false);

@@ -90,9 +90,12 @@ impl Witness {
     }
 
     /// Whether another had a group, too. It may say so for a while after it has not: for as long as it does not know, and
-    /// as its last words are under way.
+    /// as its last words are under way. Who meets it again knows what it had since it was lost.
     fn has_met_owner(&self, now: Nanos, host: usize, peer: usize, id: usize) -> bool {
-        self.shared[id][host][peer] || now.since(self.facts[peer][id].last_ran) < Nanos(2 * DEADTIME.0)
+        let (last_ran, lost) = (self.facts[peer][id].last_ran, self.addresses.last_lost(host, peer));
+        let lately = Nanos(2 * DEADTIME.0);
+        let had_since = lost > Nanos(0) && last_ran.saturating_add(lately) > lost;
+        self.shared[id][host][peer] || now.since(last_ran) < lately || had_since
     }
 
     /// Whether a group failed on a host, or was moved away from it.

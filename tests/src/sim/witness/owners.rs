@@ -96,7 +96,7 @@ impl Witness {
     ) -> Result<(), Violation> {
         self.count("dropped");
         let fact = self.facts[host][id];
-        if !fact.runs {
+        if !fact.runs && !fact.is_unheard_of {
             let what = format!("{} drops g{id} with {fact:?}", name(host));
             return Self::broken(Rule::Works, now, what);
         }

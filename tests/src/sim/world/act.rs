@@ -35,8 +35,13 @@ impl World {
                 return Ok(());
             };
             match news {
-                News::Up { node, heard, echoed } => {
-                    let event = life.control.meeting(node, &heard, echoed);
+                News::Up {
+                    node,
+                    heard,
+                    had,
+                    echoed,
+                } => {
+                    let event = life.control.meeting(node, &heard, had, echoed);
                     self.witness.meets(host, node);
                     self.feed(host, &event)?;
                     self.order(

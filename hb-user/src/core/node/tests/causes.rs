@@ -2,7 +2,7 @@
 
 use super::super::*;
 use super::bench::*;
-use crate::core::testing::{ms, settings};
+use crate::core::testing::{groups, ms, settings};
 use crate::core::{Command, Failback, Outcome, Which};
 
 /// With the second node preferred, and `auto_failback` off.
@@ -281,4 +281,29 @@ fn a_standby_is_for_who_can_have_it() {
     assert_eq!(bench.order(Command::Standby(Which::All)), ["release 0: standby"]);
     bench.finish(Outcome::Done);
     assert_eq!(bench.state(), Declined);
+}
+
+/// It let go in the moment in which it met us. What it had it had, and its stop may have taken what was shared.
+#[test]
+fn what_the_other_let_go_of_unseen_is_started_once_more() {
+    let had = |states: &[GroupState]| Sight {
+        had: groups(states),
+        ..sight(&[Released])
+    };
+    let mut bench = Bench::running();
+    bench.silent(B);
+    assert_eq!(bench.says_so(B, had(&[Running])), ["acquire 0 again: conflict"]);
+    assert_eq!(bench.finish(Outcome::Done), [""; 0]);
+    assert_eq!(bench.says_so(B, had(&[Released])), [""; 0]);
+    // While we start it we start it on, and then once more.
+    let mut bench = Bench::two_of_b();
+    bench.silent(B);
+    bench.tell(&Event::Tick);
+    assert_eq!(bench.state(), Acquiring);
+    assert_eq!(bench.says_so(B, had(&[Stuck])), [""; 0]);
+    assert_eq!(bench.finish(Outcome::Done), ["acquire 0 again: conflict"]);
+    // It is ours no more, and none of our business.
+    let mut bench = Bench::two_of_b();
+    bench.silent(B);
+    assert_eq!(bench.says_so(B, had(&[Running])), [""; 0]);
 }

@@ -129,6 +129,11 @@ impl History {
             pings: u8::from(self.dice.percent(50)),
             present,
             groups,
+            had: if self.dice.percent(10) {
+                groups
+            } else {
+                Groups::default()
+            },
             hears_us: self.dice.percent(90),
             confirmed: self.node.advertised.edition.wrapping_sub(back),
             heard_us: self.now,
