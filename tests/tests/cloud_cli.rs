@@ -45,6 +45,7 @@ fn by_hand(provider: Provider) -> Result<()> {
     site.gives_it_to_another()?;
     site.says_what_is_in_the_way()?;
     site.tells_by_its_exit_code_what_failed()?;
+    site.keeps_to_itself_what_a_server_repeats()?;
     site.keeps_the_token_out_of_its_arguments()
 }
 
@@ -76,8 +77,23 @@ impl Site {
     }
 
     fn json(&self, server: Server, command: &str, more: &[&str]) -> Result<Value> {
+        self.json_of(server, command, more, 0)
+    }
+
+    /// What a command prints that fails with an exit code, of a class.
+    fn failure(&self, server: Server, command: &str, more: &[&str], told: (i32, &str)) -> Result<Value> {
+        let (code, class) = told;
+        let failure = self.json_of(server, command, more, code)?;
+        ensure!(
+            failure["class"] == class && failure["error"].is_string() && failure["address"] == self.address.as_str(),
+            "{failure}"
+        );
+        Ok(failure)
+    }
+
+    fn json_of(&self, server: Server, command: &str, more: &[&str], code: i32) -> Result<Value> {
         let output = self.output(server, command, &[more, &["--json"]].concat())?;
-        ended(&output).ensure(0, &[])?;
+        ended(&output).ensure(code, &[])?;
         // What it tries again is told on stderr.
         let text = String::from_utf8_lossy(&output.stdout);
         serde_json::from_str(&text).with_context(|| format!("no JSON: {text}"))
@@ -160,6 +176,8 @@ impl Site {
         let moves = self.cloud().moves().len();
         self.ip(Primary, "assign", &["--only-from", &primary])?
             .ensure(7, &[&secondary])?;
+        let contended = self.failure(Primary, "assign", &["--only-from", &primary], (7, "contended"))?;
+        ensure!(contended["owner"] == secondary.as_str(), "{contended}");
         ensure!(self.cloud().moves().len() == moves, "it was taken");
         self.ensure_owner(Secondary)?;
         self.ip(Primary, "assign", &["--only-from", &secondary])?
@@ -174,7 +192,13 @@ impl Site {
         // That it is active elsewhere cannot be seen here.
         ensure!(moved["active"].is_null(), "{moved}");
         self.ensure_owner(Secondary)?;
-        self.ip(Primary, "verify", &[])?.ensure(7, &[&to])
+        self.ip(Primary, "verify", &[])?.ensure(7, &[&to])?;
+        let verified = self.failure(Primary, "verify", &[], (7, "not_ours"))?;
+        ensure!(
+            verified["owner"] == to.as_str() && verified["ours"] == false,
+            "{verified}"
+        );
+        Ok(())
     }
 
     /// It is here; but it could not be taken over, were it elsewhere.
@@ -208,15 +232,15 @@ impl Site {
             Some(Secondary)
         };
         self.cloud().set_owner(start);
-        self.ip(Primary, "assign", &[])?.ensure(1, &[])?;
+        self.failure(Primary, "assign", &[], (1, "refused"))?;
         self.cloud().set_owner(Some(Secondary));
         // An address that there is not.
         let other = format!("{}::203.0.113.77", self.provider.name());
         self.cluster.run_hb(Primary, &["ip", "owner", &other])?.ensure(1, &[])?;
         // No answer, for as long as it may take.
         self.cloud().set_gone(Some(Gone::Silent));
-        self.ip(Primary, "assign", &["--to", &to, "--timeout", "1500ms"])?
-            .ensure(5, &[])?;
+        let within = ["--to", &to, "--timeout", "1500ms"];
+        self.failure(Primary, "assign", &within, (5, "deadline"))?;
         self.cloud().recover();
         // Nobody says where the token is.
         self.ip(Primary, "owner", &["--config-dir", "/nowhere"])?
@@ -228,6 +252,20 @@ impl Site {
             .ensure(1, &[])?;
         ensure!(self.cloud().moves().len() == moves, "something was moved");
         self.ensure_owner(Secondary)
+    }
+
+    fn keeps_to_itself_what_a_server_repeats(&self) -> Result<()> {
+        self.cloud().set_indiscreet(true);
+        self.cloud().fail(Endpoint::Read, Fault::Unprocessable, 1);
+        self.cloud().fail(Endpoint::Find, Fault::Unprocessable, 1);
+        let refused = self.ip(Primary, "owner", &[])?;
+        self.cloud().set_indiscreet(false);
+        self.cloud().recover();
+        match self.provider {
+            Provider::DigitalOcean | Provider::Hetzner | Provider::Vultr => refused.ensure(1, &["Bearer [secret]"]),
+            // The key is not sent, only what it signed.
+            Provider::Aws => refused.ensure(1, &["AWS4-HMAC-SHA256"]),
+        }
     }
 
     /// While it waits for an answer everybody on the host may look at it.
@@ -301,6 +339,9 @@ fn assign_ip() -> Result<()> {
     run(there, "another", &[])?.ensure(1, &["cannot assign", "access refused"])?;
     run(4711, token, &[])?.ensure(1, &["cannot assign 203.0.113.10 to droplet 4711"])?;
     run(there, "", &[])?.ensure(1, &["no API token"])?;
+    cloud.set_indiscreet(true);
+    cloud.fail(Endpoint::Read, Fault::Unprocessable, 1);
+    run(there, token, &[])?.ensure(1, &["Bearer [secret]"])?;
     run(there, token, &["--timeout", "0"])?.ensure(2, &[])?;
     ensure!(cloud.moves().len() == 1, "{:?}", cloud.moves());
     cloud.set_action_time(Duration::from_secs(20));

@@ -152,7 +152,13 @@ impl Front {
             return self.serve(fault, parts, body, line, next).await;
         };
         let exhausted = matches!(refusal, Refusal::TooManyRequests(_));
-        Some(self.with_limits(self.refuse(refusal), exhausted))
+        let refused = self.with_limits(self.refuse(refusal), exhausted);
+        let is_indiscreet = lock(&self.state).indiscreet;
+        Some(if is_indiscreet {
+            repeating(refused, &parts.headers).await
+        } else {
+            refused
+        })
     }
 
     async fn serve(
@@ -278,6 +284,20 @@ async fn broken(response: Response) -> Response {
         (false, false) => body.slice(..body.len() / 2),
     };
     Response::from_parts(parts, Body::from(body))
+}
+
+/// A refusal whose message begins with what the caller authorised itself with.
+async fn repeating(response: Response, headers: &HeaderMap) -> Response {
+    let (mut parts, body) = response.into_parts();
+    let body = to_bytes(body, usize::MAX).await.unwrap_or_default();
+    let mut text = String::from_utf8_lossy(&body).into_owned();
+    let authorization = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
+    let authorization = String::from_utf8_lossy(authorization.unwrap_or_default());
+    for message in ["\"message\":\"", "\"error\":\"", "<Message>"] {
+        text = text.replace(message, &format!("{message}{authorization}: "));
+    }
+    parts.headers.remove(header::CONTENT_LENGTH);
+    Response::from_parts(parts, Body::from(text))
 }
 
 /// A query's parameters, decoded.

@@ -233,6 +233,11 @@ impl Cloud {
         lock(&self.state).missed
     }
 
+    /// Lets refusals that were asked for repeat, in their messages, what the caller authorised itself with; or no more.
+    pub fn set_indiscreet(&self, indiscreet: bool) {
+        lock(&self.state).indiscreet = indiscreet;
+    }
+
     /// Forgets the faults that are left, and is there again.
     pub fn recover(&self) {
         let mut state = lock(&self.state);

@@ -130,6 +130,8 @@ pub(super) struct State {
     pub slow: Vec<Slowness>,
     /// Whether floating IPs have routes.
     pub routed: bool,
+    /// Whether refusals repeat what the caller authorised itself with.
+    pub indiscreet: bool,
 }
 
 impl State {
@@ -154,6 +156,7 @@ impl State {
             plans: Vec::new(),
             slow: Vec::new(),
             routed: false,
+            indiscreet: false,
         }
     }
 
