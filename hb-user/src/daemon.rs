@@ -240,7 +240,7 @@ impl Daemon {
                     tracing::info!("leaving");
                     self.feed(&Event::Leave);
                 }
-                Happened::HangUp => self.reading.begin(self.cluster.dir.clone(), None),
+                Happened::HangUp => self.reading.begin(self.place(), None),
                 Happened::Read(read) => self.take_over(read),
                 Happened::HungUp => self.settle_orders(),
                 Happened::Restart(step) => self.proceed(step),

@@ -331,7 +331,9 @@ fn where_nobody_can_be_asked_that_is_not_taken_for_free() -> Result<()> {
         ] {
             host.run_ok("ip", &command.split(' ').collect::<Vec<_>>())?;
         }
-        cluster.start_hb(Primary)?;
+        for server in Server::ALL {
+            cluster.start_hb(server)?;
+        }
         cluster.wait_for_status(Primary, "it is taken, and not known to be free", |status| {
             Ok(state(status, 0) == Some("running") && text(status, 0, "probe")? == "unknown")
         })?;

@@ -97,7 +97,8 @@ pub(super) struct Standing<'a> {
 }
 
 impl Keeper {
-    /// Goes on with these floating IPs. What is known of those that stay, stays.
+    /// Goes on with these floating IPs. What is known of those that stay, stays. Their accounts are new, and the connections cold:
+    /// each is asked about at once.
     pub(super) fn keep(&mut self, cluster: &Cluster, clouds: Option<&Clouds>, now: Nanos) {
         let mut former = std::mem::take(&mut self.kept);
         for (group, settings) in cluster.groups.iter().enumerate() {
@@ -108,6 +109,8 @@ impl Keeper {
                 let mut kept = known.unwrap_or_else(|| Kept::new(ip.clone(), group, now));
                 kept.ip = ip.clone();
                 kept.group = group;
+                kept.asking.take().inspect(AbortHandle::abort);
+                kept.due = kept.spared().max(now);
                 self.kept.push(kept);
             }
         }
@@ -178,9 +181,7 @@ impl Keeper {
                 .held_by(holder(kept.group), kept.ip.known_identity().as_ref(), now)
             {
                 let soonest = kept.asked.map_or(now, |asked| asked.saturating_add(LEAST));
-                let spared = kept.readiness.as_ref().map(|it| it.answered.saturating_add(spared(it)));
-                let soonest = spared.map_or(soonest, |until| soonest.max(until));
-                kept.due = kept.due.min(soonest);
+                kept.due = kept.due.min(soonest.max(kept.spared()));
             }
             if kept.asking.is_some() || kept.due > now {
                 continue;
@@ -333,6 +334,12 @@ impl Kept {
             readiness: None,
             moved_away: 0,
         }
+    }
+
+    /// Until when the API wants to be left alone.
+    fn spared(&self) -> Nanos {
+        let readiness = self.readiness.as_ref();
+        readiness.map_or(Nanos(0), |it| it.answered.saturating_add(spared(it)))
     }
 
     /// How long it is left alone, so that the limit of requests is for those who need it.

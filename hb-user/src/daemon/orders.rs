@@ -87,7 +87,7 @@ impl Daemon {
             Some(Ok(command)) => self.begin_order(command, request, reply),
             Some(Err(message)) => Some((Reply::Refused { message }, reply)),
             None => {
-                self.reading.begin(self.cluster.dir.clone(), Some(reply));
+                self.reading.begin(self.place(), Some(reply));
                 None
             }
         };

@@ -4,7 +4,7 @@
 //! taken: the error is returned, and all stays as it was.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
@@ -18,6 +18,7 @@ use crate::core::{Action, Carry, Command, Event, Reconfiguration};
 use crate::datapath::SLOTS;
 use crate::process;
 use crate::pulse;
+use crate::resources::cloud::Clouds;
 
 /// What of a configuration lives on in the next.
 #[derive(Debug, Eq, PartialEq)]
@@ -77,24 +78,38 @@ pub(super) enum ReloadError {
     Leaving,
 }
 
-/// The files as they are now, and who wants to know what becomes of them.
-pub(super) type Read = (Result<Loaded, ReloadError>, Vec<oneshot::Sender<Reply>>);
+/// The files as they are now, and what they lead to that takes its time to be opened: tokens, certificates.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) loaded: Loaded,
+    pub(super) clouds: Option<Clouds>,
+}
+
+/// What was read, and who wants to know what becomes of it.
+pub(super) type Read = (Result<Opened, ReloadError>, Vec<oneshot::Sender<Reply>>);
+
+/// What is to be read, and what runs of it.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    pub(super) dir: PathBuf,
+    pub(super) clouds: Option<Clouds>,
+}
 
 /// Files being read, once at a time: names in them may have to be resolved, which takes as long as it takes.
 #[derive(Debug, Default)]
 pub(super) struct Reading {
     task: JoinSet<Read>,
     /// Who has asked since: what is being read may be older than that.
-    again: Option<(PathBuf, Vec<oneshot::Sender<Reply>>)>,
+    again: Option<(Place, Vec<oneshot::Sender<Reply>>)>,
 }
 
 impl Reading {
-    /// Begins to read the files of a directory, now or after what is being read.
-    pub(super) fn begin(&mut self, dir: PathBuf, reply: Option<oneshot::Sender<Reply>>) {
+    /// Begins to read the files, now or after what is being read.
+    pub(super) fn begin(&mut self, place: Place, reply: Option<oneshot::Sender<Reply>>) {
         if self.task.is_empty() {
-            self.spawn(dir, reply.into_iter().collect());
+            self.spawn(place, reply.into_iter().collect());
         } else {
-            let (_, replies) = self.again.get_or_insert_with(|| (dir, Vec::new()));
+            let (_, replies) = self.again.get_or_insert_with(|| (place, Vec::new()));
             replies.extend(reply);
         }
     }
@@ -111,27 +126,38 @@ impl Reading {
             Some(Err(error)) => std::panic::resume_unwind(error.into_panic()),
             None => std::future::pending().await,
         };
-        if let Some((dir, replies)) = self.again.take() {
-            self.spawn(dir, replies);
+        if let Some((place, replies)) = self.again.take() {
+            self.spawn(place, replies);
         }
         read
     }
 
-    fn spawn(&mut self, dir: PathBuf, replies: Vec<oneshot::Sender<Reply>>) {
-        self.task.spawn_blocking(move || (read(&dir), replies));
+    fn spawn(&mut self, place: Place, replies: Vec<oneshot::Sender<Reply>>) {
+        self.task.spawn_blocking(move || (read(&place), replies));
     }
 }
 
-pub(super) fn read(dir: &Path) -> Result<Loaded, ReloadError> {
+/// Reads all that there is to be read. It waits for disks and name servers, so that the controller must not do it.
+pub(super) fn read(place: &Place) -> Result<Opened, ReloadError> {
     let host = Host::this().map_err(|error| ReloadError::Host(std::io::Error::other(error)))?;
-    Ok(Cluster::load(dir, &host)?)
+    let loaded = Cluster::load(&place.dir, &host)?;
+    let clouds = work::clouds(&loaded.cluster, place.clouds.as_ref()).map_err(start::StartError::from)?;
+    Ok(Opened { loaded, clouds })
 }
 
 impl Daemon {
+    /// What a reload reads.
+    pub(super) fn place(&self) -> Place {
+        Place {
+            dir: self.cluster.dir.clone(),
+            clouds: self.works.clouds().cloned(),
+        }
+    }
+
     /// Goes on with what was read, and says what became of it.
-    pub(super) fn take_over(&mut self, (loaded, replies): Read) {
-        let result = loaded
-            .and_then(|loaded| self.reload(loaded))
+    pub(super) fn take_over(&mut self, (opened, replies): Read) {
+        let result = opened
+            .and_then(|opened| self.reload(opened))
             .map_err(|error| crate::cli::causes(&error));
         if let Err(error) = &result {
             tracing::error!(error, "nothing has changed");
@@ -147,16 +173,12 @@ impl Daemon {
     }
 
     /// Goes on with another configuration. The answer says what has changed.
-    pub(super) fn reload(&mut self, loaded: Loaded) -> Result<String, ReloadError> {
-        if self.node.advert().status == hb_ebpf::beat::Status::Leaving {
-            return Err(ReloadError::Leaving);
-        }
-        if self.works.is_dropping() {
-            return Err(ReloadError::Dropping);
-        }
+    pub(super) fn reload(&mut self, opened: Opened) -> Result<String, ReloadError> {
+        self.refuse_at_a_bad_time()?;
+        let Opened { loaded, clouds } = opened;
         let new = loaded.cluster;
         if new == self.cluster {
-            return self.read_tokens();
+            return Ok(self.renew_accounts(clouds));
         }
         self.refuse_what_is_fixed(&new)?;
         let change = Change::between(&self.cluster, &new);
@@ -195,7 +217,8 @@ impl Daemon {
             clock::now(),
         )
         .map_err(start::StartError::Io)?;
-        let movers = self.movers(&new)?;
+        let hands = work::hands(&new, self.works.hands(), Vec::new()).map_err(start::StartError::from)?;
+        let movers = Movers { hands, clouds };
         let added = self.attach_new(&new)?;
         let (old_tables, tables) = (
             settings::tables(&self.cluster, self.incarnation, &self.peers),
@@ -256,6 +279,16 @@ impl Daemon {
         Ok(format!("reloaded: {said}"))
     }
 
+    fn refuse_at_a_bad_time(&self) -> Result<(), ReloadError> {
+        if self.node.advert().status == hb_ebpf::beat::Status::Leaving {
+            return Err(ReloadError::Leaving);
+        }
+        if self.works.is_dropping() {
+            return Err(ReloadError::Dropping);
+        }
+        Ok(())
+    }
+
     fn refuse_what_is_fixed(&self, new: &Cluster) -> Result<(), ReloadError> {
         let old = &self.cluster;
         let fixed = [
@@ -272,24 +305,15 @@ impl Daemon {
         }
     }
 
-    /// What moves addresses and floating IPs. Tokens are read again, before anything is changed.
-    fn movers(&self, new: &Cluster) -> Result<Movers, start::StartError> {
-        Ok(Movers {
-            clouds: work::clouds(new, self.works.clouds())?,
-            hands: work::hands(new, self.works.hands(), Vec::new())?,
-        })
-    }
-
     /// The files are the same; what they point to may not be.
-    fn read_tokens(&mut self) -> Result<String, ReloadError> {
-        let clouds = work::clouds(&self.cluster, self.works.clouds()).map_err(start::StartError::from)?;
+    fn renew_accounts(&mut self, clouds: Option<Clouds>) -> String {
         let answer = match clouds {
             Some(_) => "nothing has changed, and the tokens were read again",
             None => "nothing has changed",
         };
         self.works.renew(&self.cluster, clouds);
         self.keeper.keep(&self.cluster, self.works.clouds(), clock::now());
-        Ok(answer.to_owned())
+        answer.to_owned()
     }
 
     /// Each link's place in the liveness map: the old one, or one that no link had before.

@@ -23,10 +23,9 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::handover::{self, Armed, Handover, Slot};
-use super::reload::{self, ReloadError};
+use super::reload::{self, Opened, ReloadError};
 use super::{Daemon, Signals, settings, start};
 use crate::clock;
-use crate::config::Loaded;
 use crate::control::Reply;
 use crate::core::Unready;
 use crate::pulse::{Snapshot, keep};
@@ -95,7 +94,7 @@ struct Answer {
 /// A step that was waited for.
 #[derive(Debug)]
 pub(super) enum Step {
-    Read(Box<Result<Loaded, ReloadError>>),
+    Read(Box<Result<Opened, ReloadError>>),
     Checked(Result<(), String>),
 }
 
@@ -169,8 +168,8 @@ impl Daemon {
             let message = "the restart has begun: see `hb status`".to_owned();
             self.restart.reply(Reply::Done { message });
         }
-        let dir = self.cluster.dir.clone();
-        let read = move || Step::Read(Box::new(reload::read(&dir)));
+        let place = self.place();
+        let read = move || Step::Read(Box::new(reload::read(&place)));
         self.restart.task.spawn_blocking(read);
     }
 
@@ -196,14 +195,14 @@ impl Daemon {
     }
 
     /// What has to be done first takes the way of a reload; what only a restart can change, the new process reads.
-    fn prepare(&mut self, loaded: Result<Loaded, ReloadError>) -> Result<(), String> {
-        let mut loaded = loaded.map_err(|error| crate::cli::causes(&error))?;
-        let (new, old) = (&mut loaded.cluster, &self.cluster);
+    fn prepare(&mut self, opened: Result<Opened, ReloadError>) -> Result<(), String> {
+        let mut opened = opened.map_err(|error| crate::cli::causes(&error))?;
+        let (new, old) = (&mut opened.loaded.cluster, &self.cluster);
         new.logging.clone_from(&old.logging);
         new.recorder.clone_from(&old.recorder);
         new.realtime.clone_from(&old.realtime);
-        if loaded.cluster != self.cluster {
-            self.reload(loaded).map_err(|error| crate::cli::causes(&error))?;
+        if opened.loaded.cluster != self.cluster {
+            self.reload(opened).map_err(|error| crate::cli::causes(&error))?;
         }
         self.ensure_idle()?;
         let snapshot = self.pulse.snapshot(false).ok_or("the pulse thread does not answer")?;

@@ -52,7 +52,7 @@ pub struct Clouds {
 
 impl Clouds {
     /// Opens a provider's account for each table that is used: reads the tokens, and sends nothing yet. `None`: the
-    /// configuration has no floating IPs. The thread of `former` goes on, if there is one.
+    /// configuration has no floating IPs. The thread of `former` goes on, if there is one, and what was known there is known.
     pub fn open(cluster: &Cluster, wanted: Wanted, former: Option<&Self>) -> Result<Option<Self>, CloudError> {
         if cluster.cloud_addresses().next().is_none() {
             return Ok(None);
@@ -80,6 +80,9 @@ impl Clouds {
                     Pacing::USUAL,
                     Some(thread.clone()),
                 );
+                if let Some(former) = former.and_then(|former| former.get(address)) {
+                    ip.remember(former);
+                }
                 all.insert(address.clone(), ip);
             }
         }
@@ -173,3 +176,6 @@ impl Accounts {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

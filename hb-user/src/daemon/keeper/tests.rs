@@ -1,7 +1,9 @@
 //! What is made of a provider's answers. Nothing is sent: answers are made up.
 
 use super::*;
-use crate::config::{CloudSettings, CloudTarget, SecretSource};
+use crate::config::{CloudSettings, CloudTarget, Resource, SecretSource};
+use crate::realtime::Wanted;
+use crate::resources::cloud::testing::{Said, Server, settings};
 use crate::resources::cloud::{self, Failure, RateLimit};
 use crate::secret::Secret;
 
@@ -171,6 +173,34 @@ async fn an_api_that_wants_to_be_left_alone_is_left_alone() {
     learn(&mut keeper, readiness(Ok(Some("2"))));
     keeper.ask(NOW.saturating_add(LEAST), |_| Holder::Nobody);
     assert_eq!(keeper.tasks.len(), 1, "otherwise it is");
+    keeper.rest().await;
+}
+
+#[tokio::test]
+async fn a_new_account_is_asked_with_at_once() {
+    let server = Server::start(|_| Said::new(404, "")).await;
+    let (settings, _dir) = settings(CloudKind::DigitalOcean, &server);
+    let mut cluster = crate::config::testing::cluster();
+    let floating = Resource {
+        cloud: Some(address()),
+        ..Resource::script("digitalocean", &["203.0.113.10"])
+    };
+    cluster.groups[0].resources = vec![floating];
+    cluster.clouds = vec![settings];
+    let open = |former: Option<&Clouds>| Clouds::open(&cluster, Wanted::default(), former).expect("opened");
+    let mut keeper = Keeper::default();
+    let clouds = open(None);
+    keeper.keep(&cluster, clouds.as_ref(), NOW);
+    assert_eq!(keeper.deadline(), Some(NOW));
+    learn(&mut keeper, readiness(Ok(Some("2"))));
+    let later = NOW.saturating_add(LEAST);
+    assert!(keeper.deadline() > Some(later), "all is well");
+    let due = keeper.deadline().expect("due");
+    keeper.ask(due, |_| Holder::Nobody);
+    assert_eq!(keeper.deadline(), None, "it is being asked");
+    keeper.keep(&cluster, open(clouds.as_ref()).as_ref(), later);
+    assert_eq!(keeper.deadline(), Some(later));
+    assert_eq!(keeper.past().kept.len(), 1);
     keeper.rest().await;
 }
 

@@ -82,6 +82,17 @@ impl FloatingIp {
         self.inner.known().owner.clone()
     }
 
+    /// Goes on from what another one has learnt, of the same address. Who this host is, only where that is found out in the same way.
+    pub(super) fn remember(&self, former: &Self) {
+        let (settings, theirs) = (self.settings(), former.settings());
+        let is_same = settings.identity == theirs.identity && settings.metadata_url == theirs.metadata_url;
+        let Known { me, owner } = former.inner.known().clone();
+        *self.inner.known() = Known {
+            me: me.filter(|_| is_same),
+            owner,
+        };
+    }
+
     /// Gives the address to this host, or as the order says, and returns when it has been read back.
     ///
     /// Dropping the future leaves an accepted action under way.

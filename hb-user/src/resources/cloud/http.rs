@@ -75,31 +75,29 @@ impl Http {
             client = client.tls_certs_only([]);
         }
         let redaction = token.map(Redaction::of_token).unwrap_or_default();
-        Self::new(client, &settings.api_url, settings.timeout, redaction)
+        let limits = [settings.connect_timeout, settings.timeout];
+        Self::new(client, &settings.api_url, limits, redaction)
     }
 
     /// The metadata service, which gets no token, and no proxy's help.
     pub(super) fn metadata(settings: &CloudSettings) -> Result<Self, CloudError> {
         let [connect, total] = METADATA;
-        let client = builder()
-            .connect_timeout(connect.min(settings.connect_timeout))
-            .tls_certs_only([])
-            .no_proxy();
-        let timeout = total.min(settings.timeout);
-        Self::new(client, &settings.metadata_url, timeout, Redaction::default())
+        let limits = [connect.min(settings.connect_timeout), total.min(settings.timeout)];
+        let client = builder().connect_timeout(limits[0]).tls_certs_only([]).no_proxy();
+        Self::new(client, &settings.metadata_url, limits, Redaction::default())
     }
 
     fn new(
         client: reqwest::ClientBuilder,
         base: &str,
-        timeout: Duration,
+        [connect, timeout]: [Duration; 2],
         redaction: Redaction,
     ) -> Result<Self, CloudError> {
         let url = reqwest::Url::parse(base).map_err(|error| CloudError::Url {
             url: base.to_owned(),
             reason: error.to_string(),
         })?;
-        let names = Names::default();
+        let names = Names::new(connect);
         let client = client
             .dns_resolver(names.clone())
             .build()

@@ -1,6 +1,7 @@
 //! Names resolved beforehand: a connection that has to be made anew during a failover must not wait for a name server.
 
 use std::collections::HashMap;
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,8 +21,12 @@ const RENEWED: Nanos = Nanos::from_millis(30_000);
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Remembers what names resolved to. Clones share it.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Names(Arc<Mutex<HashMap<String, Known>>>);
+#[derive(Clone, Debug)]
+pub(super) struct Names {
+    all: Arc<Mutex<HashMap<String, Known>>>,
+    /// How long a name server may take where nothing is known.
+    limit: Duration,
+}
 
 #[derive(Clone, Debug)]
 struct Known {
@@ -32,6 +37,13 @@ struct Known {
 }
 
 impl Names {
+    pub(super) fn new(limit: Duration) -> Self {
+        Self {
+            all: Arc::default(),
+            limit,
+        }
+    }
+
     /// Asks again, unless the answer is young. A name server's failure is no matter: the old answer is kept.
     pub(super) async fn refresh(&self, host: &str) {
         let is_young = self.known(host).is_some_and(|known| known.is_younger_than(RENEWED));
@@ -64,7 +76,7 @@ impl Names {
 
     async fn ask(&self, host: &str) -> io::Result<Vec<SocketAddr>> {
         let asked = clock::now();
-        let addresses: Vec<SocketAddr> = tokio::net::lookup_host((host, 0)).await?.collect();
+        let addresses: Vec<SocketAddr> = within(self.limit, tokio::net::lookup_host((host, 0))).await?.collect();
         if addresses.is_empty() {
             return Err(io::Error::other("the name has no address"));
         }
@@ -84,8 +96,14 @@ impl Names {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Known>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The C library's own limit may be half a minute, and whoever waits for a name waits with it.
+async fn within<T>(limit: Duration, answer: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    let late = || io::Error::new(io::ErrorKind::TimedOut, "no name server has answered in time");
+    timeout(limit, answer).await.map_err(|_| late())?
 }
 
 impl Known {
@@ -108,9 +126,19 @@ impl Resolve for Names {
 mod tests {
     use super::*;
 
+    const LONG: Duration = Duration::from_secs(30);
+
+    #[tokio::test]
+    async fn a_name_server_that_does_not_answer_is_not_waited_for() {
+        let answer = std::future::pending::<io::Result<()>>();
+        let error = within(Duration::from_millis(10), answer).await.expect_err("late");
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert!(within(LONG, std::future::ready(Ok(()))).await.is_ok());
+    }
+
     #[tokio::test]
     async fn what_is_known_is_used_even_where_nobody_answers() {
-        let names = Names::default();
+        let names = Names::new(LONG);
         let host = "a-name-that-nobody-has.invalid";
         assert!(names.look_up(host).await.is_err());
         let address = SocketAddr::from(([192, 0, 2, 1], 0));
@@ -129,7 +157,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_is_remembered() {
-        let names = Names::default();
+        let names = Names::new(LONG);
         names.refresh("localhost").await;
         let known = names.known("localhost").expect("remembered");
         assert!(known.addresses.iter().all(|address| address.ip().is_loopback()));

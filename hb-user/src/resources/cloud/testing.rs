@@ -220,7 +220,8 @@ pub(crate) fn settings(kind: CloudKind, server: &Server) -> (CloudSettings, Temp
     let settings = CloudSettings {
         api_url: server.url(),
         metadata_url: server.url(),
-        timeout: Duration::from_millis(500),
+        // A busy machine's answer must not be taken for none.
+        timeout: Duration::from_secs(3),
         region: (kind == CloudKind::Aws).then(|| "us-east-1".to_owned()),
         ..CloudSettings::new(kind, SecretSource::File(file))
     };
