@@ -158,10 +158,10 @@ impl Site {
             "{moved}"
         );
 
-        let moves = self.cloud().moves().len();
+        let before = self.cloud().moves().len();
         let again = self.json(Secondary, "assign", &[])?;
         ensure!(again["already"] == true && again["accepted_us"].is_null(), "{again}");
-        ensure!(self.cloud().moves().len() == moves, "what was here already was moved");
+        ensure!(self.cloud().moves().len() == before, "what was here already was moved");
         let verified = self.json(Secondary, "verify", &[])?;
         ensure!(
             verified["ours"] == true && verified["ready"] == true && verified["problems"] == json!([]),
