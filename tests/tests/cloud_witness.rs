@@ -55,7 +55,7 @@ fn a_primary_that_is_cut_off_from_all_gives_up_and_secondary_takes_over() -> Res
     ensure!(status.groups[0].owner.is_none(), "{}", status.json);
 
     let arrival = site.wait_until_moved(cut)?;
-    let silent = cut + (DEADTIME - Duration::from_millis(200));
+    let silent = cut + DEADTIME.saturating_sub(Duration::from_millis(200));
     ensure!(arrival.moved.accepted > silent, "taken before the silence was one");
     ensure!(was_answered(&site, Secondary, silent), "nobody was asked");
     cluster.wait_for_status(Secondary, "the witness has answered", |status| {
