@@ -90,7 +90,7 @@ fn an_api_that_fails_in_every_way_is_got_over() -> Result<()> {
         let cloud = &site.cluster.cloud;
         ensure!(!cloud.has_faults_left(), "not everything went wrong");
         let moves = cloud.moves();
-        let (moved, failed): (Vec<_>, Vec<_>) = moves.iter().partition(|one| one.completed().is_some());
+        let (done, failed): (Vec<_>, Vec<_>) = moves.iter().partition(|one| one.completed().is_some());
         let expected = match provider {
             // One that came to nothing, and one.
             Provider::DigitalOcean | Provider::Hetzner => (1, 1),
@@ -98,7 +98,7 @@ fn an_api_that_fails_in_every_way_is_got_over() -> Result<()> {
             Provider::Vultr => (2, 0),
             Provider::Aws => (1, 0),
         };
-        ensure!((moved.len(), failed.len()) == expected, "{moves:?}");
+        ensure!((done.len(), failed.len()) == expected, "{moves:?}");
         Ok(())
     })
 }
