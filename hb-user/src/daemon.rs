@@ -404,8 +404,7 @@ impl Daemon {
     /// From whom floating IPs may be taken: whom the cluster hears lets go of them; whom it does not hear may have them for a
     /// reason.
     fn claims(&self, group: usize, cause: Cause) -> Claims {
-        let held = |node: usize| self.node.peer(node).group(group).is_held();
-        let lost: Vec<(usize, bool)> = self.node.rivals().map(|node| (node, held(node))).collect();
+        let lost: Vec<(usize, bool)> = self.node.rivals_for(group).collect();
         if lost.is_empty() || cause.is_handed_over() {
             return Claims::new();
         }

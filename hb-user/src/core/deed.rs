@@ -28,6 +28,8 @@ pub enum Holder {
     },
     /// It runs on this node, which is heard.
     Peer(usize),
+    /// It is being started, or stopped, on this node, which is heard: the address may be its already, or still.
+    Moving(usize),
     /// It runs nowhere, or nowhere that is known.
     Nobody,
 }
@@ -70,10 +72,11 @@ pub struct Deed<I> {
     holder: Holder,
     /// Since when the holder is that one.
     since: Nanos,
-    /// On whom the group ran last.
+    /// Who ran the group last, or was about to.
     last: Option<Runner>,
-    /// Whose it was when the provider said what the cluster says: the instance of the last to run its group.
-    agreed: Option<I>,
+    /// Whose it was when the provider said what the cluster says: the instance of who ran its group then, as far as that is
+    /// known.
+    agreed: Option<(Option<Runner>, I)>,
     /// It is not ours although its group runs here: since when, and whose it is.
     away: Option<(Nanos, Option<I>)>,
 }
@@ -103,7 +106,7 @@ impl<I: Clone + Eq> Deed<I> {
     #[must_use]
     pub fn known(agreed: Option<I>, patience: Patience, now: Nanos) -> Self {
         Self {
-            agreed,
+            agreed: agreed.map(|instance| (None, instance)),
             ..Self::new(patience, now)
         }
     }
@@ -117,15 +120,18 @@ impl<I: Clone + Eq> Deed<I> {
         let runner = match holder {
             Holder::Us { .. } => Runner::Us,
             Holder::Peer(node) => Runner::Peer(node),
+            Holder::Moving(node) => {
+                self.last = Some(Runner::Peer(node));
+                return true;
+            }
             Holder::Nobody => return true,
         };
+        self.last = Some(runner);
         // Who has the group now has got the address, too. Whose it was before is no measure any more.
-        if self.last.replace(runner).is_some_and(|last| last != runner) {
-            self.agreed = None;
-        }
+        self.agreed.take_if(|(of, _)| of.get_or_insert(runner) != &runner);
         // It was started here, which ends when the address is read back.
         if let (Runner::Us, Some(me)) = (runner, me) {
-            self.agreed = Some(me.clone());
+            self.agreed = Some((Some(runner), me.clone()));
         }
         true
     }
@@ -139,14 +145,14 @@ impl<I: Clone + Eq> Deed<I> {
             }
             Holder::Us { .. } if is_ours => {
                 self.away = None;
-                self.agree(reading);
+                self.agree(Runner::Us, reading);
                 Finding::Fine
             }
-            Holder::Peer(_) if !is_ours => {
-                self.agree(reading);
+            Holder::Peer(node) if !is_ours => {
+                self.agree(Runner::Peer(node), reading);
                 Finding::Fine
             }
-            Holder::Us { .. } | Holder::Peer(_) | Holder::Nobody => Finding::Fine,
+            Holder::Us { .. } | Holder::Peer(_) | Holder::Moving(_) | Holder::Nobody => Finding::Fine,
         }
     }
 
@@ -155,7 +161,7 @@ impl<I: Clone + Eq> Deed<I> {
     pub fn shows(&self, reading: &Reading<'_, I>) -> Option<usize> {
         match self.holder {
             Holder::Peer(node) if reading.owner != Some(reading.me) && self.is_current(reading) => Some(node),
-            Holder::Us { .. } | Holder::Peer(_) | Holder::Nobody => None,
+            Holder::Us { .. } | Holder::Peer(_) | Holder::Moving(_) | Holder::Nobody => None,
         }
     }
 
@@ -166,8 +172,8 @@ impl<I: Clone + Eq> Deed<I> {
     pub fn claims<'a>(&'a self, lost: impl Iterator<Item = Lost<'a, I>>, is_taken_back: bool) -> Option<Vec<I>> {
         let taker = self.away.as_ref().and_then(|(_, owner)| owner.clone());
         let mut all: Vec<I> = self
-            .agreed
-            .iter()
+            .agreed()
+            .into_iter()
             .cloned()
             .chain(taker.filter(|_| is_taken_back))
             .collect();
@@ -181,7 +187,7 @@ impl<I: Clone + Eq> Deed<I> {
     /// Whose it was when provider and cluster last agreed.
     #[must_use]
     pub fn agreed(&self) -> Option<&I> {
-        self.agreed.as_ref()
+        self.agreed.as_ref().map(|(_, instance)| instance)
     }
 
     /// Whether it was somebody else's, or nobody's, when last read, although its group runs here.
@@ -190,11 +196,11 @@ impl<I: Clone + Eq> Deed<I> {
         self.away.is_some()
     }
 
-    fn agree(&mut self, reading: &Reading<'_, I>) {
+    fn agree(&mut self, runner: Runner, reading: &Reading<'_, I>) {
         if self.is_current(reading)
             && let Some(owner) = reading.owner
         {
-            self.agreed = Some(owner.clone());
+            self.agreed = Some((Some(runner), owner.clone()));
         }
     }
 

@@ -351,7 +351,10 @@ impl Node {
     /// What a restart would have to wait for, so that every peer that is there knows how long to wait for us.
     #[must_use]
     pub fn unready(&self) -> Option<Unready> {
-        let is_deaf = |node: &usize| self.peers[*node].is_up() && !self.peers[*node].counts(self.settings.me);
+        let is_deaf = |node: &usize| {
+            let PeerView { sight, .. } = &self.peers[*node];
+            self.peers[*node].is_up() && !sight.differs.supports(sight.present, self.settings.me)
+        };
         match self.status {
             Status::Init => Some(Unready::Starting),
             Status::Leaving => Some(Unready::Leaving),
@@ -420,7 +423,8 @@ impl Node {
                 group.memory = Memory::Nothing;
             }
             // Its stop may have taken something that was shared, as in any conflict.
-            if peer.has_let_go(index) && group.state.is_owned() {
+            let is_news = peer.has_let_go(index) && !before.has_let_go(index);
+            if is_news && group.state.is_owned() {
                 group.contested = Some(node);
             }
         }

@@ -7,7 +7,7 @@ use super::keeper::Seen;
 use super::outside::Ended;
 use super::work::{self, Finished, Task};
 use crate::clock;
-use crate::core::{Event, GroupView, Holder};
+use crate::core::Event;
 use crate::resources::group::GroupResult;
 use crate::resources::monitor::Health;
 
@@ -48,12 +48,7 @@ impl Daemon {
     /// Floating IPs are asked for where that is due, and the witness while a node is silent.
     pub(super) fn look_after(&mut self, now: Nanos) {
         let node = &self.node;
-        self.keeper.ask(now, |group| match node.group(group) {
-            Some(view) if view.state.runs() => Holder::Us { since: view.since },
-            // While it is being started there its addresses may be anybody's.
-            Some(GroupView { owner: Some(owner), .. }) if node.peer(owner).group(group).runs() => Holder::Peer(owner),
-            Some(_) | None => Holder::Nobody,
-        });
+        self.keeper.ask(now, |group| node.holder(group));
         let (is_needed, answers) = (node.needs_witness(), node.witness_answers());
         self.keeper.witness(is_needed, answers, now);
     }

@@ -124,7 +124,7 @@ impl Daemon {
         }
         if group.is_some_and(|group| group.gave_way) {
             alarms.push(format!(
-                "gave way: {address} was taken by a node that this one does not hear; if that is dead, `hb cleanup` takes it back"
+                "gave way: {address} was taken by a node that this one does not hear; if that is dead, `hb takeover` takes it back"
             ));
         }
         if let Some(problems) = ip

@@ -4,7 +4,7 @@
 //! takes, the mover in a start, and the keeper's questions.
 
 use hb_ebpf::Nanos;
-use hb_user::core::{Cause, Command, Deed, Event, Finding, Holder, Lost, Outcome, Patience, Reading, Which, taker};
+use hb_user::core::{Cause, Command, Deed, Event, Finding, Lost, Outcome, Patience, Reading, Which, taker};
 
 use super::dice::Dice;
 use super::host::Count;
@@ -120,15 +120,8 @@ impl World {
         let (number, node) = (life.number, &life.control.node);
         let mut asks = Vec::new();
         for (index, id) in configs[life.control.config].ids.iter().copied().enumerate() {
-            let holder = match node.group(index) {
-                Some(view) if view.state.runs() => Holder::Us { since: view.since },
-                Some(view) => match view.owner {
-                    Some(owner) if owner != host && node.peer(owner).group(index).runs() => Holder::Peer(owner),
-                    Some(_) | None => Holder::Nobody,
-                },
-                None => Holder::Nobody,
-            };
-            let is_due = life.keeper.deeds[id].held_by(holder, Some(&host), clock) || life.keeper.due[id] == Nanos(0);
+            let is_due = life.keeper.deeds[id].held_by(node.holder(index), Some(&host), clock)
+                || life.keeper.due[id] == Nanos(0);
             if is_due {
                 life.keeper.due[id] = now;
                 asks.push(id);
@@ -255,13 +248,12 @@ impl World {
         self.cloud.as_ref().filter(|cloud| cloud.plan.witness)?;
         let life = self.hosts[host].life.as_ref()?;
         let node = &life.control.node;
-        let lost: Vec<usize> = node.rivals().collect();
-        if lost.is_empty() || cause.is_handed_over() {
+        if node.rivals().next().is_none() || cause.is_handed_over() {
             return None;
         }
-        let lost = lost.into_iter().map(|other| Lost {
+        let lost = node.rivals_for(index).map(|(other, held)| Lost {
             instance: life.keeper.instances[other].as_ref(),
-            held: node.peer(other).group(index).is_held(),
+            held,
         });
         let claims = life.keeper.deeds[id].claims(lost, cause == Cause::Moved)?;
         Some(claims.into_iter().fold(0, |mask, instance| mask | 1 << instance))
@@ -349,6 +341,18 @@ impl World {
             .try_for_each(|host| self.witness.watch_isolated(self.now, host, cloud))
     }
 
+    /// Whether the node itself should know that it may take an address: it is that of a host that is off, which had the group
+    /// by its last word, and it has not been here since.
+    fn is_needless(&self, host: usize, (index, id): (usize, usize)) -> bool {
+        let owner = self.cloud.as_ref().and_then(|cloud| cloud.owners[id]);
+        let (Some(life), Some(owner)) = (&self.hosts[host].life, owner.filter(|owner| *owner < self.hosts.len()))
+        else {
+            return false;
+        };
+        let held = life.control.node.peer(owner).group(index).is_held();
+        self.hosts[owner].life.is_none() && held && !self.witness.has_run_since_lost(host, owner, id)
+    }
+
     /// What a person orders who sees that a group runs nowhere, and will not by itself: the address is at an instance that may
     /// be a living node's, and is not.
     pub(super) fn order_to_take(&self, host: usize) -> Option<Command> {
@@ -362,7 +366,7 @@ impl World {
                 return Some(Command::Cleanup(index));
             }
             let runs_nowhere = (0..self.plan.nodes).all(|host| !self.witness.runs(host, id));
-            let is_left = view.gave_way || self.witness.is_contended(host, id);
+            let is_left = view.gave_way || self.witness.is_contended(host, id) && !self.is_needless(host, (index, id));
             if runs_nowhere && is_left && node.rivals().next().is_some() && machine.jobs.iter().all(Option::is_none) {
                 return Some(Command::Takeover(Which::All));
             }

@@ -146,6 +146,24 @@ fn who_took_it_in_silence_keeps_it() {
     assert_eq!(claims, Some(vec![ME]));
 }
 
+/// It was being handed to it, and its provider may have given it the address already.
+#[test]
+fn who_was_about_to_have_it_is_not_spared() {
+    let mut deed = Deed::new(PATIENCE, Nanos(0));
+    deed.held_by(Holder::Us { since: NOW }, Some(&ME), NOW);
+    deed.held_by(Holder::Moving(B), Some(&ME), later(1));
+    assert_eq!(read(&mut deed, Some(&"b"), false, later(2)), Finding::Fine);
+    deed.held_by(Holder::Nobody, Some(&ME), later(3));
+    assert_eq!(
+        deed.claims(lost(true, Some(&"b")).into_iter(), false),
+        Some(vec![ME, "b"])
+    );
+    assert_eq!(deed.claims(lost(true, None).into_iter(), false), None);
+    // Had it got there, ours would be no measure any more.
+    deed.held_by(Holder::Peer(B), Some(&ME), later(4));
+    assert_eq!(deed.agreed(), None);
+}
+
 /// A group that runs here was started with its address, whoever had that before.
 #[test]
 fn what_was_started_here_is_ours() {

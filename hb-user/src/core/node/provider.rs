@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{After, Memory, Node};
 use crate::core::mutation::{Mutation, is_mutated};
 use crate::core::peer::Fencing;
-use crate::core::{Action, Cause, Contact, PeerView, Quorum, Taker};
+use crate::core::{Action, Cause, Contact, Holder, PeerView, Quorum, Taker};
 use hb_ebpf::beat::Status;
 
 /// So often within the span a group is asserted again because its floating IP was taken away; then no more, until the span is
@@ -167,6 +167,28 @@ impl Node {
             Quorum::Majority => false,
         };
         self.others().filter(move |node| may_be && is_lost(&self.peers[*node]))
+    }
+
+    /// The rivals, and whether each had a group, or was about to, by its last word.
+    pub fn rivals_for(&self, index: usize) -> impl Iterator<Item = (usize, bool)> {
+        self.rivals()
+            .map(move |node| (node, self.peers[node].group(index).is_held()))
+    }
+
+    /// Who has a group, as far as that tells something of its addresses.
+    #[must_use]
+    pub fn holder(&self, index: usize) -> Holder {
+        let Some(view) = self.group(index) else {
+            return Holder::Nobody;
+        };
+        if view.state.runs() {
+            return Holder::Us { since: view.since };
+        }
+        match view.owner {
+            Some(node) if node != self.settings.me && self.peers[node].group(index).runs() => Holder::Peer(node),
+            Some(node) if node != self.settings.me => Holder::Moving(node),
+            Some(_) | None => Holder::Nobody,
+        }
     }
 
     fn has_rivals(&self) -> bool {

@@ -6,7 +6,7 @@ use super::{Claims, Context};
 use crate::clock;
 use crate::config::CloudAddress;
 use crate::process::Abort;
-use crate::resources::cloud::{Claim, FloatingIp, Moved, Order, Progress, Watch};
+use crate::resources::cloud::{Claim, FloatingIp, MoveError, Moved, Order, Progress, Watch};
 use crate::resources::scripts::{Finished, Operation, Outcome};
 
 /// Takes it over, asks for its owner, or leaves it alone, in the way of a script that is called.
@@ -64,7 +64,16 @@ async fn take_over(ip: &FloatingIp, claims: &Claims, moved: &mut Option<Moved>) 
             *moved = Some(done);
             Outcome::Done
         }
-        Err(error) => Outcome::Failed(error.to_string()),
+        Err(error @ MoveError::Contended { .. }) => {
+            Outcome::Failed(format!("{error}: `hb takeover` takes it all the same"))
+        }
+        Err(
+            error @ (MoveError::Failed(_)
+            | MoveError::Action { .. }
+            | MoveError::NotOurs { .. }
+            | MoveError::NotActive
+            | MoveError::Deadline { .. }),
+        ) => Outcome::Failed(error.to_string()),
     }
 }
 

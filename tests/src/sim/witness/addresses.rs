@@ -98,6 +98,11 @@ impl Witness {
         self.addresses.contended[host][id]
     }
 
+    /// Whether a group ran on a host after it lost another.
+    pub(in crate::sim) fn has_run_since_lost(&self, host: usize, other: usize, id: usize) -> bool {
+        self.facts[host][id].last_ran > self.addresses.lost[host][other]
+    }
+
     /// An address goes to a host that starts its group.
     pub(in crate::sim) fn takes_address(
         &mut self,
