@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 
 use self::places::Place;
-use super::Failure;
+use super::{Exit, Failure};
 use crate::config::differences::DIFFERENCES;
 use crate::config::{Cluster, Group, Host, Loaded, Stonith, StonithParameters, StuckPolicy, Warning, is_executable};
 use crate::resources::cloud::{self, CloudError};
@@ -32,13 +32,26 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         interfaces: Path::new("/sys/class/net"),
     };
     surroundings.warn(&mut loaded);
+    let refused = refused_accounts(&loaded.cluster);
     let places = places::all(&loaded.cluster);
     loaded.warnings.extend(places.iter().filter_map(Place::warning));
     let report = Report {
         loaded: &loaded,
         places: &places,
     };
-    super::print(&report.to_string())
+    super::print(&report.to_string())?;
+    if refused.is_empty() {
+        return Ok(());
+    }
+    let complaint = format!("`hb run` would refuse to start: {}", refused.join("; "));
+    Err(Failure::new(Exit::NotConfigured, anyhow::anyhow!(complaint)))
+}
+
+/// Why providers of floating IPs cannot be asked. Who checks by hand has not the credentials of the service: these do not count.
+fn refused_accounts(cluster: &Cluster) -> Vec<String> {
+    let errors = cloud::probe(cluster).into_iter();
+    let counts = |error: &CloudError| !matches!(error, CloudError::NoCredentials { .. });
+    errors.filter(counts).map(|error| super::causes(&error)).collect()
 }
 
 /// What the configuration names on this host, and Heartbeat looks for only when it is needed.
@@ -88,16 +101,6 @@ impl Surroundings<'_> {
             loaded.warnings.push(Warning {
                 origin: "ha.cf".to_owned(),
                 message: format!("there is no watchdog device {}", device.display()),
-            });
-        }
-        for error in cloud::probe(cluster) {
-            // Who checks by hand has not the credentials of the service.
-            if let CloudError::NoCredentials { .. } = error {
-                continue;
-            }
-            loaded.warnings.push(Warning {
-                origin: "hb.toml".to_owned(),
-                message: super::causes(&error),
             });
         }
         let resource_d = dir.join("resource.d");

@@ -340,6 +340,9 @@ fn show(ip: &FloatingIp, readiness: &Readiness) {
     if let Some(limit) = readiness.rate_limit {
         say(&format!("requests left: {} of {}", limit.remaining, limit.limit));
     }
+    if readiness.is_ours() == Some(false) && readiness.is_ready() {
+        say("it could be taken over by this host at any time");
+    }
     for problem in readiness.problems() {
         say(&format!("in the way of a takeover: {problem}"));
     }
@@ -362,7 +365,7 @@ pub(super) fn watch(json: bool) -> Watch {
     let begun = clock::now();
     Arc::new(move |progress| match progress {
         Progress::Retrying { reason, pause, .. } => {
-            let _ = writeln!(std::io::stderr(), "hb: {reason}; again in {} s", pause.as_secs_f32());
+            let _ = writeln!(std::io::stderr(), "hb: {reason}; again in {:.1} s", pause.as_secs_f32());
         }
         Progress::Accepted { action, at } if !json => {
             say(&format!(

@@ -23,7 +23,7 @@ fn a_failure_says_what_it_is_and_what_is_known() {
                 wait: Duration::from_millis(1500),
             }),
             Exit::Failed,
-            json!({ "class": "throttled", "retry_after_s": 1.5, "error": "POST /: too many requests: words" }),
+            json!({ "class": "throttled", "retry_after_s": 1.5, "error": "POST /: too many requests, to be left alone for 1.5 s: words" }),
         ),
         (
             MoveError::Failed(cloud::Failure::Unauthorised {

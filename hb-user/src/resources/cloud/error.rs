@@ -25,7 +25,7 @@ pub enum CloudError {
     CaFile { path: PathBuf, reason: String },
     #[error("cannot prepare TLS (is the package ca-certificates installed?): {reason}")]
     Tls { reason: String },
-    #[error("hb.toml has no table [{0}]")]
+    #[error("hb.toml has no table [{0}]: expected one, with token_file = \"FILE\" or credential = \"NAME\" below it")]
     NoTable(crate::config::CloudKind),
     #[error("{0}: only AWS has allocations: expected an address")]
     Target(crate::config::CloudAddress),

@@ -164,7 +164,7 @@ pub enum Failure {
         message: String,
     },
     /// Too many requests: to be left alone for a while. This call had no effect.
-    #[error("{call}: too many requests: {message}")]
+    #[error("{call}: too many requests, to be left alone for {:.1} s: {message}", wait.as_secs_f32())]
     Throttled {
         /// What was asked for.
         call: String,
