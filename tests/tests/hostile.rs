@@ -59,6 +59,7 @@ fn with_different_keys_each_is_alone_until_it_is_mended() -> Result<()> {
     for server in Server::ALL {
         let status = cluster.wait_for_peer(server, "dead")?;
         ensure!(status.verdict("tag") > 0 && status.accepted()? == 0, "{}", status.json);
+        ensure!(status.has_alarm("other keys", "authkeys"), "{}", status.json);
         // Nothing else is possible: nobody can tell a wrong key from a dead host.
         cluster.wait_until("it has the group", LIMIT, || {
             resource::runs_on(cluster.network.server(server), FLOATIP)
@@ -69,7 +70,10 @@ fn with_different_keys_each_is_alone_until_it_is_mended() -> Result<()> {
         .install(&cluster.network.secondary)?;
     cluster.stop_hb(Secondary)?;
     cluster.start_hb(Secondary)?;
-    cluster.ensure_agreed(Primary)
+    cluster.ensure_agreed(Primary)?;
+    let status = cluster.status(Primary)?;
+    ensure!(!status.has_alarm("other keys", ""), "{}", status.json);
+    Ok(())
 }
 
 #[test]

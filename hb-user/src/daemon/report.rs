@@ -32,6 +32,7 @@ impl Daemon {
             alarms: words
                 .alarms(&refused)
                 .into_iter()
+                .chain((0..self.peers.len()).filter_map(|peer| self.unsigned(peer)))
                 .chain(standings.iter().filter_map(alarm))
                 .chain(self.keeper.standings().flat_map(|ip| self.alarms_of(&ip, now)))
                 .chain(troubles)
@@ -212,6 +213,25 @@ impl Daemon {
             pings: view.sight.pings,
             links: links.iter().filter_map(|link| self.report_link(link, now)).collect(),
         }
+    }
+
+    /// A peer of which nothing was ever accepted, since our keys do not sign what comes from it.
+    fn unsigned(&self, index: usize) -> Option<String> {
+        let peer = &self.peers[index];
+        let refused = |link: &&Link| {
+            let accepted = self.liveness.get(link.slot).map(|liveness| liveness.accepted());
+            accepted == Some(0)
+                && self
+                    .counters
+                    .read(Some(link.slot), Verdict::Tag)
+                    .is_ok_and(|count| count > 0)
+        };
+        let link = peer.links.iter().find(refused)?;
+        let name = &self.cluster.nodes[peer.index];
+        Some(format!(
+            "other keys: beats that name {name} come from {}, and no key of ours signs them: is authkeys the same on both nodes?",
+            link.address
+        ))
     }
 
     fn report_link(&self, link: &Link, now: Nanos) -> Option<LinkStatus> {
