@@ -3,7 +3,7 @@
 use super::*;
 use crate::config::{CloudSettings, CloudTarget, Resource, SecretSource};
 use crate::realtime::Wanted;
-use crate::resources::cloud::testing::{Said, Server, settings};
+use crate::resources::cloud::testing::{self, Fault, Said, Server, settings};
 use crate::resources::cloud::{self, Failure, RateLimit};
 use crate::secret::Secret;
 
@@ -202,6 +202,46 @@ async fn a_new_account_is_asked_with_at_once() {
     assert_eq!(keeper.deadline(), Some(later));
     assert_eq!(keeper.past().kept.len(), 1);
     keeper.rest().await;
+}
+
+/// One whose server answers, over a connection that is kept, and whose calls may take as long as by default.
+async fn warm(server: &Server) -> (FloatingIp, tempfile::TempDir) {
+    let (mut settings, dir) = settings(CloudKind::DigitalOcean, server);
+    settings.timeout = CloudSettings::new(CloudKind::DigitalOcean, SecretSource::Given).timeout;
+    assert!(settings.timeout > WITNESS);
+    let ip = testing::of(&settings, "203.0.113.10");
+    assert!(ip.answers().await);
+    (ip, dir)
+}
+
+#[tokio::test]
+async fn a_dead_connection_is_not_a_silent_witness() {
+    let server = Server::start(|_| Said::new(404, "")).await;
+    let (ip, _dir) = warm(&server).await;
+    server.faults("GET", [Fault::Hang]);
+    let begun = clock::now();
+    let Seen::Witness { asked, answers: true } = question(vec![ip]).await else {
+        panic!("silent: {:?}", server.log());
+    };
+    assert!(asked > begun, "what was answered is not what hangs");
+    assert_eq!(server.log().len(), 3);
+}
+
+#[tokio::test]
+async fn a_witness_that_never_answers_is_silent_since_it_was_asked() {
+    let server = Server::start(|_| Said::new(404, "")).await;
+    let (ip, _dir) = warm(&server).await;
+    server.faults("GET", std::iter::repeat_n(Fault::Hang, 100));
+    let (begun, seen) = (clock::now(), question(vec![ip]).await);
+    let Seen::Witness { asked, answers: false } = seen else {
+        panic!("{seen:?}");
+    };
+    assert!(clock::now().since(asked) >= nanos(WITNESS) && asked.since(begun) < nanos(WITNESS));
+    let asked = server.log().len() - 1;
+    assert!((1..=4).contains(&asked), "a flood: {:?}", server.log());
+    let Seen::Witness { answers: false, .. } = question(Vec::new()).await else {
+        panic!("there is none");
+    };
 }
 
 #[test]
