@@ -250,15 +250,20 @@ impl Keeper {
         kept.asking = None;
         kept.due = now.saturating_add(kept.pause(&readiness));
         let spared = spared(&readiness);
+        // This host goes on being who it is while the metadata service does not answer.
+        let me = match &readiness.identity {
+            Ok(me) => Some(me.clone()),
+            Err(failure) => kept.ip.known_identity().filter(|_| failure.is_passing()),
+        };
         let readiness = kept.readiness.insert(readiness);
         // What is unknown is never taken for "not ours", and what is being moved is nobody's yet.
         let (
-            Ok(me),
+            Some(me),
             Ok(Owner {
                 instance,
                 is_changing: false,
             }),
-        ) = (&readiness.identity, &readiness.owner)
+        ) = (&me, &readiness.owner)
         else {
             return None;
         };
