@@ -58,6 +58,8 @@ pub struct Fencer {
     pub program: PathBuf,
     /// How long one device may take; its whole process group is killed then.
     pub timeout: Duration,
+    /// Variables of the daemon's environment that it finds although their names are those of secrets: `[scripts] pass_env`.
+    pub passed: Vec<String>,
 }
 
 /// Why a node may still be alive.
@@ -147,7 +149,7 @@ impl Fencer {
         command.arg("-t").arg(&device.kind).arg("-F").arg(file);
         // Past the `--` nothing is an option, whatever a node is called.
         command.args(["-T", "reset", "--", node]).stdin(stdin);
-        process::withhold(&mut command, &[]);
+        process::withhold(&mut command, &self.passed);
         let (end, tail) = process::run(command, self.timeout).await;
         let ((node, kind), output) = (names(), last_lines(&tail.text(), LINES));
         let failed = |what| FenceError::Failed {

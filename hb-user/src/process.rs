@@ -1,5 +1,7 @@
 //! A program under supervision: what it prints is read, its time is limited, and its whole process group ends with it.
 
+#[cfg(test)]
+mod inside;
 mod spawner;
 mod withhold;
 
@@ -18,6 +20,8 @@ use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+#[cfg(test)]
+pub(crate) use inside::inside;
 pub use spawner::{change, start};
 pub(crate) use withhold::withhold;
 

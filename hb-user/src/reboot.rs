@@ -40,12 +40,14 @@ pub enum RebootError {
 
 /// Runs the reboot command, exactly as given: nothing is written to disks before, as by Heartbeat's `reboot -nf`.
 ///
+/// Variables that are `passed` it finds although their names are those of secrets: `[scripts] pass_env`.
+///
 /// `Ok` means that the command succeeded. The machine may still be there for a while.
-pub async fn reboot(command: &[String]) -> Result<(), RebootError> {
-    reboot_within(command, DEADLINE).await
+pub async fn reboot(command: &[String], passed: &[String]) -> Result<(), RebootError> {
+    reboot_within(command, passed, DEADLINE).await
 }
 
-async fn reboot_within(command: &[String], limit: Duration) -> Result<(), RebootError> {
+async fn reboot_within(command: &[String], passed: &[String], limit: Duration) -> Result<(), RebootError> {
     let (program, arguments) = command.split_first().ok_or(RebootError::Empty)?;
     let program = program.clone();
     if !Path::new(&program).is_absolute() {
@@ -53,7 +55,7 @@ async fn reboot_within(command: &[String], limit: Duration) -> Result<(), Reboot
     }
     let mut call = Command::new(&program);
     call.args(arguments).stdin(Stdio::null());
-    process::withhold(&mut call, &[]);
+    process::withhold(&mut call, passed);
     let (end, tail) = process::run(call, limit).await;
     let output = last_lines(&tail.text(), LINES);
     let what = match end {
@@ -84,8 +86,19 @@ mod tests {
         let text = format!("echo \"$0 $1\" > {}", file.display());
         let [program, option, text] = shell(&text);
         let command = [program, option, text, "-nf".to_owned(), "two words".to_owned()];
-        reboot(&command).await.expect("success");
+        reboot(&command, &[]).await.expect("success");
         assert_eq!(std::fs::read_to_string(file).expect("a file"), "-nf two words\n");
+    }
+
+    #[tokio::test]
+    async fn it_finds_the_secrets_that_are_passed() {
+        if !process::inside(&[("HB_TEST_PASSWORD", "passed"), ("HB_TEST_TOKEN", "kept")]) {
+            return;
+        }
+        let command = shell("echo password=$HB_TEST_PASSWORD token=$HB_TEST_TOKEN; exit 1");
+        let error = reboot(&command, &["HB_TEST_PASSWORD".to_owned()]).await;
+        let error = error.expect_err("it fails").to_string();
+        assert!(error.ends_with(": password=passed token="), "{error}");
     }
 
     #[tokio::test]
@@ -105,7 +118,10 @@ mod tests {
         ];
         for (command, expected) in table {
             let limit = if expected.contains("killed") { SHORT } else { DEADLINE };
-            let error = reboot_within(command, limit).await.expect_err(expected).to_string();
+            let error = reboot_within(command, &[], limit)
+                .await
+                .expect_err(expected)
+                .to_string();
             assert!(error.contains(expected), "{error}");
         }
     }

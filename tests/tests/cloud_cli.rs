@@ -264,7 +264,7 @@ impl Site {
         match self.provider {
             Provider::DigitalOcean | Provider::Hetzner | Provider::Vultr => refused.ensure(1, &["Bearer [secret]"]),
             // The key is not sent, only what it signed.
-            Provider::Aws => refused.ensure(1, &["AWS4-HMAC-SHA256"]),
+            Provider::Aws => refused.ensure(1, &["AWS4-HMAC-SHA256", "Signature=[secret]"]),
         }
     }
 

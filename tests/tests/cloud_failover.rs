@@ -91,14 +91,20 @@ fn an_api_that_fails_in_every_way_is_got_over() -> Result<()> {
         ensure!(!cloud.has_faults_left(), "not everything went wrong");
         let moves = cloud.moves();
         let (done, failed): (Vec<_>, Vec<_>) = moves.iter().partition(|one| one.completed().is_some());
+        let given = done.iter().filter(|one| one.to == Some(Secondary)).count();
         let expected = match provider {
-            // One that came to nothing, and one.
-            Provider::DigitalOcean | Provider::Hetzner => (1, 1),
+            // One that came to nothing. Whose reply was lost may be seen late to have been done, for the owner that was is shown for
+            // a while: then it is asked for once more, and done again. The others do nothing when asked for what is so already.
+            Provider::DigitalOcean => (1..=2, 0, 1),
+            Provider::Hetzner => (1..=1, 0, 1),
             // It was taken away, and given.
-            Provider::Vultr => (2, 0),
-            Provider::Aws => (1, 0),
+            Provider::Vultr => (1..=1, 1, 0),
+            Provider::Aws => (1..=1, 0, 0),
         };
-        ensure!((done.len(), failed.len()) == expected, "{moves:?}");
+        ensure!(
+            expected.0.contains(&given) && (done.len() - given, failed.len()) == (expected.1, expected.2),
+            "{moves:?}"
+        );
         Ok(())
     })
 }

@@ -31,7 +31,7 @@ Exit codes:
   6  no token: no table of this provider in hb.toml, and no --token-file
   7  the address is somebody else's (or nobody's), or is not active here; verify: or something stands in the way
 
-With --json one object is printed, whatever comes of it. Of what failed it has `error`, the message, and `class`:
+With --json one object is printed, whatever comes of it, but for wrong usage (2). Of what failed it has `error`, the message, and `class`:
   setting       nothing was asked of the provider: hb.toml, the arguments or the token are at fault
   unauthorised  the token is refused; `status`
   refused       the API refuses what was asked for; `status`

@@ -153,7 +153,7 @@ pub const DIFFERENCES: [Difference; 22] = [
         heartbeat: "find HA_FIFO, HA_OSTATUS and the fields of messages in their environment, run in a directory of \
                     Heartbeat's, and are asked once more for the status of a node's own groups",
         here: "do not, nor variables of the daemon's with names of secrets (TOKEN, PASSWORD, ...) that hb.toml does not pass, \
-               and run in /",
+               and run in /; what fences a node or reboots this one finds no others either",
         applies: |loaded| !loaded.cluster.groups.is_empty(),
     },
     Difference {

@@ -28,7 +28,10 @@ const LEAST: Nanos = Nanos::from_millis(1_000);
 const LONGEST: Duration = Duration::from_hours(1);
 /// How long the provider, as a witness, has for an answer.
 const WITNESS: Duration = Duration::from_secs(3);
-/// The pause between two questions to it.
+/// While it says nothing it is asked anew so often: a connection that is dead takes longer to be known for it than all the time
+/// there is.
+const ANEW: Duration = Duration::from_secs(1);
+/// And so long after a question that came to nothing.
 const AGAIN: Duration = Duration::from_millis(250);
 
 /// What was learnt, for the core or for whoever asks how it stands.
@@ -247,15 +250,20 @@ impl Keeper {
         kept.asking = None;
         kept.due = now.saturating_add(kept.pause(&readiness));
         let spared = spared(&readiness);
+        // This host goes on being who it is while the metadata service does not answer.
+        let me = match &readiness.identity {
+            Ok(me) => Some(me.clone()),
+            Err(failure) => kept.ip.known_identity().filter(|_| failure.is_passing()),
+        };
         let readiness = kept.readiness.insert(readiness);
         // What is unknown is never taken for "not ours", and what is being moved is nobody's yet.
         let (
-            Ok(me),
+            Some(me),
             Ok(Owner {
                 instance,
                 is_changing: false,
             }),
-        ) = (&readiness.identity, &readiness.owner)
+        ) = (&me, &readiness.owner)
         else {
             return None;
         };
@@ -364,30 +372,45 @@ fn spared(readiness: &Readiness) -> Nanos {
         .map_or(Nanos(0), |wait| nanos(wait.min(LONGEST)))
 }
 
-/// Asks the witnesses, all at once, until one answers or the time is over.
+/// Asks the witnesses, all at once, again and again, until one answers or the time is over. A question that hangs holds up none
+/// after it: where the connection that is kept is dead and busy, the next one is asked by another (as HTTP/1.1 has it).
 async fn question(ips: Vec<FloatingIp>) -> Seen {
     let begun = clock::now();
-    let until = begun.saturating_add(nanos(WITNESS));
-    let mut asked = begun;
-    while !ips.is_empty() && clock::now() < until {
-        asked = clock::now();
-        let left = Duration::from_nanos(until.since(asked).0);
-        let ask = |ip: FloatingIp| async move { ip.answers().await };
-        let mut answers: JoinSet<bool> = ips.iter().map(|ip| ask(ip.clone())).collect();
-        let first = async {
-            while let Some(answer) = answers.join_next().await {
-                if answer.is_ok_and(|is_answered| is_answered) {
-                    return true;
-                }
-            }
-            false
-        };
-        if tokio::time::timeout(left, first).await.unwrap_or(false) {
-            return Seen::Witness { asked, answers: true };
-        }
-        clock::sleep(AGAIN).await;
+    let silent = Seen::Witness {
+        asked: begun,
+        answers: false,
+    };
+    if ips.is_empty() {
+        return silent;
     }
-    Seen::Witness { asked, answers: false }
+    let answer = async {
+        let mut pending = JoinSet::new();
+        loop {
+            let asked = clock::now();
+            for ip in &ips {
+                let ip = ip.clone();
+                pending.spawn(async move { ip.answers().await.then_some(asked) });
+            }
+            match tokio::time::timeout(ANEW, first(&mut pending)).await {
+                Ok(Some(asked)) => return asked,
+                Ok(None) => clock::sleep(AGAIN).await,
+                Err(_none_yet) => {}
+            }
+        }
+    };
+    tokio::time::timeout(WITNESS, answer)
+        .await
+        .map_or(silent, |asked| Seen::Witness { asked, answers: true })
+}
+
+/// When the first question that is answered was asked; `None` when all have failed.
+async fn first(pending: &mut JoinSet<Option<Nanos>>) -> Option<Nanos> {
+    while let Some(ended) = pending.join_next().await {
+        if let Ok(Some(asked)) = ended {
+            return Some(asked);
+        }
+    }
+    None
 }
 
 #[cfg(test)]

@@ -36,6 +36,8 @@ pub(super) struct Outside {
     fencer: Fencer,
     devices: Arc<Vec<Device>>,
     reboot: Vec<String>,
+    /// What the reboot's command finds of the environment's secrets.
+    passed: Vec<String>,
     tasks: JoinSet<Ended>,
     /// The last fencing of each node.
     fencing: BTreeMap<String, AbortHandle>,
@@ -61,6 +63,7 @@ impl Outside {
             fencer,
             devices: Arc::new(devices),
             reboot: cluster.policy.reboot_command.clone(),
+            passed: cluster.scripts.pass_env.clone(),
             tasks: JoinSet::new(),
             fencing: BTreeMap::new(),
             watched: watched(cluster),
@@ -73,6 +76,7 @@ impl Outside {
         self.fencer = fencer;
         self.devices = Arc::new(devices);
         self.reboot.clone_from(&cluster.policy.reboot_command);
+        self.passed.clone_from(&cluster.scripts.pass_env);
         for watched in &mut self.watched {
             watched.rest();
         }
@@ -100,9 +104,9 @@ impl Outside {
 
     /// Reboots this host.
     pub(super) fn reboot(&mut self, group: String) {
-        let command = self.reboot.clone();
+        let (command, passed) = (self.reboot.clone(), self.passed.clone());
         self.tasks.spawn(async move {
-            let result = reboot::reboot(&command).await;
+            let result = reboot::reboot(&command, &passed).await;
             Ended::Rebooted { group, result }
         });
     }

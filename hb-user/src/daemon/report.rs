@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use hb_ebpf::beat::Status as Life;
-use hb_ebpf::liveness::{BUCKETS, FIRST_BUCKET_LOG2};
+use hb_ebpf::liveness::{BUCKETS, FIRST_BUCKET_LOG2, Liveness};
 use hb_ebpf::{Heard, Nanos, Verdict};
 
 use super::{Daemon, keeper};
@@ -219,7 +219,7 @@ impl Daemon {
     fn unsigned(&self, index: usize) -> Option<String> {
         let peer = &self.peers[index];
         let refused = |link: &&Link| {
-            let accepted = self.liveness.get(link.slot).map(|liveness| liveness.accepted());
+            let accepted = self.liveness.get(link.slot).map(Liveness::accepted);
             accepted == Some(0)
                 && self
                     .counters

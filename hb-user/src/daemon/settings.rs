@@ -145,6 +145,7 @@ pub(super) fn fencing(cluster: &Cluster) -> (Fencer, Vec<Device>) {
     let fencer = Fencer {
         program: cluster.fencing.program.clone(),
         timeout: cluster.fencing.timeout,
+        passed: cluster.scripts.pass_env.clone(),
     };
     let ours = cluster
         .stonith

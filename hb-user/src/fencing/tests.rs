@@ -75,6 +75,7 @@ impl Rig {
         Fencer {
             program: self.path("stonith"),
             timeout: LONG,
+            passed: Vec::new(),
         }
     }
 
@@ -96,6 +97,7 @@ async fn the_programs_own_null_device_succeeds() {
     let fencer = Fencer {
         program: STONITH.into(),
         timeout: LONG,
+        passed: Vec::new(),
     };
     fencer.reset(&device("null", "nodeb"), "nodeb").await.expect("inline");
     let file = rig.path("parameters");
@@ -129,6 +131,25 @@ async fn parameters_reach_the_plugin_and_nobody_else() {
     };
     rig.fencer().reset(&device, "nodeb").await.expect("success");
     assert!(rig.read("journal").ends_with("how=well by file\n"));
+}
+
+#[tokio::test]
+async fn the_program_finds_the_secrets_that_are_passed() {
+    if !process::inside(&[("HB_TEST_PASSWORD", "passed"), ("HB_TEST_TOKEN", "kept")]) {
+        return;
+    }
+    let rig = Rig::new();
+    rig.program(
+        "stonith",
+        "echo password=$HB_TEST_PASSWORD token=$HB_TEST_TOKEN; exit 5",
+    );
+    let fencer = Fencer {
+        passed: vec!["HB_TEST_PASSWORD".to_owned()],
+        ..rig.fencer()
+    };
+    let error = fencer.reset(&device("null", "nodeb"), "nodeb").await;
+    let error = error.expect_err("it fails").to_string();
+    assert!(error.ends_with(": password=passed token="), "{error}");
 }
 
 #[tokio::test]
@@ -172,6 +193,7 @@ async fn wrong_calls_are_explained() {
     let missing = Fencer {
         program: "/nowhere/stonith".into(),
         timeout: LONG,
+        passed: Vec::new(),
     };
     let error = missing.reset(&device("null", "x"), "nodeb").await.expect_err("nothing");
     assert!(error.to_string().contains("is cluster-glue installed?"), "{error}");

@@ -8,13 +8,15 @@ use std::ffi::{OsStr, OsString};
 use tokio::process::Command;
 
 /// What stands in such a name. `CREDENTIALS_DIRECTORY`, where systemd puts a service's credentials, is one.
-const MARKS: [&str; 8] = [
+const MARKS: [&str; 10] = [
     "TOKEN",
     "SECRET",
     "PASSWORD",
     "PASSWD",
     "CREDENTIAL",
+    "PASSPHRASE",
     "API_KEY",
+    "APIKEY",
     "ACCESS_KEY",
     "PRIVATE_KEY",
 ];
@@ -50,6 +52,8 @@ mod tests {
             ("AWS_SECRET_ACCESS_KEY", true),
             ("AWS_SESSION_TOKEN", true),
             ("VULTR_API_KEY", true),
+            ("VultrApiKey", true),
+            ("SSH_PASSPHRASE", true),
             ("HCLOUD_TOKEN", false),
             ("PATH", false),
             ("HA_CURHOST", false),

@@ -1,9 +1,9 @@
 //! What is made of a provider's answers. Nothing is sent: answers are made up.
 
 use super::*;
-use crate::config::{CloudSettings, CloudTarget, Resource, SecretSource};
+use crate::config::{CloudSettings, CloudTarget, Identity, Resource, SecretSource};
 use crate::realtime::Wanted;
-use crate::resources::cloud::testing::{Said, Server, settings};
+use crate::resources::cloud::testing::{self, Fault, Said, Server, settings};
 use crate::resources::cloud::{self, Failure, RateLimit};
 use crate::secret::Secret;
 
@@ -88,6 +88,7 @@ fn what_is_unknown_or_under_way_has_not_moved() {
         instance: Some(id("2")),
         is_changing: true,
     });
+    // Nor was this host ever told who it is.
     let mut unnamed = readiness(Ok(Some("2")));
     unnamed.identity = Err(failure());
     for unknown in [readiness(Err(failure())), moving, unnamed] {
@@ -96,6 +97,33 @@ fn what_is_unknown_or_under_way_has_not_moved() {
             assert_eq!(learn(&mut keeper, unknown.clone()), None, "{unknown:?}");
         }
         assert_eq!(keeper.standings().next().map(|it| it.moved_away), Some(0));
+    }
+}
+
+/// Who this host is does not change while the metadata service is silent.
+#[tokio::test]
+async fn a_metadata_service_that_is_silent_hides_no_move() {
+    let settings = CloudSettings {
+        identity: Identity::Fixed(id("1")),
+        ..CloudSettings::new(CloudKind::DigitalOcean, SecretSource::Given)
+    };
+    let ip = cloud::open_with(&address(), &settings, &Secret::new(b"token".to_vec())).expect("an account");
+    ip.identity().await.expect("it is fixed");
+    let unnamed = |failure| Readiness {
+        identity: Err(failure),
+        ..*readiness(Ok(Some("2")))
+    };
+    let refused = Failure::Refused {
+        call: "GET /".to_owned(),
+        status: 404,
+        message: "not found".to_owned(),
+    };
+    for (failure, moved) in [(failure(), Some((0, Taker::Unknown))), (refused, None)] {
+        let mut keeper = keeper(LONG_AGO, false);
+        keeper.kept[0].ip = ip.clone();
+        let unnamed = Box::new(unnamed(failure));
+        assert_eq!(learn(&mut keeper, unnamed.clone()), None);
+        assert_eq!(learn(&mut keeper, unnamed.clone()), moved, "{unnamed:?}");
     }
 }
 
@@ -202,6 +230,46 @@ async fn a_new_account_is_asked_with_at_once() {
     assert_eq!(keeper.deadline(), Some(later));
     assert_eq!(keeper.past().kept.len(), 1);
     keeper.rest().await;
+}
+
+/// One whose server answers, over a connection that is kept, and whose calls may take as long as by default.
+async fn warm(server: &Server) -> (FloatingIp, tempfile::TempDir) {
+    let (mut settings, dir) = settings(CloudKind::DigitalOcean, server);
+    settings.timeout = CloudSettings::new(CloudKind::DigitalOcean, SecretSource::Given).timeout;
+    assert!(settings.timeout > WITNESS);
+    let ip = testing::of(&settings, "203.0.113.10");
+    assert!(ip.answers().await);
+    (ip, dir)
+}
+
+#[tokio::test]
+async fn a_dead_connection_is_not_a_silent_witness() {
+    let server = Server::start(|_| Said::new(404, "")).await;
+    let (ip, _dir) = warm(&server).await;
+    server.faults("GET", [Fault::Hang]);
+    let begun = clock::now();
+    let Seen::Witness { asked, answers: true } = question(vec![ip]).await else {
+        panic!("silent: {:?}", server.log());
+    };
+    assert!(asked > begun, "what was answered is not what hangs");
+    assert_eq!(server.log().len(), 3);
+}
+
+#[tokio::test]
+async fn a_witness_that_never_answers_is_silent_since_it_was_asked() {
+    let server = Server::start(|_| Said::new(404, "")).await;
+    let (ip, _dir) = warm(&server).await;
+    server.faults("GET", std::iter::repeat_n(Fault::Hang, 100));
+    let (begun, seen) = (clock::now(), question(vec![ip]).await);
+    let Seen::Witness { asked, answers: false } = seen else {
+        panic!("{seen:?}");
+    };
+    assert!(clock::now().since(asked) >= nanos(WITNESS) && asked.since(begun) < nanos(WITNESS));
+    let asked = server.log().len() - 1;
+    assert!((1..=4).contains(&asked), "a flood: {:?}", server.log());
+    let Seen::Witness { answers: false, .. } = question(Vec::new()).await else {
+        panic!("there is none");
+    };
 }
 
 #[test]

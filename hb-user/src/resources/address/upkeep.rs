@@ -62,7 +62,9 @@ impl Hands {
             return;
         };
         let is_unknown = self.lock().entry(address).findings.probe == Probe::Unknown;
-        if is_unknown && upkeep.listens && answer.was_here.is_ok() && unasked(&ready, &answer).is_none() {
+        // Of one that was removed meanwhile nobody was asked.
+        let is_asked = answer.asked.is_some() && unasked(&ready, &answer).is_none();
+        if is_unknown && upkeep.listens && answer.was_here.is_ok() && is_asked {
             self.await_verdict(address, asked, None);
         }
         match answer.was_here {
@@ -217,7 +219,8 @@ pub(super) fn unasked(ready: &Ready, answer: &Answer) -> Option<String> {
         .unheard
         .map(|errno| format!("answers are not heard: {}", errno.desc()));
     let dumb = answer
-        .unasked
+        .asked
+        .and_then(Result::err)
         .map(|errno| format!("the question was not sent: {}", errno.desc()));
     dumb.or(deaf)
 }

@@ -70,8 +70,8 @@ pub(super) struct Answer {
     pub(super) unannounced: Option<Errno>,
     /// Why others that use it are not heard.
     pub(super) unheard: Option<Errno>,
-    /// Why nobody was asked whether he uses it, though that was wanted.
-    pub(super) unasked: Option<Errno>,
+    /// Whether others were asked if they use it, or why that could not be sent; `None` where it was not tried.
+    pub(super) asked: Option<Result<(), Errno>>,
     /// When the work began.
     pub(super) started: Nanos,
     /// When the address was there and announced, or gone.
@@ -107,7 +107,7 @@ impl Answer {
             was_here: Ok(false),
             unannounced: None,
             unheard: None,
-            unasked: None,
+            asked: None,
             started: Nanos(0),
             ended: Nanos(0),
         }
@@ -233,7 +233,7 @@ impl Worker {
             Task::Probe => {
                 self.kept.ask(order.key, it, clock::now());
                 answer.unheard = self.listen(order.upkeep.listens);
-                answer.unasked = self.probe(it);
+                answer.asked = self.probe(it);
             }
             Task::Check { mends, probes } => {
                 if !self.kept.is_here(order.key) {
@@ -251,7 +251,7 @@ impl Worker {
                 }
                 self.kept.go_on(order.key, it, order.upkeep.refresh, clock::now());
                 if probes && answer.was_here == Ok(true) {
-                    answer.unasked = self.probe(it);
+                    answer.asked = self.probe(it);
                 }
             }
         }
@@ -270,7 +270,7 @@ impl Worker {
             answer.unheard = self.listen(order.upkeep.listens);
         }
         if probes {
-            answer.unasked = self.probe(it);
+            answer.asked = self.probe(it);
         }
     }
 
@@ -280,9 +280,9 @@ impl Worker {
     }
 
     /// Who has it answers at once, or never.
-    fn probe(&self, it: &Prepared) -> Option<Errno> {
+    fn probe(&self, it: &Prepared) -> Option<Result<(), Errno>> {
         let announcement = it.announcement.as_ref()?;
-        send(&self.packets, &announcement.probe, announcement.interface).err()
+        Some(send(&self.packets, &announcement.probe, announcement.interface))
     }
 
     /// Adds it while somebody waits for that. The kernel may have taken its time, with its lock held by another.
@@ -390,3 +390,6 @@ fn bits_of(it: &Prepared, payload: &[u8]) -> Option<u8> {
         };
     is_it.then_some(header.prefix_len)
 }
+
+#[cfg(test)]
+mod tests;

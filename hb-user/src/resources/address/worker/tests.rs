@@ -1,0 +1,46 @@
+use super::super::Plan;
+use super::super::interface::Interface;
+use super::*;
+
+/// Of an address that is always here, as if there were neighbours.
+fn prepared() -> Prepared {
+    let plan = Plan {
+        ip: [127, 0, 0, 1].into(),
+        bits: 8,
+        interface: "lo".to_owned(),
+        label: None,
+        broadcast: None,
+    };
+    let lo = Interface::look("lo").expect("every host has it");
+    let interface = Interface {
+        mac: Some([2, 0, 0, 0, 0, 5]),
+        ..lo
+    };
+    Prepared::new(&plan, &interface)
+}
+
+#[test]
+fn a_check_of_what_is_not_kept_asks_nobody() {
+    // Without the right to open packet sockets there is nothing to be tested.
+    let Ok(mut worker) = Worker::open() else {
+        return;
+    };
+    let mut found = |task| {
+        let order = Order {
+            number: 1,
+            task,
+            key: 7,
+            prepared: prepared(),
+            upkeep: Upkeep::default(),
+        };
+        let answer = worker.carry_out(&order);
+        (answer.was_here, answer.asked)
+    };
+    let check = Task::Check {
+        mends: false,
+        probes: true,
+    };
+    assert_eq!(found(check), (Ok(true), None), "it may have been removed meanwhile");
+    assert_eq!(found(Task::Keep), (Ok(false), None));
+    assert_eq!(found(check), (Ok(true), Some(Ok(()))));
+}
