@@ -78,6 +78,7 @@ impl<'a> Mover<'a> {
         // A look at what others do is up to three calls, so that in the long run it is left at longer pauses.
         let mut looks = Pauses::of_looks([self.pacing.poll[0], self.pacing.retry[1]]);
         let mut errors = 0;
+        let mut unheard = None;
         loop {
             self.check_claim(&owner, &to)?;
             if owner.is_changing {
@@ -100,10 +101,11 @@ impl<'a> Mover<'a> {
                         self.wait_for_others(&mut looks).await?;
                     }
                     // What is ours already is refused like what is impossible, and so is what somebody else was faster
-                    // with: the owner tells them apart.
+                    // with: the owner tells them apart, if late.
                     Err(refused @ Failure::Refused { .. }) => {
                         let now = self.ask(Provider::owner).await?;
-                        if now == owner {
+                        let is_done_perhaps = unheard.is_some_and(|at| since(at) < self.pacing.settle);
+                        if now == owner && !is_done_perhaps {
                             return Err(refused.into());
                         }
                         owner = now;
@@ -113,7 +115,12 @@ impl<'a> Mover<'a> {
                         self.retry(refused.to_string(), pauses.next()).await?;
                         continue;
                     }
-                    Err(failure) => self.wait(failure, &mut pauses).await?,
+                    Err(failure) => {
+                        if matches!(failure, Failure::Passing { .. }) {
+                            unheard = Some(clock::now());
+                        }
+                        self.wait(failure, &mut pauses).await?;
+                    }
                 }
             }
             // Whatever was said, it may have been done: by us, or by somebody else.

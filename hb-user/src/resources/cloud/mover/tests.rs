@@ -463,6 +463,25 @@ async fn a_refusal_of_what_has_become_ours_is_no_error() {
     assert_eq!(cloud.log()[..5], ["identity", "owner", "assign", "owner", "owner"]);
 }
 
+/// Whose reply was lost may have been done, and is refused a second time, while the owner that was is shown for a while.
+#[tokio::test]
+async fn a_refusal_after_a_lost_reply_may_be_of_what_was_done() {
+    let theirs = || Owner {
+        instance: Some(other()),
+        is_changing: false,
+    };
+    let and_then_refused = |first| std::iter::once(first).chain((0..1000).map(|_| Fault::Fails(refused())));
+    let cloud = Cloud::theirs().fault("assign", and_then_refused(Fault::Lost));
+    cloud.inner().has_no_actions = true;
+    let cloud = cloud.fault("owner", (0..4).map(|_| Fault::Owner(theirs())));
+    taken(&cloud).await;
+    // But not for ever.
+    let cloud = Cloud::theirs().fault("assign", and_then_refused(Fault::Fails(passing())));
+    let begun = clock::now();
+    assert_eq!(error(&cloud).await, MoveError::Failed(refused()));
+    assert!(since(begun) >= PACING.settle);
+}
+
 #[tokio::test]
 async fn an_action_that_fails_is_begun_again_and_given_up_in_the_end() {
     let errored = || Fault::Says(ActionState::Errored("no capacity".to_owned()));
