@@ -15,6 +15,7 @@ use crate::core::{Deed, Finding, Holder, Lost, Patience, Reading, Taker, taker};
 use crate::resources::cloud::{Clouds, FloatingIp, Owner, Readiness};
 use crate::resources::group::Claims;
 
+/// How long what an API says is given to become true.
 const PATIENCE: Patience = Patience {
     confirm: Nanos::from_millis(1_000),
     settle: Nanos::from_millis(10_000),
