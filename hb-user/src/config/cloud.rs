@@ -293,6 +293,12 @@ impl Cluster {
                     settings.kind
                 ));
             }
+            if settings.witness && self.nodes.len() > 2 {
+                warn(format!(
+                    "{}.witness: with three nodes or more a majority decides, and the provider is not asked",
+                    settings.kind
+                ));
+            }
             if settings.api_url.starts_with("http:") {
                 warn(format!(
                     "{}.api_url: the token goes over the network unencrypted: use https, but for tests",

@@ -257,6 +257,25 @@ fn a_floating_ip_needs_its_providers_table() {
     assert_eq!(clouds.len(), 2);
 }
 
+#[test]
+fn a_witness_is_for_two_nodes() {
+    let dir = tutorial();
+    fs::write(dir.path().join("haresources"), "primary digitalocean::203.0.113.10\n").expect("written");
+    let hb_toml = "[digitalocean]\ncredential = \"digitalocean\"\nwitness = true\n";
+    let third = "[nodes]\nthird = [\"198.51.100.7\"]\n";
+    fs::write(dir.path().join("hb.toml"), hb_toml).expect("written");
+    let is_warned = |dir: &TempDir| {
+        let warnings = load(dir).expect("accepted").warnings;
+        warnings
+            .iter()
+            .any(|it| it.to_string().contains("digitalocean.witness"))
+    };
+    assert!(!is_warned(&dir));
+    append(&dir, "node third\nucast eth0 198.51.100.7\n");
+    fs::write(dir.path().join("hb.toml"), format!("{hb_toml}{third}")).expect("written");
+    assert!(is_warned(&dir));
+}
+
 fn tutorial() -> TempDir {
     let dir = TempDir::new().expect("a directory");
     let files = [
