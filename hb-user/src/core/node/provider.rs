@@ -141,7 +141,7 @@ impl Node {
     pub(super) fn has_witness(&self, peer: &PeerView) -> bool {
         match self.witness {
             _ if is_mutated(Mutation::AsksNoWitness) => true,
-            _ if !self.settings.witness || self.settings.quorum == Quorum::Majority => true,
+            _ if !self.settings.witness || self.has_majority_rule() => true,
             Witness::Answers(asked) => asked >= peer.silent_since,
             Witness::Unasked | Witness::Silent(_) => false,
         }
@@ -162,11 +162,16 @@ impl Node {
     /// The nodes that may have what we have without our knowing, as far as the provider is concerned: they fell silent, and may
     /// live on. None where a majority decides: it knows who is cut off.
     pub fn rivals(&self) -> impl Iterator<Item = usize> {
-        let may_be = match self.settings.quorum {
-            Quorum::None | Quorum::Pings => true,
-            Quorum::Majority => false,
-        };
+        let may_be = !self.has_majority_rule();
         self.others().filter(move |node| may_be && is_lost(&self.peers[*node]))
+    }
+
+    /// Whether a majority decides who is gone: then the provider's word does not.
+    fn has_majority_rule(&self) -> bool {
+        match self.settings.quorum {
+            Quorum::None | Quorum::Pings => false,
+            Quorum::Majority => true,
+        }
     }
 
     /// The rivals, and whether each had a group, or was about to, by its last word.

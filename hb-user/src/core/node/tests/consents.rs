@@ -263,14 +263,20 @@ fn a_fence_that_fails_is_tried_again() {
     assert_eq!(bench.node.peer(B).fencing, Fencing::None);
 }
 
-#[test]
-fn who_had_nothing_is_not_fenced_by_a_majority() {
+/// Of three that can fence each other, with a lease, and two seconds after B was heard to have nothing.
+fn fencing_majority() -> Bench {
     let mut settings = settings(3, A, 1);
     settings.fenced = vec![true; 3];
     let mut bench = Bench::new(settings);
     bench.tell(&Event::Lease { held: true });
     bench.says(B, &[Released]);
     bench.now = ms(2_000);
+    bench
+}
+
+#[test]
+fn who_had_nothing_is_not_fenced_by_a_majority() {
+    let mut bench = fencing_majority();
     bench.silent(B);
     bench.says_so(C, without_b());
     assert_eq!(bench.says_so(C, without_b()), ["acquire 0: peer_died"]);
@@ -279,12 +285,7 @@ fn who_had_nothing_is_not_fenced_by_a_majority() {
 /// While we had no lease others may have agreed to what it took.
 #[test]
 fn who_may_have_got_something_unheard_is_fenced() {
-    let mut settings = settings(3, A, 1);
-    settings.fenced = vec![true; 3];
-    let mut bench = Bench::new(settings);
-    bench.tell(&Event::Lease { held: true });
-    bench.says(B, &[Released]);
-    bench.now = ms(2_000);
+    let mut bench = fencing_majority();
     bench.tell(&Event::Lease { held: false });
     bench.silent(B);
     bench.tell(&Event::Lease { held: true });
