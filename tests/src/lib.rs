@@ -7,6 +7,7 @@
 pub mod addresses;
 pub mod bench;
 pub mod calm;
+pub mod census;
 pub mod chaos;
 pub mod client;
 pub mod clock;

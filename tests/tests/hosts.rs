@@ -1,9 +1,10 @@
 //! The harness itself: hosts and the network between them.
 
-use std::{collections::HashSet, fs, time::Duration};
+use std::{fs, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use hb_tests::{
+    census::Census,
     clock::{Moment, poll},
     host::Host,
     network::{Cut, INTERFACE, METADATA_IP, Network, Server},
@@ -73,9 +74,9 @@ fn orphans_are_collected_and_die_with_the_host() -> Result<()> {
     let states = || host.run_ok("sh", &["-c", "cat /proc/[0-9]*/stat 2>/dev/null; true"]);
     poll(SOON, || Ok((!states()?.contains(" Z ")).then_some(())))?.context("a zombie stays")?;
     ensure!(states()?.contains("(sleep) S"));
-    let left = namespaces_of(&host)?;
+    let left = Census::of(host.pid())?;
     drop(host);
-    ensure!(users_of(&left)? == 0);
+    ensure!(left.count()? == 0);
     Ok(())
 }
 
@@ -83,11 +84,23 @@ fn orphans_are_collected_and_die_with_the_host() -> Result<()> {
 fn a_dropped_host_leaves_nothing() -> Result<()> {
     let host = Host::create("primary")?;
     let process = host.spawn(host.command("sleep").arg("1000"))?;
-    let left = namespaces_of(&host)?;
-    ensure!(users_of(&left)? >= 2);
+    let left = Census::of(host.pid())?;
+    ensure!(left.count()? >= 2);
     drop(host);
-    ensure!(users_of(&left)? == 0);
+    ensure!(left.count()? == 0);
     ensure!(process.exit_status()?.is_some());
+    Ok(())
+}
+
+#[test]
+fn a_new_host_is_not_taken_for_a_dropped_one() -> Result<()> {
+    let old = Host::create("primary")?;
+    let left = Census::of(old.pid())?;
+    drop(old);
+    // They would be given the old one's numbers, were those free.
+    let new = [Host::create("primary")?, Host::create("secondary")?];
+    ensure!(left.count()? == 0);
+    ensure!(Census::of(new[0].pid())?.count()? > 0);
     Ok(())
 }
 
@@ -220,23 +233,4 @@ fn ping(network: &Network, from: Server) -> Result<()> {
 /// Whether a frame is that server's ping.
 fn is_ping(from: Server) -> impl Fn(&[u8]) -> bool + Send + 'static {
     move |frame| frame.get(11..14) == Some(&[from.address().octets()[3], 0x88, 0xb5])
-}
-
-fn namespaces_of(host: &Host) -> Result<HashSet<std::path::PathBuf>> {
-    ["net", "mnt", "uts", "pid"]
-        .iter()
-        .map(|kind| Ok(fs::read_link(format!("/proc/{}/ns/{kind}", host.pid()))?))
-        .collect()
-}
-
-/// How many processes are in one of these namespaces.
-fn users_of(namespaces: &HashSet<std::path::PathBuf>) -> Result<usize> {
-    let mut users = 0;
-    for entry in fs::read_dir("/proc")? {
-        let path = entry?.path();
-        let inside =
-            |kind: &&str| fs::read_link(path.join("ns").join(kind)).is_ok_and(|link| namespaces.contains(&link));
-        users += usize::from(["net", "mnt", "uts", "pid"].iter().any(inside));
-    }
-    Ok(users)
 }

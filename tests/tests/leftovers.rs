@@ -1,15 +1,13 @@
 //! The harness itself: what is left when its process is killed.
 
 use std::{
-    fs,
     io::{BufRead, BufReader},
-    path::Path,
     process::{Command, Stdio},
     time::Duration,
 };
 
 use anyhow::{Context, Result, ensure};
-use hb_tests::clock::poll;
+use hb_tests::{census::Census, clock::poll};
 
 #[test]
 fn a_killed_harness_leaves_no_host() -> Result<()> {
@@ -38,14 +36,9 @@ fn a_killed_harness_leaves_no_host() -> Result<()> {
         ];
         ensure!(Command::new("nsenter").args(inside).status()?.success());
     }
-    let namespaces = hosts
-        .iter()
-        .map(|pid| Ok(fs::read_link(format!("/proc/{pid}/ns/net"))?));
-    let namespaces = namespaces.collect::<Result<Vec<_>>>()?;
-    let users = || -> Result<usize> {
-        let processes = fs::read_dir("/proc")?.flatten();
-        Ok(processes.filter(|entry| is_in(&entry.path(), &namespaces)).count())
-    };
+    let inside = hosts.iter().map(|pid| Census::of(pid.parse()?));
+    let inside = inside.collect::<Result<Vec<_>>>()?;
+    let users = || inside.iter().map(Census::count).sum::<Result<usize>>();
     ensure!(users()? >= 8);
 
     holder.kill()?;
@@ -53,8 +46,4 @@ fn a_killed_harness_leaves_no_host() -> Result<()> {
     drop(lines);
     let gone = poll(Duration::from_secs(5), || Ok((users()? == 0).then_some(())))?;
     gone.with_context(|| format!("{:?} processes are left", users()))
-}
-
-fn is_in(process: &Path, namespaces: &[std::path::PathBuf]) -> bool {
-    fs::read_link(process.join("ns/net")).is_ok_and(|link| namespaces.contains(&link))
 }
