@@ -1,21 +1,14 @@
 //! Attaching the program to interfaces: natively where the driver can, else generically.
 
-use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::xdp::{XdpLink, XdpLinkId, XdpMode};
 use aya::programs::{ProgramError, Xdp};
-use hb_ebpf::Nanos;
 use serde::{Deserialize, Serialize};
 
+use super::pins::unpin;
 use super::{DatapathError, Pins, Program};
-use crate::clock;
-
-/// How long an interface may stay occupied by a link whose pin was removed, and the pause between two attempts.
-const FREED: Nanos = Nanos::from_millis(2_000);
-const AGAIN: Duration = Duration::from_millis(10);
 
 /// How the program runs on an interface.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -69,7 +62,7 @@ struct Pinned {
 impl Drop for Pinned {
     fn drop(&mut self) {
         // The directory is emptied after this in any case.
-        let _ = fs::remove_file(&self.path);
+        let _ = unpin(&self.path);
     }
 }
 
@@ -93,9 +86,11 @@ impl Program {
                 link: Link::Pinned(link),
             });
         }
-        // Not there, most likely; one that is of no use holds the interface.
-        let was_pinned = path.as_ref().is_some_and(|path| fs::remove_file(path).is_ok());
-        let (id, mode) = attach_after(was_pinned, xdp, interface)?;
+        if let Some(path) = &path {
+            // Not there, most likely; one that is of no use holds the interface.
+            let _ = unpin(path);
+        }
+        let (id, mode) = attach(xdp, interface)?;
         let link = xdp.take_link(id).map_err(|source| DatapathError::Attach {
             interface: interface.into(),
             native: "attached".into(),
@@ -135,18 +130,6 @@ fn pin(link: XdpLink, path: PathBuf) -> Result<Pinned, Box<dyn std::error::Error
     // Only before kernel 5.9 it is no link that can be pinned.
     let pinned = FdLink::try_from(link)?.pin(&path)?;
     Ok(Pinned { _link: pinned, path })
-}
-
-/// The kernel lets go of a pinned link some time after its file is removed: an inode's content is freed by RCU
-/// (`bpf_free_inode` in kernel/bpf/inode.c). Until then the interface is occupied, by nobody.
-fn attach_after(was_pinned: bool, xdp: &mut Xdp, interface: &str) -> Result<(XdpLinkId, Mode), DatapathError> {
-    let until = clock::now().saturating_add(FREED);
-    loop {
-        match attach(xdp, interface) {
-            Err(DatapathError::Occupied { .. }) if was_pinned && clock::now() < until => clock::pause(AGAIN),
-            result => return result,
-        }
-    }
 }
 
 fn attach(xdp: &mut Xdp, interface: &str) -> Result<(XdpLinkId, Mode), DatapathError> {

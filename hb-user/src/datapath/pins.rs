@@ -4,10 +4,12 @@
 //! They are for the process that goes on in this one's place, which finds them by the same name. A daemon that begins anew
 //! has a new life, and nothing that was heard in the last one is worth anything to it: it removes what it finds.
 
-use std::fs;
-use std::io;
+use std::ffi::CString;
+use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
+use std::{fs, io, ptr};
 
 use aya::maps::MapInfo;
 use hb_ebpf::liveness::LAYOUT;
@@ -125,10 +127,66 @@ fn clear(dir: &Path) -> Result<(), PinError> {
     };
     for entry in entries.flatten() {
         let path = entry.path();
-        fs::remove_file(&path).map_err(PinError::new("remove", &path))?;
+        unpin(&path).map_err(PinError::new("remove", &path))?;
     }
     fs::remove_dir(dir).map_err(PinError::new("remove", dir))?;
     // Of several daemons the last one takes it away.
     let _ = fs::remove_dir(Path::new(BPFFS).join(OURS));
     Ok(())
+}
+
+/// Removes a pin. A link lets go of its interface before this returns, whoever else holds it. Removing the file alone would not do:
+/// the kernel drops what an inode holds some time later, by RCU (`bpf_free_inode` in kernel/bpf/inode.c), and until then the
+/// interface is occupied by nobody.
+pub(super) fn unpin(path: &Path) -> io::Result<()> {
+    // A map has nothing to let go of, and with what is not there the removal says so.
+    let _ = detach(path);
+    fs::remove_file(path)
+}
+
+/// Takes a pinned link off what it is attached to. `BPF_LINK_DETACH` came with the links of XDP programs, in Linux 5.9.
+fn detach(path: &Path) -> io::Result<()> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let get = ObjectGet {
+        pathname: path.as_ptr() as u64,
+        ..ObjectGet::default()
+    };
+    // SAFETY: the kernel reads a path that ends with a zero, and gives a descriptor that is nobody's.
+    let link = unsafe { OwnedFd::from_raw_fd(bpf(BPF_OBJ_GET, &get)?) };
+    let link_fd = link.as_raw_fd().cast_unsigned();
+    // SAFETY: the kernel reads one descriptor.
+    unsafe { bpf(BPF_LINK_DETACH, &LinkDetach { link_fd }) }.map(|_| ())
+}
+
+/// `bpf(2)` with the part of its `union bpf_attr` that the command reads.
+///
+/// # Safety
+///
+/// `attributes` has to be what the command reads, and no less.
+unsafe fn bpf<T>(command: libc::c_long, attributes: &T) -> io::Result<RawFd> {
+    // SAFETY: the kernel reads that many bytes; what they point to is the caller's promise.
+    let result = unsafe { libc::syscall(libc::SYS_bpf, command, ptr::from_ref(attributes), size_of::<T>()) };
+    match RawFd::try_from(result) {
+        Ok(result) if result >= 0 => Ok(result),
+        Ok(_) | Err(_) => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Commands of `bpf(2)`, from include/uapi/linux/bpf.h.
+const BPF_OBJ_GET: libc::c_long = 7;
+const BPF_LINK_DETACH: libc::c_long = 34;
+
+/// What `BPF_OBJ_GET` reads.
+#[derive(Default)]
+#[repr(C)]
+struct ObjectGet {
+    pathname: u64,
+    bpf_fd: u32,
+    file_flags: u32,
+}
+
+/// What `BPF_LINK_DETACH` reads.
+#[repr(C)]
+struct LinkDetach {
+    link_fd: u32,
 }

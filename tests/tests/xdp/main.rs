@@ -9,6 +9,7 @@ mod accepted;
 mod events;
 mod history;
 mod passed;
+mod pinned;
 mod program;
 mod random;
 mod refused;

@@ -215,7 +215,7 @@ pub fn snapshot(link: &Liveness) -> Snapshot {
     )
 }
 
-fn tables(log: bool) -> Tables {
+pub fn tables(log: bool) -> Tables {
     Tables {
         own: Own {
             node: US,
