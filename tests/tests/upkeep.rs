@@ -1,6 +1,9 @@
 //! What happens to an address while it is here, and when another machine uses it: docs/ADDRESSES.md, as the network sees it.
 
-use std::{net::Ipv4Addr, time::Duration};
+use std::{
+    net::{Ipv4Addr, UdpSocket},
+    time::Duration,
+};
 
 use anyhow::{Context, Result, ensure};
 use hb_tests::{
@@ -109,8 +112,9 @@ fn one_that_is_missing_is_put_back_and_counted() -> Result<()> {
 }
 
 fn wait_for_neighbour_of(cluster: &Cluster, server: Server) -> Result<()> {
-    // So that its neighbours have something to forget.
-    let _ = cluster.network.attacker.run("ping", &["-c", "1", "-W", "1", V4]);
+    // So that its neighbours have something to forget: a datagram makes the kernel ask whose the address is.
+    let ask = || UdpSocket::bind("0.0.0.0:0")?.send_to(b"whose?", (V4, 9));
+    cluster.network.attacker.enter(ask)??;
     wait_for_neighbour(cluster, server, V4)
 }
 

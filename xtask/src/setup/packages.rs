@@ -18,7 +18,7 @@ struct Package {
     services: &'static [&'static str],
 }
 
-const PACKAGES: [Package; 10] = [
+const PACKAGES: [Package; 11] = [
     package("cc", "gcc", "links programs, builds ring"),
     package("/usr/include/stdlib.h", "libc6-dev", "links programs, builds ring"),
     package(
@@ -28,6 +28,7 @@ const PACKAGES: [Package; 10] = [
     ),
     package("ip", "iproute2", "lays the networks of the test hosts"),
     package("nft", "nftables", "cuts any test host off from any other"),
+    package("pgrep", "procps", "finds what runs on a test host"),
     package("unshare", "util-linux", "makes the test hosts"),
     package("nsenter", "util-linux", "runs a program on a test host"),
     package("mount", "mount", "gives a test host its own files"),
