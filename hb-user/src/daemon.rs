@@ -8,9 +8,12 @@ mod ends;
 mod handover;
 mod inquiry;
 mod keeper;
+mod kept;
+mod lock;
 mod news;
 mod orders;
 mod outside;
+mod parts;
 mod reload;
 mod report;
 mod restart;
@@ -37,7 +40,7 @@ use crate::clock;
 use crate::config::Cluster;
 use crate::control::{Asked, Reply, Request, Server};
 use crate::core::{Action, Cause, Contact, Differs, Event, Fencing, GroupState, Node};
-use crate::datapath::{Attached, Counters, LivenessMap, Pins, Program, Witness};
+use crate::datapath::{Attached, Counters, LivenessMap, Pins, Program, Watches};
 use crate::pings::{Prober, Reach};
 use crate::pulse::{Peer, Pulse, Sockets};
 use crate::realtime::Granted;
@@ -165,7 +168,7 @@ struct Daemon {
     orders: Orders,
     liveness: LivenessMap,
     /// What the kernel's timers find, or why it has none.
-    witness: Result<Witness, String>,
+    watches: Result<Watches, String>,
     counters: Counters,
     attached: Vec<Attached>,
     incarnation: Incarnation,
@@ -193,7 +196,7 @@ struct Daemon {
     former_takeover: Option<crate::control::Takeover>,
     places: Places,
     boot: String,
-    lock: start::Lock,
+    lock: lock::Lock,
 }
 
 impl Daemon {

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use super::work::Movers;
-use super::{Daemon, settings, start, work};
+use super::{Daemon, parts, settings, start, work};
 use crate::clock;
 use crate::config::{Cluster, Host, Loaded};
 use crate::control::Reply;
@@ -201,18 +201,18 @@ impl Daemon {
         let sockets = self
             .sockets
             .adapted(links)
-            .map_err(|error| start::no_interface(error, &new))?;
+            .map_err(|error| parts::no_interface(error, &new))?;
         let prober = if new.pings == self.cluster.pings && new.timers.keepalive == self.cluster.timers.keepalive {
             None
         } else {
-            Some(start::prober(&new)?)
+            Some(parts::prober(&new)?)
         };
         let pings = match &prober {
-            Some(prober) => start::pings(&new, prober.as_ref()),
-            None => start::pings(&new, self.prober.as_ref()),
+            Some(prober) => parts::pings(&new, prober.as_ref()),
+            None => parts::pings(&new, self.prober.as_ref()),
         };
         let mut plan = pulse::Reconfiguration::new(
-            start::pulse_settings(&new, self.incarnation, peers.clone(), &settings::ownership(&new), pings),
+            parts::pulse_settings(&new, self.incarnation, peers.clone(), &settings::ownership(&new), pings),
             sockets.clone(),
             clock::now(),
         )
@@ -230,7 +230,7 @@ impl Daemon {
             return Err(start::StartError::from(error).into());
         }
 
-        if self.witness.is_ok()
+        if self.watches.is_ok()
             && let Err(error) = self.program.watch(&settings::watches(&new, &peers, clock::now()))
         {
             tracing::warn!(%error, "the kernel's timers keep their former deadlines; the pulse thread has the new ones");
@@ -255,7 +255,7 @@ impl Daemon {
                 .any(|link| link.interface == attached.interface)
         });
         if let Some(recorder) = &mut self.recorder {
-            recorder.rename(start::names(&self.cluster));
+            recorder.rename(parts::names(&self.cluster));
         }
         let event = Event::Reconfigure(Box::new(reconfiguration));
         let now = clock::now();
@@ -342,7 +342,7 @@ impl Daemon {
         let is_new = |interface: &&str| self.attached.iter().all(|attached| attached.interface != *interface);
         let missing: Vec<&str> = interfaces.into_iter().filter(is_new).collect();
         let pins = self.pins.as_ref();
-        Ok(start::attach(&mut self.program, &missing, pins, None).map_err(start::StartError::from)?)
+        Ok(parts::attach(&mut self.program, &missing, pins, None).map_err(start::StartError::from)?)
     }
 
     /// What is remembered of nodes and groups goes with them.

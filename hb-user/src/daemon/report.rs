@@ -13,7 +13,7 @@ use crate::control::{
     LinkStatus, PeerStatus, PulseStatus, RealtimeStatus, RestartStatus, Status, Takeover,
 };
 use crate::core::{Contact, Differs, PeerView, TAKE_BACKS};
-use crate::datapath::{Mode, Witness};
+use crate::datapath::{Mode, Watches};
 use crate::pulse::{Lateness, Link};
 use crate::resources::address::{Hands, Standing, Twin};
 use crate::resources::cloud::Readiness;
@@ -177,10 +177,10 @@ impl Daemon {
     }
 
     fn report_detection(&self) -> DetectionStatus {
-        let awake = self.witness.as_ref().ok().map(Witness::awake);
+        let awake = self.watches.as_ref().ok().map(Watches::awake);
         DetectionStatus {
-            by: if self.witness.is_ok() { "kernel" } else { "thread" }.into(),
-            reason: self.witness.as_ref().err().cloned(),
+            by: if self.watches.is_ok() { "kernel" } else { "thread" }.into(),
+            reason: self.watches.as_ref().err().cloned(),
             graces: self.pulse.stats().graces(),
             machine_gaps: awake.map(|awake| awake.gaps),
             machine_latest_us: awake.map(|awake| awake.latest.as_micros()),

@@ -24,7 +24,7 @@ use tokio::time::timeout;
 
 use super::handover::{self, Armed, Handover, Slot};
 use super::reload::{self, Opened, ReloadError};
-use super::{Daemon, Signals, settings, start};
+use super::{Daemon, Signals, parts, settings};
 use crate::clock;
 use crate::control::Reply;
 use crate::core::Unready;
@@ -283,7 +283,7 @@ impl Daemon {
         let had_recorder = self.recorder.take().is_some();
         let result = self.become_another(snapshot);
         if had_recorder {
-            self.recorder = start::recorder(&self.cluster).unwrap_or_default();
+            self.recorder = parts::recorder(&self.cluster).unwrap_or_default();
         }
         Ok(result)
     }

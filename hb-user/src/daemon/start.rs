@@ -1,34 +1,35 @@
 //! From a valid configuration to a running daemon, in an order that fails before anything is sent or attached.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use hb_ebpf::Nanos;
 use hb_ebpf::watch::Watch;
-use hb_ebpf::{Incarnation, KeyId, Nanos};
-use nix::fcntl::{Flock, FlockArg};
 
 use super::handover::{Handover, HandoverError};
 use super::keeper::{self, Keeper};
+use super::kept::Kept;
+use super::lock::Lock;
 use super::outside::Outside;
+use super::parts::{attach, no_interface, pings, prober, pulse_settings, recorder};
 use super::restart::{Past, Restart};
 use super::work::{self, Movers, Works};
 use super::{Daemon, Places, settings};
 use crate::clock;
 use crate::config::{Cluster, Deadlines};
 use crate::control::{Server, ServerError};
-use crate::core::{self, Event, Lease, Node};
-use crate::datapath::{DatapathError, Mode, Pins, Program, Witness};
+use crate::core::Event;
+use crate::datapath::{DatapathError, Pins, Program, Watches};
 use crate::incarnation::{self, IncarnationError};
 use crate::logging::{self, LogfileError};
-use crate::pings::{PingError, Prober};
+use crate::pings::PingError;
 use crate::process;
 use crate::pulse::{self, Means, Pulse, PulseError, SocketError, Sockets, Watchdog, WatchdogError};
 use crate::realtime::{self, Granted};
-use crate::recorder::{self, Header, Names, Recorder, RecorderError};
-use crate::resources::address::{HandsError, Held};
+use crate::recorder::{self, RecorderError};
+use crate::resources::address::HandsError;
 use crate::resources::cloud::{CloudError, Clouds};
 
 /// The least time after which a watchdog bites. Devices count in seconds, and a busy host is not a dead one.
@@ -116,7 +117,7 @@ impl Daemon {
         let attached = attach(&mut program, &interfaces, kept_pins.as_ref(), former.as_ref())?;
 
         let now = clock::now();
-        let witness = match cluster.realtime.deadlines {
+        let watches = match cluster.realtime.deadlines {
             Deadlines::Kernel => watch(&mut program, &settings::watches(&cluster, &peers, now)),
             Deadlines::Thread => Err("hb.toml: realtime.deadlines".to_owned()),
         };
@@ -127,7 +128,7 @@ impl Daemon {
         process::start(cluster.scripts.programs, cluster.realtime.clone()).map_err(StartError::Io)?;
         let means = Means {
             liveness: program.liveness()?,
-            witness: witness.is_ok().then(|| program.witness()).transpose()?,
+            watches: watches.is_ok().then(|| program.watches()).transpose()?,
             events: program.take_events()?,
             sockets: sockets.clone(),
             watchdog: watchdog(&cluster, former.as_ref())?,
@@ -171,7 +172,7 @@ impl Daemon {
             server,
             orders: super::orders::Orders::default(),
             liveness: program.liveness()?,
-            witness,
+            watches,
             counters: program.take_counters()?,
             attached,
             incarnation,
@@ -213,11 +214,11 @@ fn keeper(cluster: &Cluster, clouds: Option<&Clouds>, past: &keeper::Past, now: 
 }
 
 /// Lets the kernel watch the deadlines. Where it cannot, the pulse thread does it alone, and this is why.
-fn watch(program: &mut Program, watches: &[(u32, Watch)]) -> Result<Witness, String> {
+fn watch(program: &mut Program, watches: &[(u32, Watch)]) -> Result<Watches, String> {
     let watch = program
         .load_watches()
         .and_then(|()| program.watch(watches))
-        .and_then(|()| program.witness());
+        .and_then(|()| program.watches());
     watch.map_err(|error| {
         let reason = error.to_string();
         tracing::warn!(%reason, "the kernel does not watch the deadlines, the pulse thread does");
@@ -240,54 +241,6 @@ pub fn check(cluster: &Cluster, former: &Handover) -> Result<(), StartError> {
     // The kernel may refuse what it took from another version.
     Program::load(&settings::tables(cluster, former.incarnation, &peers))?;
     Ok(())
-}
-
-/// What the controller knows at its start.
-struct Kept {
-    started: Nanos,
-    node: Node,
-    problems: Vec<Option<String>>,
-    silences: Vec<Option<core::Silence>>,
-    troubles: BTreeMap<String, String>,
-    takeover: Option<crate::control::Takeover>,
-    held: Vec<Held>,
-    keeper: keeper::Past,
-    past: Past,
-}
-
-impl Kept {
-    fn nothing(cluster: &Cluster, now: Nanos) -> Self {
-        Self {
-            started: now,
-            node: Node::new(settings::ownership(cluster), now),
-            problems: vec![None; cluster.groups.len()],
-            silences: vec![None; cluster.nodes.len()],
-            troubles: BTreeMap::new(),
-            takeover: None,
-            held: Vec::new(),
-            keeper: keeper::Past::default(),
-            past: Past::default(),
-        }
-    }
-
-    /// What a former process has left, and what is the pulse's of it.
-    fn of(former: Handover) -> (pulse::Snapshot, Self) {
-        let kept = Self {
-            started: former.started,
-            node: former.node,
-            problems: former.problems,
-            silences: former.silences,
-            troubles: former.troubles,
-            takeover: former.last_takeover,
-            held: former.addresses,
-            keeper: former.keeper,
-            past: Past {
-                count: former.restarts,
-                ..Past::default()
-            },
-        };
-        (former.pulse, kept)
-    }
 }
 
 /// Where things are pinned, and why they are not although they should be. What a daemon that was killed has left is removed.
@@ -314,69 +267,6 @@ fn pins(cluster: &Cluster, run: &Path, is_going_on: bool) -> (Option<Pins>, Opti
     }
 }
 
-pub(super) fn recorder(cluster: &Cluster) -> Result<Option<Recorder>, StartError> {
-    let Some(settings) = &cluster.recorder else {
-        return Ok(None);
-    };
-    let header = Header {
-        started_unix: clock::unix_seconds(),
-        names: names(cluster),
-    };
-    Ok(Some(Recorder::start(&settings.file, settings.max_bytes, header)?))
-}
-
-/// What the core's numbers stand for.
-pub(super) fn names(cluster: &Cluster) -> Names {
-    Names {
-        nodes: cluster.nodes.clone(),
-        groups: cluster.groups.iter().map(crate::config::Group::name).collect(),
-    }
-}
-
-/// What the pulse has to know.
-pub(super) fn pulse_settings(
-    cluster: &Cluster,
-    incarnation: Incarnation,
-    peers: Vec<pulse::Peer>,
-    ownership: &core::Settings,
-    pings: Option<pulse::Pings>,
-) -> pulse::Settings {
-    pulse::Settings {
-        me: settings::own_id(cluster),
-        index: cluster.me,
-        incarnation,
-        digest: cluster.digest(),
-        timing: settings::timing(cluster),
-        interval: settings::nanos(cluster.timers.keepalive),
-        key: KeyId(cluster.keys.signing),
-        signer: settings::signer(cluster),
-        peers,
-        advert: Node::new(ownership.clone(), Nanos(0)).advert(),
-        lease: Lease::new(ownership),
-        pings,
-    }
-}
-
-/// What asks the ping nodes, if there are any.
-pub(super) fn prober(cluster: &Cluster) -> Result<super::Probing, StartError> {
-    if cluster.pings.targets.is_empty() {
-        return Ok(None);
-    }
-    let targets = cluster.pings.targets.iter().map(|target| target.members.clone());
-    Ok(Some(Prober::start(targets.collect(), cluster.timers.keepalive)?))
-}
-
-pub(super) fn pings(
-    cluster: &Cluster,
-    prober: Option<&(Prober, std::sync::Arc<crate::pings::Reach>)>,
-) -> Option<pulse::Pings> {
-    prober.map(|(_, reach)| pulse::Pings {
-        reach: reach.clone(),
-        targets: cluster.pings.targets.len(),
-        deadping: settings::nanos(cluster.pings.deadping),
-    })
-}
-
 /// The watchdog may bite when this node has done nothing for so long that everybody has long taken over.
 fn watchdog(cluster: &Cluster, former: Option<&Handover>) -> Result<Option<Watchdog>, StartError> {
     if let Some(armed) = former.and_then(|former| former.watchdog.as_ref()) {
@@ -400,94 +290,6 @@ fn watchdog(cluster: &Cluster, former: Option<&Handover>) -> Result<Option<Watch
         }
     }
     Ok(Some(watchdog))
-}
-
-/// One daemon a host: a lock that the kernel lets go of when the process ends.
-#[derive(Debug)]
-pub(super) struct Lock {
-    file: Flock<File>,
-}
-
-impl Lock {
-    /// The file itself.
-    pub(super) fn file(&self) -> &File {
-        &self.file
-    }
-
-    /// The lock that a former process has kept.
-    fn adopt(descriptor: std::os::fd::RawFd, run: &Path) -> Result<Self, StartError> {
-        let failed = |source| StartError::Directory {
-            path: run.to_owned(),
-            source,
-        };
-        let file = File::from(pulse::adopt(descriptor).map_err(failed)?);
-        // It is held already, by what is behind the descriptor: this changes nothing.
-        let file = Flock::lock(file, FlockArg::LockExclusiveNonblock);
-        let file = file.map_err(|(_, errno)| failed(errno.into()))?;
-        Ok(Self { file })
-    }
-
-    fn take(run: &Path) -> Result<Self, StartError> {
-        let failed = |source| StartError::Directory {
-            path: run.to_owned(),
-            source,
-        };
-        fs::create_dir_all(run).map_err(failed)?;
-        let options = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(run.join("hb.lock"));
-        let mut file = match Flock::lock(options.map_err(failed)?, FlockArg::LockExclusiveNonblock) {
-            Ok(file) => file,
-            Err((mut file, _)) => {
-                let mut pid = String::new();
-                // Without the number the message is still true.
-                let _ = file.read_to_string(&mut pid);
-                return Err(StartError::AlreadyRunning {
-                    pid: pid.trim().to_owned(),
-                });
-            }
-        };
-        file.set_len(0)
-            .and_then(|()| writeln!(file, "{}", std::process::id()))
-            .map_err(failed)?;
-        Ok(Self { file })
-    }
-}
-
-pub(super) fn attach(
-    program: &mut Program,
-    interfaces: &[&str],
-    pins: Option<&Pins>,
-    former: Option<&Handover>,
-) -> Result<Vec<crate::datapath::Attached>, DatapathError> {
-    let mut attached = Vec::with_capacity(interfaces.len());
-    for interface in interfaces {
-        let mode = former.and_then(|former| former.mode(interface));
-        let one = program.attach(interface, pins, mode)?;
-        match &one.mode {
-            Mode::Native => tracing::info!(interface, "XDP runs natively"),
-            Mode::Generic { reason } => tracing::warn!(interface, %reason, "XDP runs generically"),
-        }
-        attached.push(one);
-    }
-    Ok(attached)
-}
-
-/// A socket cannot be bound to an interface that does not exist; that deserves the datapath's message.
-pub(super) fn no_interface(error: SocketError, cluster: &Cluster) -> StartError {
-    if let SocketError::Open { interface, source, .. } = &error
-        && source.raw_os_error() == Some(libc::ENODEV)
-        && cluster.links.iter().any(|link| link.interface == *interface)
-    {
-        return DatapathError::NoInterface {
-            interface: interface.clone(),
-        }
-        .into();
-    }
-    error.into()
 }
 
 /// Heartbeat's `realtime off` leaves memory where it is, too.

@@ -17,4 +17,4 @@ pub use log::ProgramLog;
 pub use pins::{PinError, Pins};
 pub use program::{Program, SLOTS, Tables};
 pub use shared::{LivenessMap, SharedArray};
-pub use watches::Witness;
+pub use watches::Watches;

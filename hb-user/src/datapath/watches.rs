@@ -19,12 +19,12 @@ const FRAME: usize = 14;
 
 /// What the timers have found, through memory.
 #[derive(Debug)]
-pub struct Witness {
+pub struct Watches {
     silences: SharedArray<Silence>,
     awake: SharedArray<Awake>,
 }
 
-impl Witness {
+impl Watches {
     /// The silence that a peer's timer found last, by the number of its watch.
     #[must_use]
     pub fn silence(&self, watch: u32) -> Option<Silence> {
@@ -67,9 +67,9 @@ impl Program {
     }
 
     /// What the timers find, through memory.
-    pub fn witness(&self) -> Result<Witness, DatapathError> {
+    pub fn watches(&self) -> Result<Watches, DatapathError> {
         let map = |name| map_data(self.maps().map(name), name);
-        Ok(Witness {
+        Ok(Watches {
             silences: SharedArray::new(map("SILENCES")?.fd().as_fd(), PEERS)?,
             awake: SharedArray::new(map("AWAKE")?.fd().as_fd(), 1)?,
         })

@@ -18,7 +18,7 @@ use super::wake::{Alarm, Bell};
 use super::{Means, News, Peer, Settings, Sockets, Stats};
 use crate::clock::{self, Suspended};
 use crate::core::{Advert, Change, Detector, Differs, Echoed, Outbox, Wake, Witnessed, hush};
-use crate::datapath::Witness;
+use crate::datapath::Watches;
 
 use restart::Promise;
 pub use restart::Snapshot;
@@ -294,9 +294,9 @@ impl Beating {
             let number = self.settings.peers[index].index;
             let witnessed = self
                 .means
-                .witness
+                .watches
                 .as_ref()
-                .and_then(|witness| witnessed(witness, number));
+                .and_then(|watches| witnessed(watches, number));
             let findings = peer.detector.look(links, witnessed, wake);
             if let Some(gap) = findings.late_beat {
                 mailbox.tell(News::LateBeat { node: peer.node, gap });
@@ -485,8 +485,8 @@ impl Beating {
 }
 
 /// The silence that a peer's timer found last, without what the timer says of a peer that was never heard.
-fn witnessed(witness: &Witness, number: usize) -> Option<Witnessed> {
-    let found = witness.silence(u32::try_from(number).ok()?)?;
+fn witnessed(watches: &Watches, number: usize) -> Option<Witnessed> {
+    let found = watches.silence(u32::try_from(number).ok()?)?;
     (found.last_seen > Nanos(0)).then_some(Witnessed {
         last_seen: found.last_seen,
         deadline: found.deadline,

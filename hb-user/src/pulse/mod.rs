@@ -31,7 +31,7 @@ pub use wake::Doorbell;
 pub use watchdog::{Watchdog, WatchdogError};
 
 use crate::core::{Advert, Lease, Timing};
-use crate::datapath::{LivenessMap, Witness};
+use crate::datapath::{LivenessMap, Watches};
 use crate::pings::Reach;
 use crate::realtime::{Granted, Wanted};
 
@@ -108,7 +108,7 @@ pub struct Means {
     /// What the kernel heard.
     pub liveness: LivenessMap,
     /// What its timers find, by [`Peer::index`], where it has any.
-    pub witness: Option<Witness>,
+    pub watches: Option<Watches>,
     /// What it noticed.
     pub events: RingBuf<MapData>,
     /// Where beats leave.

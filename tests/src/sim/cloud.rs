@@ -206,7 +206,7 @@ impl World {
         keeper.due[id] = due;
         self.schedule(due, Happening::Look { host, life: number, id });
         let Some(event) = event else { return Ok(()) };
-        self.witness.misses_address(host, id);
+        self.judge.misses_address(host, id);
         self.last_fault = self.last_fault.max(self.now);
         self.read(host)?;
         self.feed(host, &event)
@@ -238,7 +238,7 @@ impl World {
             life.keeper.is_questioning = false;
         }
         let is_asked_at = self.hosts[host].world(asked);
-        self.witness.is_answered(host, is_asked_at, answers);
+        self.judge.is_answered(host, is_asked_at, answers);
         self.read(host)?;
         self.feed(host, &Event::Witness { asked, answers })
     }
@@ -269,7 +269,7 @@ impl World {
         let is_spared = |owner: usize| owner != host && job.claims.is_some_and(|claims| claims & (1 << owner) == 0);
         if !cloud.reaches(host) || owner.is_some_and(is_spared) {
             let is_contended = cloud.reaches(host);
-            self.witness.is_left_without(host, id, is_contended);
+            self.judge.is_left_without(host, id, is_contended);
             self.fail(host, id);
             return Ok(());
         }
@@ -278,7 +278,7 @@ impl World {
         }
         let is_taken_away_first = cloud.plan.detaches && owner.is_some();
         cloud.owners[id] = Some(host).filter(|_| !is_taken_away_first);
-        self.witness.takes_address(now, host, (id, owner), &job, &self.hosts)?;
+        self.judge.takes_address(now, host, (id, owner), &job, &self.hosts)?;
         if is_taken_away_first {
             let at = Nanos(now.0 + job.ends.since(now).0 / 2);
             self.schedule(at, Happening::Attach { host, id, ticket });
@@ -316,8 +316,8 @@ impl World {
         }
         cloud.owners[id] = Some(instance);
         self.last_fault = self.last_fault.max(self.now);
-        self.witness.count("moves that nobody waits for");
-        self.witness.trace.say(|| {
+        self.judge.count("moves that nobody waits for");
+        self.judge.trace.say(|| {
             format!(
                 "the address of g{id} goes to {}, which does not wait for it",
                 name(instance)
@@ -338,7 +338,7 @@ impl World {
         let Some(cloud) = &self.cloud else { return Ok(()) };
         self.hosts
             .iter()
-            .try_for_each(|host| self.witness.watch_isolated(self.now, host, cloud))
+            .try_for_each(|host| self.judge.watch_isolated(self.now, host, cloud))
     }
 
     /// Whether the node itself should know that it may take an address: it is that of a host that is off, which had the group
@@ -350,7 +350,7 @@ impl World {
             return false;
         };
         let held = life.control.node.peer(owner).group(index).is_held();
-        self.hosts[owner].life.is_none() && held && !self.witness.has_run_since_lost(host, owner, id)
+        self.hosts[owner].life.is_none() && held && !self.judge.has_run_since_lost(host, owner, id)
     }
 
     /// What a person orders who sees that a group runs nowhere, and will not by itself: the address is at an instance that may
@@ -365,8 +365,8 @@ impl World {
             if view.held_off.is_some() {
                 return Some(Command::Cleanup(index));
             }
-            let runs_nowhere = (0..self.plan.nodes).all(|host| !self.witness.runs(host, id));
-            let is_left = view.gave_way || self.witness.is_contended(host, id) && !self.is_needless(host, (index, id));
+            let runs_nowhere = (0..self.plan.nodes).all(|host| !self.judge.runs(host, id));
+            let is_left = view.gave_way || self.judge.is_contended(host, id) && !self.is_needless(host, (index, id));
             if runs_nowhere && is_left && node.rivals().next().is_some() && machine.jobs.iter().all(Option::is_none) {
                 return Some(Command::Takeover(Which::All));
             }

@@ -3,11 +3,12 @@
 mod addresses;
 mod causes;
 mod owners;
+mod pauses;
 
 use std::fmt;
 
 use hb_ebpf::Nanos;
-use hb_user::core::{Command, Outcome, Quorum, hush};
+use hb_user::core::{Command, Outcome, Quorum};
 
 use self::addresses::Addresses;
 use super::host::{Host, Pairs};
@@ -17,7 +18,7 @@ use super::pulse::News;
 use super::scripts::{Job, Task};
 use super::tally::Tally;
 use super::trace::{Trace, name};
-use super::{DEADTIME, INTERVAL, PROMISE, ms};
+use super::{DEADTIME, INTERVAL, ms};
 
 /// What must hold.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -91,7 +92,7 @@ struct Fact {
     was_sick: bool,
 }
 
-pub(super) struct Witness {
+pub(super) struct Judge {
     pub(super) tally: Tally,
     pub(super) trace: Trace,
     /// From now on nothing may move.
@@ -155,7 +156,7 @@ struct Told {
     reload: bool,
 }
 
-impl Witness {
+impl Judge {
     pub(super) fn new(plan: &Plan, is_traced: bool) -> Self {
         Self {
             tally: Tally::default(),
@@ -350,66 +351,6 @@ impl Witness {
         self.last_upheaval = now;
     }
 
-    pub(super) fn freezes(&mut self, now: Nanos, host: usize) {
-        self.stopped[host] = now;
-    }
-
-    pub(super) fn thaws(&mut self, now: Nanos, host: &Host, frozen: Nanos) {
-        let index = host.index;
-        self.trace
-            .say(|| format!("{} runs again, after {} ms", name(index), frozen.0 / ms(1).0));
-        self.thawed[index] = now;
-        let Some(life) = &host.life else { return };
-        let is_long = frozen > DEADTIME.saturating_add(ms(1));
-        if is_long && life.began <= host.frozen_since {
-            self.listens(now, index);
-        }
-    }
-
-    fn listens(&mut self, now: Nanos, host: usize) {
-        if !self.has_left[host] {
-            self.hushed[host] = now.saturating_add(hush(DEADTIME, INTERVAL));
-        }
-        self.doubts[host] = now.saturating_add(DEADTIME);
-    }
-
-    /// All machines are stopped.
-    pub(super) fn is_paused(&mut self, now: Nanos) {
-        self.count("pauses");
-        self.paused = (now, Nanos::MAX);
-    }
-
-    /// All machines run on.
-    pub(super) fn runs_on(&mut self, now: Nanos) {
-        self.paused.1 = now;
-    }
-
-    /// A daemon restarts, and these others have confirmed that they wait.
-    pub(super) fn goes_away(&mut self, now: Nanos, host: usize, waiting: &[usize], hosts: &[Host]) {
-        self.count("restarts");
-        self.trace.say(|| format!("{} restarts", name(host)));
-        for other in waiting {
-            // What they have confirmed was sent a deadline ago at the most.
-            let until = now.saturating_add(PROMISE.since(DEADTIME));
-            self.waits[*other][host] = hosts[*other].number().map(|life| (life, until));
-        }
-    }
-
-    /// It goes on; whoever is late counts as one that was frozen.
-    pub(super) fn comes_back(&mut self, now: Nanos, host: usize, is_late: bool, is_pinned: bool) {
-        self.trace.say(|| format!("{} goes on", name(host)));
-        self.thawed[host] = now;
-        self.last_upheaval = now;
-        self.has_forgotten[host] |= !is_pinned;
-        for waits in &mut self.waits {
-            waits[host] = None;
-        }
-        if is_late {
-            self.count("restarts that were late");
-            self.listens(now, host);
-        }
-    }
-
     pub(super) fn sends(&mut self, now: Nanos, host: usize) -> Result<(), Violation> {
         if now < self.hushed[host] {
             return Self::broken(
@@ -471,19 +412,6 @@ impl Witness {
             News::Up { .. } | News::Lease { held: true } | News::Pings { .. } | News::Promised { .. } | News::Gone => {}
         }
         Ok(())
-    }
-
-    /// Whether nothing but a pause of all machines is the reason of a silence that began after this beat.
-    fn were_stopped_together(&self, host: usize, other: usize, heard: Nanos, network: &Network) -> bool {
-        let (begun, ended) = self.paused;
-        let calm = begun.since(Nanos(2 * INTERVAL.0));
-        heard >= calm
-            && heard <= ended
-            && self.thawed[host] == ended
-            && self.thawed[other] == ended
-            && self.stopped[other] < ended
-            && self.last_upheaval < calm
-            && network.last_trouble(other, host, ended) < calm
     }
 
     /// Which nodes are cut off from all others and from the ping nodes, at one blow, after quiet times.

@@ -3,13 +3,14 @@
 //! The nodes run the real core: [`Node`](hb_user::core::Node), [`Detector`](hb_user::core::Detector),
 //! [`Lease`](hb_user::core::Lease) and [`Outbox`](hb_user::core::Outbox). What surrounds the core on a machine is modelled:
 //! the kernel's slots, the pulse thread, the controller that hears of it with a delay, and the
-//! scripts. The plan says what goes wrong, the network what that does to packets, and the witness sees what really
+//! scripts. The plan says what goes wrong, the network what that does to packets, and the judge sees what really
 //! runs where, and knows what must not be. The same seed gives the same run, on every machine.
 
 mod cloud;
 mod control;
 mod dice;
 mod host;
+mod judge;
 mod network;
 mod plan;
 mod pulse;
@@ -17,13 +18,12 @@ mod restart;
 mod scripts;
 mod tally;
 mod trace;
-mod witness;
 mod world;
 
 use hb_ebpf::Nanos;
 
+pub use judge::{Rule, Violation};
 pub use tally::Tally;
-pub use witness::{Rule, Violation};
 use world::World;
 
 /// The span `millis`, in milliseconds.

@@ -71,7 +71,7 @@ pub(super) enum Output {
         sent: Nanos,
     },
     News(News),
-    /// Not told to anybody, but the witness checks it.
+    /// Not told to anybody, but the judge checks it.
     Graced,
 }
 

@@ -15,7 +15,7 @@ impl World {
     /// An operator orders it.
     pub(super) fn order_restart(&mut self, host: usize) -> Step {
         if !self.is_ready(host) || !self.may_restart(host) {
-            self.witness.count("restarts refused");
+            self.judge.count("restarts refused");
             return Ok(());
         }
         self.read(host)?;
@@ -33,7 +33,7 @@ impl World {
         let needed = PROMISE.since(DEADTIME.saturating_add(INTERVAL));
         let has_time = !node.advert().holds() || !node.settings().is_leased() || lease >= clock.saturating_add(needed);
         if !is_confirmed || !has_time || !self.may_restart(host) {
-            self.witness.count("restarts refused");
+            self.judge.count("restarts refused");
             self.order(host, Order::Resume);
             return Ok(());
         }
@@ -66,7 +66,7 @@ impl World {
         }
         // What it has told before it stopped is heard first, and may be a reason to stay after all: not in this model.
         self.hosts[index].is_away = true;
-        self.witness.goes_away(self.now, index, &waiting, &self.hosts);
+        self.judge.goes_away(self.now, index, &waiting, &self.hosts);
         let dice = &mut self.restarts;
         let (longest, never) = match dice.below(10) {
             0..7 => (SOON, false),
@@ -112,7 +112,7 @@ impl World {
         let deferred = std::mem::take(&mut host.deferred);
         let Some(life) = &mut host.life else { return Ok(()) };
         let is_late = life.go_on(is_pinned, clock);
-        self.witness.comes_back(now, index, is_late, is_pinned);
+        self.judge.comes_back(now, index, is_late, is_pinned);
         self.last_fault = self.last_fault.max(now);
         for what in deferred {
             let at = now.saturating_add(Nanos(self.restarts.below(ms(2).0)));

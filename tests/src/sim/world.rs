@@ -17,12 +17,12 @@ use self::happening::Entry;
 use super::cloud::Cloud;
 use super::dice::Dice;
 use super::host::Host;
+use super::judge::{Judge, Violation};
 use super::network::Network;
 use super::plan::Plan;
 use super::pulse::{News, Output};
 use super::tally::Tally;
 use super::trace::name;
-use super::witness::{Violation, Witness};
 use super::{DISASTERS, QUIET, RETURNED, SETTLED, ms};
 
 pub(super) struct World {
@@ -34,7 +34,7 @@ pub(super) struct World {
     pub(super) hosts: Vec<Host>,
     pub(super) network: Network,
     pub(super) cloud: Option<Cloud>,
-    pub(super) witness: Witness,
+    pub(super) judge: Judge,
     /// Of a hundred fencings so many fail.
     pub(super) fence_fails: u8,
     ahead: BinaryHeap<Reverse<Entry>>,
@@ -75,7 +75,7 @@ impl World {
             hosts: hosts.collect(),
             network: Network::new(plan.links),
             cloud: plan.cloud.map(|cloud| Cloud::new(cloud, clouds)),
-            witness: Witness::new(&plan, is_traced),
+            judge: Judge::new(&plan, is_traced),
             fence_fails: 0,
             ahead: BinaryHeap::with_capacity(256),
             scheduled: 0,
@@ -89,7 +89,7 @@ impl World {
             restarts,
             plan,
         };
-        world.witness.trace.say(|| {
+        world.judge.trace.say(|| {
             let plan = &world.plan;
             let groups: Vec<_> = plan.configs[0].groups.iter().map(|group| name(group.preferred)).collect();
             format!(
@@ -132,7 +132,7 @@ impl World {
             }
         }
         self.check_settled()?;
-        self.witness.is_settled = true;
+        self.judge.is_settled = true;
         let quiet = self.now.saturating_add(QUIET);
         self.run(quiet)
     }
@@ -143,11 +143,11 @@ impl World {
     }
 
     pub(super) fn into_tally(self) -> Tally {
-        self.witness.tally
+        self.judge.tally
     }
 
     pub(super) fn into_trace(self) -> Vec<String> {
-        self.witness.trace.lines
+        self.judge.trace.lines
     }
 
     fn run(&mut self, until: Nanos) -> Step {
@@ -163,9 +163,9 @@ impl World {
             return Ok(());
         };
         self.now = next.at;
-        self.witness.trace.now = next.at;
+        self.judge.trace.now = next.at;
         self.happen(next.what)?;
-        self.witness.watch(self.now, &self.hosts, &self.network)?;
+        self.judge.watch(self.now, &self.hosts, &self.network)?;
         self.watch_witness()
     }
 
@@ -198,7 +198,7 @@ impl World {
         }
         let is_overdue = self.is_overdue(index);
         if is_overdue {
-            self.witness.count("waits for the pulse");
+            self.judge.count("waits for the pulse");
             let later = self.now.saturating_add(ms(1));
             self.schedule(later, what);
         }
@@ -274,7 +274,7 @@ impl World {
                 }
                 // Who is alive comes first.
                 self.read(host)?;
-                self.witness.is_heard_of(self.now, host, id);
+                self.judge.is_heard_of(self.now, host, id);
                 self.feed(host, &Event::Finished { work, outcome })
             }
             Happening::Off { host, life } => {
@@ -387,11 +387,11 @@ impl World {
         }
         let Some(life) = &mut host.life else { return Ok(()) };
         let Some(admission) = life.admit(from, link, &beat, clock) else {
-            self.witness.count("refused as old");
+            self.judge.count("refused as old");
             return Ok(());
         };
         if admission.is_newest && beat.echo.incarnation == life.incarnation.low() {
-            self.witness.heard[to][from] = self.now;
+            self.judge.heard[to][from] = self.now;
         }
         if admission.wakes && !is_frozen {
             return self.round(to);
@@ -450,7 +450,7 @@ impl World {
     pub(super) fn put_out(&mut self, host: usize, life: u64, output: Output) -> Step {
         match output {
             Output::Beat { to, beat } => {
-                self.witness.sends(self.now, host)?;
+                self.judge.sends(self.now, host)?;
                 self.send(host, to, beat);
             }
             Output::Ping { ping, sent } => {
@@ -459,11 +459,11 @@ impl World {
                     self.schedule(at, Happening::Pong { host, life, ping, sent });
                 }
             }
-            Output::Graced => self.witness.count("graced"),
+            Output::Graced => self.judge.count("graced"),
             Output::News(news) => {
-                self.witness.hears(self.now, &self.hosts[host], news, &self.network)?;
+                self.judge.hears(self.now, &self.hosts[host], news, &self.network)?;
                 if !matches!(news, News::Up { .. }) {
-                    self.witness.trace.say(|| format!("{} pulse: {news:?}", name(host)));
+                    self.judge.trace.say(|| format!("{} pulse: {news:?}", name(host)));
                 }
                 self.tell(host, news);
             }

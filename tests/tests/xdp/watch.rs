@@ -8,7 +8,7 @@ use hb_ebpf::liveness::{Event, change};
 use hb_ebpf::watch::{Silence, Watch};
 use hb_tests::clock::poll;
 use hb_user::clock;
-use hb_user::datapath::Witness;
+use hb_user::datapath::Watches;
 
 use crate::rig::{Rig, frame, numbered};
 
@@ -19,17 +19,17 @@ const PEER: u32 = 3;
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// A rig whose timers watch the peer's first link.
-fn watching(rig: &mut Rig, unmet: Nanos) -> Witness {
+fn watching(rig: &mut Rig, unmet: Nanos) -> Watches {
     let watch = Watch::of_peer(DEADTIME, unmet, [0].into_iter());
     rig.program().load_watches().unwrap();
     rig.program().watch(&[(PEER, watch)]).unwrap();
-    rig.program().witness().unwrap()
+    rig.program().watches().unwrap()
 }
 
 /// Waits for a silence that began with a beat at `last_seen`.
-fn found(witness: &Witness, last_seen: Nanos) -> Silence {
+fn found(watches: &Watches, last_seen: Nanos) -> Silence {
     let silence = poll(LIMIT, || {
-        Ok(witness.silence(PEER).filter(|silence| silence.last_seen == last_seen))
+        Ok(watches.silence(PEER).filter(|silence| silence.last_seen == last_seen))
     });
     silence.unwrap().expect("the timer finds no silence")
 }
@@ -46,9 +46,9 @@ fn silent(found: Nanos) -> Event {
 fn a_silence_is_found_at_its_deadline_and_told_once() {
     let mut rig = Rig::new();
     rig.run(&frame(&numbered(1)), 1);
-    let witness = watching(&mut rig, Nanos::MAX);
+    let watches = watching(&mut rig, Nanos::MAX);
     let seen = rig.link(0).heard().unwrap().seen;
-    let silence = found(&witness, seen);
+    let silence = found(&watches, seen);
     // Where the machine was stopped the deadline is later, and never earlier.
     assert!(silence.deadline >= seen.saturating_add(DEADTIME), "{silence:?}");
     assert!(silence.found >= silence.deadline, "{silence:?}");
@@ -65,7 +65,7 @@ fn a_silence_is_found_at_its_deadline_and_told_once() {
     // It is back, and falls silent again, without anybody arming anything.
     rig.run(&frame(&numbered(2)), 1);
     let seen = rig.link(0).heard().unwrap().seen;
-    let again = found(&witness, seen);
+    let again = found(&watches, seen);
     assert!(again.deadline >= seen.saturating_add(DEADTIME), "{again:?}");
     assert!(rig.take_events().contains(&silent(again.found)));
 }
@@ -74,8 +74,8 @@ fn a_silence_is_found_at_its_deadline_and_told_once() {
 fn a_peer_that_was_never_heard_is_silent_at_its_own_deadline() {
     let mut rig = Rig::new();
     let unmet = clock::now().saturating_add(DEADTIME);
-    let witness = watching(&mut rig, unmet);
-    let silence = found(&witness, Nanos(0));
+    let watches = watching(&mut rig, unmet);
+    let silence = found(&watches, Nanos(0));
     assert!(
         silence.deadline >= unmet && silence.found >= silence.deadline,
         "{silence:?}"
@@ -91,8 +91,8 @@ fn whoever_promised_to_be_away_for_longer_is_waited_for() {
     };
     rig.run(&frame(&promised), 1);
     let seen = rig.link(0).heard().unwrap().seen;
-    let witness = watching(&mut rig, Nanos::MAX);
-    let silence = found(&witness, seen);
+    let watches = watching(&mut rig, Nanos::MAX);
+    let silence = found(&watches, seen);
     let promise = Nanos::from_millis(300);
     assert!(silence.found >= seen.saturating_add(promise), "{silence:?}");
 }
@@ -101,16 +101,16 @@ fn whoever_promised_to_be_away_for_longer_is_waited_for() {
 fn a_peer_that_is_watched_no_more_is_not_found_silent() {
     let mut rig = Rig::new();
     rig.run(&frame(&numbered(1)), 1);
-    let witness = watching(&mut rig, Nanos::MAX);
+    let watches = watching(&mut rig, Nanos::MAX);
     let watch = Watch::of_peer(DEADTIME, Nanos::MAX, [0].into_iter());
     // Another peer has the watch now, and the same link: its silence is what shows that time has passed.
     rig.program().watch(&[(PEER + 1, watch)]).unwrap();
     rig.run(&frame(&numbered(2)), 1);
     let seen = rig.link(0).heard().unwrap().seen;
     let other = poll(LIMIT, || {
-        Ok(witness.silence(PEER + 1).filter(|silence| silence.last_seen == seen))
+        Ok(watches.silence(PEER + 1).filter(|silence| silence.last_seen == seen))
     });
     other.unwrap().expect("the other is not watched");
-    assert!(witness.silence(PEER).is_none_or(|silence| silence.last_seen != seen));
-    assert!(witness.awake().planned > seen, "the machine's own timer goes on");
+    assert!(watches.silence(PEER).is_none_or(|silence| silence.last_seen != seen));
+    assert!(watches.awake().planned > seen, "the machine's own timer goes on");
 }

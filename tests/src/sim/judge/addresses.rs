@@ -3,7 +3,7 @@
 use hb_ebpf::Nanos;
 use hb_user::core::Contact;
 
-use super::{Rule, Violation, Witness};
+use super::{Judge, Rule, Violation};
 use crate::sim::WITNESSED;
 use crate::sim::cloud::Cloud;
 use crate::sim::host::{Host, Pairs};
@@ -56,7 +56,7 @@ impl Addresses {
     }
 }
 
-impl Witness {
+impl Judge {
     pub(in crate::sim) fn misses_address(&mut self, host: usize, id: usize) {
         self.count("addresses missed");
         self.trace

@@ -3,12 +3,12 @@
 use hb_ebpf::Nanos;
 use hb_user::core::{Cause, Contact, Failback, Node, Quorum};
 
-use super::{Rule, Violation, Witness};
+use super::{Judge, Rule, Violation};
 use crate::sim::host::Host;
 use crate::sim::trace::name;
 use crate::sim::{DEADTIME, ms};
 
-impl Witness {
+impl Judge {
     pub(super) fn check_cause_of_start(
         &mut self,
         now: Nanos,

@@ -3,7 +3,7 @@
 use hb_ebpf::Nanos;
 use hb_user::core::{Cause, Quorum};
 
-use super::{Rule, Violation, Witness};
+use super::{Judge, Rule, Violation};
 use crate::sim::host::Host;
 use crate::sim::network::Network;
 use crate::sim::plan::GROUPS;
@@ -11,7 +11,7 @@ use crate::sim::scripts::Task;
 use crate::sim::trace::name;
 use crate::sim::{CALM, REACTION, REBOOT, ms};
 
-impl Witness {
+impl Judge {
     /// Checks an acquisition before it is done. `group`: its index, and which it is.
     #[expect(clippy::too_many_arguments, reason = "what there is to know of an action")]
     pub(in crate::sim) fn acquires(

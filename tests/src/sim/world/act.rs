@@ -42,7 +42,7 @@ impl World {
                     echoed,
                 } => {
                     let event = life.control.meeting(node, &heard, had, echoed);
-                    self.witness.meets(host, node);
+                    self.judge.meets(host, node);
                     self.feed(host, &event)?;
                     self.order(
                         host,
@@ -88,12 +88,12 @@ impl World {
             Ok(groups) => {
                 let ids = &self.plan.configs[life.control.config].ids;
                 let ids: Vec<usize> = groups.iter().filter_map(|group| ids.get(*group).copied()).collect();
-                self.witness.is_commanded(self.now, host, command, &ids);
+                self.judge.is_commanded(self.now, host, command, &ids);
                 self.feed(host, &Event::Command(command))
             }
             Err(refusal) => {
-                self.witness.count("refused commands");
-                self.witness
+                self.judge.count("refused commands");
+                self.judge
                     .trace
                     .say(|| format!("{} refuses {command:?}: {refusal:?}", name(host)));
                 Ok(())
@@ -119,7 +119,7 @@ impl World {
         }
         for action in &actions {
             let ids = &self.plan.configs[config].ids;
-            self.witness
+            self.judge
                 .trace
                 .say(|| format!("{} {}", name(host), words(action, ids)));
             if let Some(order) = Control::order(action) {
@@ -142,7 +142,7 @@ impl World {
                 reassert,
             } => {
                 let Some(id) = ids(group) else { return Ok(()) };
-                self.witness
+                self.judge
                     .acquires(self.now, host, (group, id), cause, reassert, &self.hosts, &self.network)?;
                 let taking = Taking {
                     claims: self.claims(host, (group, id), cause),
@@ -152,23 +152,23 @@ impl World {
             }
             Action::Release { group, work, cause } => {
                 let Some(id) = ids(group) else { return Ok(()) };
-                self.witness.releases(self.now, host, (group, id), cause, &self.hosts)?;
+                self.judge.releases(self.now, host, (group, id), cause, &self.hosts)?;
                 self.work(host, id, Task::Stop, Some(work), Taking::default());
             }
             Action::Drop { group } => {
                 // By the configuration that was in force before.
-                let old = self.witness.config_before(host);
+                let old = self.judge.config_before(host);
                 let Some(id) = self.plan.configs[old].ids.get(group).copied() else {
                     return Ok(());
                 };
-                self.witness.drops(self.now, host, id, &self.hosts)?;
+                self.judge.drops(self.now, host, id, &self.hosts)?;
                 self.work(host, id, Task::Stop, None, Taking::default());
             }
             Action::Fence { node } => {
                 let fails = self.dice.percent(self.fence_fails.into());
                 let longest = if self.dice.percent(60) { 100 } else { FENCE };
                 let at = self.now.saturating_add(self.dice.span(5, longest));
-                self.witness.count(if fails { "failed fencings" } else { "fencings" });
+                self.judge.count(if fails { "failed fencings" } else { "fencings" });
                 self.schedule(
                     at,
                     Happening::Fenced {
@@ -180,11 +180,11 @@ impl World {
                 );
             }
             Action::Reboot { .. } => {
-                self.witness.count("reboots");
+                self.judge.count("reboots");
                 let at = self.now.saturating_add(self.dice.span(1, REBOOT));
                 self.schedule(at, Happening::Off { host, life });
             }
-            Action::Left => self.witness.leaves(self.now, &self.hosts[host]),
+            Action::Left => self.judge.leaves(self.now, &self.hosts[host]),
         }
         Ok(())
     }
@@ -211,14 +211,14 @@ impl World {
             is_handed_over: taking.is_handed_over,
         });
         if aborts {
-            self.witness.count("aborted starts");
+            self.judge.count("aborted starts");
             self.haunt(host, id);
         }
         if task == Task::Start && self.cloud.is_some() {
             let at = Nanos(begins.0 + span.0 / 2);
             self.schedule(at, Happening::Assign { host, id, ticket });
         }
-        self.witness.longest_work(ends.since(self.now));
+        self.judge.longest_work(ends.since(self.now));
         self.schedule(ends, Happening::Ended { host, id, ticket });
     }
 
@@ -237,7 +237,7 @@ impl World {
         }
         host.jobs[id] = None;
         let life = host.number();
-        self.witness.ended(self.now, index, id, job);
+        self.judge.ended(self.now, index, id, job);
         if job.outcome != Outcome::Done {
             self.last_fault = self.last_fault.max(self.now);
         }
@@ -287,7 +287,7 @@ impl World {
 
     /// The daemon has ended.
     pub(super) fn depart(&mut self, index: usize) {
-        self.witness.is_gone(self.now, &self.hosts[index]);
+        self.judge.is_gone(self.now, &self.hosts[index]);
         let host = &mut self.hosts[index];
         host.life = None;
         if std::mem::take(&mut host.boots_when_off) {
@@ -315,13 +315,13 @@ impl World {
         let Ok(events) = life.control.reconfigure(new, &configs[old], &configs[new], settings) else {
             // The operator tries again.
             host.config = old;
-            self.witness.count("refused reloads");
+            self.judge.count("refused reloads");
             let again = self.now.saturating_add(ms(100));
             self.schedule(again, Happening::Reload { host: index, config });
             return Ok(());
         };
         self.last_fault = self.last_fault.max(self.now);
-        self.witness.reloads(self.now, index, old, new);
+        self.judge.reloads(self.now, index, old, new);
         let digest = configs[new].digest;
         for (count, event) in events.iter().enumerate() {
             if count == 1 {

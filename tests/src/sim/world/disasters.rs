@@ -25,7 +25,7 @@ impl World {
         }
         host.boot(&self.plan, self.dice.number(), self.now);
         self.last_fault = self.last_fault.max(self.now);
-        self.witness.boots(self.now, &self.hosts[index]);
+        self.judge.boots(self.now, &self.hosts[index]);
         self.round(index)?;
         self.feed(index, &Event::Begin)
     }
@@ -47,7 +47,7 @@ impl World {
             }
         }
         self.last_fault = self.last_fault.max(self.now);
-        self.witness.is_off(self.now, index);
+        self.judge.is_off(self.now, index);
         for id in starting {
             self.haunt(index, id);
         }
@@ -55,37 +55,37 @@ impl World {
 
     pub(super) fn begin(&mut self, disaster: usize) -> Step {
         let planned = self.plan.disasters[disaster];
-        self.witness.trace.say(|| format!("-- begins: {:?}", planned.disaster));
+        self.judge.trace.say(|| format!("-- begins: {:?}", planned.disaster));
         match planned.disaster {
             Disaster::Cut(cut) => {
-                self.witness.count("cuts");
+                self.judge.count("cuts");
                 let was_quiet = self.network.was_quiet(self.plan.nodes, self.now);
                 self.network.cut(&cut, true, self.now);
-                self.witness.is_cut(self.now, &self.network, was_quiet);
+                self.judge.is_cut(self.now, &self.network, was_quiet);
             }
             Disaster::Storm { hears, links, weather } => {
-                self.witness.count("storms");
+                self.judge.count("storms");
                 self.network.storm(hears, links, weather, true, self.now);
             }
             Disaster::Crash { host, .. } => {
-                self.witness.count("crashes");
+                self.judge.count("crashes");
                 self.power_off(host);
             }
             Disaster::Leave { host, .. } => {
                 if self.hosts[host].life.is_some() && self.is_ready(host) {
-                    self.witness.count("leaves");
-                    self.witness.is_told_to_leave(host);
+                    self.judge.count("leaves");
+                    self.judge.is_told_to_leave(host);
                     self.read(host)?;
                     return self.feed(host, &Event::Leave);
                 }
             }
             Disaster::Freeze { host, machine } => {
-                self.witness
+                self.judge
                     .count(if machine { "frozen machines" } else { "frozen daemons" });
                 self.freeze(host, machine);
             }
             Disaster::Pause => {
-                self.witness.is_paused(self.now);
+                self.judge.is_paused(self.now);
                 for host in 0..self.hosts.len() {
                     self.freeze(host, true);
                 }
@@ -94,7 +94,7 @@ impl World {
             Disaster::Scripts { host } => self.hosts[host].bad_scripts += 1,
             Disaster::Fencing { fails } => self.fence_fails = fails,
             Disaster::Step { host, seconds } => {
-                self.witness.count("steps of wall time");
+                self.judge.count("steps of wall time");
                 self.hosts[host].wall += seconds;
             }
             Disaster::Sick { host } => return self.sicken(host),
@@ -105,19 +105,19 @@ impl World {
             }
             Disaster::Restart { host } => return self.order_restart(host),
             Disaster::Gone { hosts } => {
-                self.witness.count("providers out of reach");
+                self.judge.count("providers out of reach");
                 if let Some(cloud) = &mut self.cloud {
                     cloud.cut(hosts, true, self.now);
                 }
             }
             Disaster::Stolen { id } => {
-                self.witness.count("addresses stolen");
+                self.judge.count("addresses stolen");
                 self.lands(STRANGER, id);
             }
             Disaster::Reload => {
                 self.read_config += 1;
                 let config = self.read_config;
-                self.witness.has_new_files(self.now);
+                self.judge.has_new_files(self.now);
                 for host in 0..self.hosts.len() {
                     let at = self.now.saturating_add(self.dice.span(0, 600));
                     self.schedule(at, Happening::Reload { host, config });
@@ -130,12 +130,12 @@ impl World {
     pub(super) fn end(&mut self, disaster: usize) -> Step {
         let planned = self.plan.disasters[disaster];
         if planned.begins < planned.ends {
-            self.witness.trace.say(|| format!("-- ends: {:?}", planned.disaster));
+            self.judge.trace.say(|| format!("-- ends: {:?}", planned.disaster));
         }
         match planned.disaster {
             Disaster::Cut(cut) => {
                 self.network.cut(&cut, false, self.now);
-                self.witness.is_cut(self.now, &self.network, false);
+                self.judge.is_cut(self.now, &self.network, false);
             }
             Disaster::Storm { hears, links, weather } => {
                 self.network.storm(hears, links, weather, false, self.now);
@@ -147,7 +147,7 @@ impl World {
             }
             Disaster::Freeze { host, machine } => self.thaw(host, machine),
             Disaster::Pause => {
-                self.witness.runs_on(self.now);
+                self.judge.runs_on(self.now);
                 for host in 0..self.hosts.len() {
                     self.thaw(host, true);
                 }
@@ -172,7 +172,7 @@ impl World {
     }
 
     fn freeze(&mut self, host: usize, machine: bool) {
-        self.witness.freezes(self.now, host);
+        self.judge.freezes(self.now, host);
         let host = &mut self.hosts[host];
         if host.freezes == 0 {
             host.frozen_since = self.now;
@@ -193,7 +193,7 @@ impl World {
         let frozen = now.since(host.frozen_since);
         let deferred = std::mem::take(&mut host.deferred);
         let number = host.number();
-        self.witness.thaws(now, &self.hosts[index], frozen);
+        self.judge.thaws(now, &self.hosts[index], frozen);
         for what in deferred {
             let at = now.saturating_add(Nanos(self.dice.below(ms(2).0)));
             self.schedule(at, what);
@@ -221,7 +221,7 @@ impl World {
             return Ok(());
         };
         let id = self.plan.configs[life.control.config].ids[group];
-        self.witness.is_sick(index, id);
+        self.judge.is_sick(index, id);
         self.feed(index, &Event::Sick { group })
     }
 
@@ -231,7 +231,7 @@ impl World {
     /// than the others know, so they wait for it, or for its fencing. So is one that left something behind, or on which something was stuck.
     pub(super) fn repair(&mut self) -> Step {
         for host in 0..self.hosts.len() {
-            let is_old = self.witness.last_config[host] + 1 < self.plan.configs.len();
+            let is_old = self.judge.last_config[host] + 1 < self.plan.configs.len();
             // Its last life may have been too short for anybody to hear of its configuration; or a group was stuck there.
             let is_waited_for = |other: &Host| {
                 let Some(life) = &other.life else { return false };
@@ -239,9 +239,9 @@ impl World {
                 let is_stuck = (0..MAX_GROUPS).any(|group| peer.group(group) == GroupState::Stuck);
                 peer.contact == Contact::Dead && (peer.sight.differs.is_any() || is_stuck)
             };
-            let is_missed = is_old || self.witness.has_orphans(host) || self.hosts.iter().any(is_waited_for);
+            let is_missed = is_old || self.judge.has_orphans(host) || self.hosts.iter().any(is_waited_for);
             if self.hosts[host].life.is_none() && !self.hosts[host].is_frozen() && is_missed {
-                self.witness.count("brought back by a person");
+                self.judge.count("brought back by a person");
                 self.boot(host)?;
             }
         }

@@ -4,8 +4,8 @@ use hb_ebpf::Nanos;
 use hb_user::core::{Failback, GroupState, Quorum};
 
 use super::{Step, World};
+use crate::sim::judge::{Rule, Violation};
 use crate::sim::trace::name;
-use crate::sim::witness::{Rule, Violation};
 
 impl World {
     pub(super) fn run_until_settled(&mut self, until: Nanos) -> Step {
@@ -53,7 +53,7 @@ impl World {
         let owners: Vec<usize> = living
             .iter()
             .copied()
-            .filter(|host| self.witness.runs(*host, id))
+            .filter(|host| self.judge.runs(*host, id))
             .collect();
         if living.len() < needed {
             return if owners.is_empty() {
