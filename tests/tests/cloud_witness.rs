@@ -21,10 +21,14 @@ const SETTINGS: &str = "witness = true\nverify_interval = \"1s\"\ntimeout = \"1s
 /// So long the provider has for its answer.
 const ANSWER: Duration = Duration::from_secs(3);
 /// How much later than it should a busy machine may begin with a script.
-const SLACK: Duration = Duration::from_secs(3);
+const SLACK: Duration = Duration::from_secs(8);
 
 fn settled() -> Result<Provided> {
-    let site = Provided::settled(Provider::DigitalOcean, SETTINGS)?;
+    settled_with(SETTINGS)
+}
+
+fn settled_with(settings: &str) -> Result<Provided> {
+    let site = Provided::settled(Provider::DigitalOcean, settings)?;
     site.wait_until_ready()?;
     Ok(site)
 }
@@ -171,4 +175,41 @@ fn without_the_api_nothing_happens_while_the_nodes_hear_each_other() -> Result<(
     ensure!(site.touched()? == calls, "something was touched");
     ensure!(cluster.cloud.moves().is_empty());
     site.wait_until_agreed(Primary)
+}
+
+/// The one that is left needs the provider from then on.
+#[test]
+fn with_a_lease_who_is_answered_no_more_gives_up() -> Result<()> {
+    const LEASE: Duration = Duration::from_secs(10);
+    let mut site = settled_with(&format!("{SETTINGS}\nwitness_lease = \"10s\""))?;
+    let lost = site.lose_primary()?;
+    site.wait_until_with(Secondary, lost)?;
+    let cluster = &site.cluster;
+    // It is asked again in time.
+    cluster.wait_until("the first answer is long over", LIMIT, || {
+        Ok(lost.elapsed() > LEASE + LEASE / 2)
+    })?;
+    let status = cluster.status(Secondary)?;
+    ensure!(
+        status.json["witness"] == true && status.owner() == Some("secondary"),
+        "{}",
+        status.json
+    );
+
+    let gone = Moment::now();
+    cluster.cloud.set_gone(Some(Gone::Silent));
+    cluster.wait_until("secondary gives up", LIMIT, || {
+        Ok(!resource::runs_on(&cluster.network.secondary, FLOATIP)?)
+    })?;
+    let gave_up = site.last(Secondary, "stop")? - gone;
+    // A third of the lease and a question in vain before, it was answered.
+    let least = LEASE - LEASE / 3 - ANSWER;
+    ensure!(gave_up > least && gave_up < LEASE + SLACK, "after {gave_up:?}");
+    cluster.wait_for_status(Secondary, "it says why", |status| {
+        Ok(status.has_alarm("lease lost", "") && status.json["witness"] == false)
+    })?;
+
+    let back = Moment::now();
+    cluster.cloud.recover();
+    site.wait_until_with(Secondary, back)
 }

@@ -68,6 +68,7 @@ fn no_disaster_breaks_a_rule_and_every_kind_of_disaster_happens() {
         "addresses out of reach",
         "addresses stolen",
         "answers of the witness",
+        "answers that ended",
         "cleanup commands",
         "crashes",
         "cuts",
@@ -139,7 +140,7 @@ mod mutations {
     fn breaks(mutation: Mutation, rule: Rule) {
         mutate(Some(mutation));
         // The last need what only they have: a freeze at the worst of times, or a long cut through which both reach the provider.
-        let seeds = (0..PATIENCE).chain([2484, 61773, 93666, 1976, 3963]);
+        let seeds = (0..PATIENCE).chain([2484, 61773, 93666, 1976, 3963, 3380, 9245]);
         let rules = seeds.filter_map(|seed| sim::run(seed, false).err().map(|failure| failure.violation.rule));
         let found = { rules }.any(|found| found == rule);
         mutate(None);
@@ -189,6 +190,11 @@ mod mutations {
     #[test]
     fn a_takeover_without_the_witness_is_caught() {
         breaks(Mutation::AsksNoWitness, Rule::Unwitnessed);
+    }
+
+    #[test]
+    fn an_answer_that_counts_for_ever_is_caught() {
+        breaks(Mutation::AnswersNeverEnd, Rule::Unwitnessed);
     }
 
     #[test]

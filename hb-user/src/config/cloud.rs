@@ -162,6 +162,9 @@ pub(crate) fn is_id(text: &str) -> bool {
     !text.is_empty() && text.len() <= MAX && text.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'-')
 }
 
+/// For how long a witness's answer counts, where hb.toml does not say.
+const WITNESS_LEASE: Duration = Duration::from_mins(1);
+
 /// A provider's table in hb.toml.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct CloudSettings {
@@ -189,6 +192,8 @@ pub struct CloudSettings {
     pub verify_interval: Duration,
     /// Whether a side that lost its peer takes over only when the API answers it, and gives up when it does not.
     pub witness: bool,
+    /// For how long an answer of it counts, while the peer is silent; `None`: for the whole of the silence.
+    pub witness_lease: Option<Duration>,
     /// The line of hb.toml where the table begins.
     pub line: u32,
 }
@@ -210,6 +215,7 @@ impl CloudSettings {
             region: None,
             verify_interval: Duration::from_secs(30),
             witness: false,
+            witness_lease: Some(WITNESS_LEASE),
             line: 0,
         }
     }
@@ -271,6 +277,16 @@ impl Cluster {
             .any(|address| self.cloud(address.kind).is_some_and(|settings| settings.witness))
     }
 
+    /// For how long an answer of the witness counts: the shortest of what its providers' tables say.
+    #[must_use]
+    pub fn witness_lease(&self) -> Option<Duration> {
+        self.cloud_addresses()
+            .filter_map(|address| self.cloud(address.kind))
+            .filter(|settings| settings.witness)
+            .filter_map(|settings| settings.witness_lease)
+            .min()
+    }
+
     /// The floating IPs that hb moves itself, in haresources' order.
     pub fn cloud_addresses(&self) -> impl Iterator<Item = &CloudAddress> {
         let resources = self.groups.iter().flat_map(|group| &group.resources);
@@ -290,6 +306,12 @@ impl Cluster {
             if !self.cloud_addresses().any(|address| address.kind == settings.kind) {
                 warn(format!(
                     "no {0}::ADDRESS of haresources is moved by hb: the table [{0}] is not used",
+                    settings.kind
+                ));
+            }
+            if settings.witness_lease != Some(WITNESS_LEASE) && !settings.witness {
+                warn(format!(
+                    "{}.witness_lease: the provider is no witness, whose answers could end: `witness = true` makes it one",
                     settings.kind
                 ));
             }

@@ -84,6 +84,9 @@ pub struct Settings {
     /// Whether a provider of floating IPs is asked who may own anything when nodes do not hear each other.
     #[serde(default)]
     pub witness: bool,
+    /// For how long an answer of it counts, while a node is silent; `None`: for the whole of the silence.
+    #[serde(default)]
+    pub witness_lease: Option<Nanos>,
 }
 
 impl Settings {

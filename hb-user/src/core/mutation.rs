@@ -21,6 +21,8 @@ pub enum Mutation {
     NeverDoubts,
     /// The witness is not waited for.
     AsksNoWitness,
+    /// What the witness answered counts for ever.
+    AnswersNeverEnd,
     /// Who loses its address to a silent node takes it back.
     NeverGivesWay,
     /// Whoever was frozen says nothing for as long as those wait who were frozen with it.

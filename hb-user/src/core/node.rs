@@ -266,6 +266,7 @@ impl Node {
         });
         let listening = Some(self.listens_until());
         let all = retries.chain(delays).chain(fences).chain(self.doubt).chain(listening);
+        let all = all.chain(self.witness_ends());
         all.filter(|time| *time > self.now).min()
     }
 

@@ -46,6 +46,7 @@ pub(super) fn settings(nodes: usize, me: usize, groups: usize) -> Settings {
         fenced: vec![false; nodes],
         fence_retry: ms(10_000),
         witness: false,
+        witness_lease: None,
     }
 }
 

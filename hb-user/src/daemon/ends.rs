@@ -49,8 +49,8 @@ impl Daemon {
     pub(super) fn look_after(&mut self, now: Nanos) {
         let node = &self.node;
         self.keeper.ask(now, |group| node.holder(group));
-        let (is_needed, answers) = (node.needs_witness(), node.witness_answers());
-        self.keeper.witness(is_needed, answers, now);
+        let due = node.witness_due();
+        self.keeper.witness(due, now);
     }
 
     /// What a provider has answered.
@@ -76,7 +76,11 @@ impl Daemon {
                 }
             }
             Seen::Witness { asked, answers } => {
-                tracing::info!(answers, "the provider was asked who may own anything");
+                if answers && self.node.needs_witness() && self.node.witness_answers() {
+                    tracing::debug!("the provider answers still");
+                } else {
+                    tracing::info!(answers, "the provider was asked who may own anything");
+                }
                 self.keeper.witnessed(now);
                 self.feed(&Event::Witness { asked, answers });
             }

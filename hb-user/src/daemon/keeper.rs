@@ -73,8 +73,10 @@ pub(super) struct Keeper {
     instances: HashMap<(CloudKind, usize), InstanceId>,
     /// A question to the witness is under way.
     witness: Option<AbortHandle>,
-    /// It was answered, or given up.
+    /// When the next one is due.
     witness_due: Option<Nanos>,
+    /// Until when there is none, since the last one was answered, or given up.
+    witness_rests: Nanos,
 }
 
 #[derive(Debug)]
@@ -199,16 +201,14 @@ impl Keeper {
         }
     }
 
-    /// A node is silent, or none is: the witness is asked until it has answered, or for nothing any more.
-    pub(super) fn witness(&mut self, is_needed: bool, answers: bool, now: Nanos) {
-        if !is_needed || answers {
-            self.witness_due = None;
-            if let Some(asking) = self.witness.take().filter(|_| !is_needed) {
-                asking.abort();
-            }
+    /// The witness is asked when that is due; where it never is, what is under way is for nothing.
+    pub(super) fn witness(&mut self, due: Option<Nanos>, now: Nanos) {
+        self.witness_due = due.map(|due| due.max(self.witness_rests));
+        let Some(due) = self.witness_due else {
+            self.witness.take().inspect(AbortHandle::abort);
             return;
-        }
-        if self.witness.is_some() || self.witness_due.is_some_and(|due| due > now) {
+        };
+        if self.witness.is_some() || due > now {
             return;
         }
         // One of each provider's: to be answered for one is to be answered.
@@ -232,10 +232,10 @@ impl Keeper {
         }
     }
 
-    /// The witness was told of: it is asked again after a while, if it has not answered.
+    /// The witness was told of: it is asked again after a while, if that is due.
     pub(super) fn witnessed(&mut self, now: Nanos) {
         self.witness = None;
-        self.witness_due = Some(now.saturating_add(nanos(AGAIN)));
+        self.witness_rests = now.saturating_add(nanos(AGAIN));
     }
 
     /// Takes in what was learnt of one. If it is somebody else's although its group is here, and was so before: whose.

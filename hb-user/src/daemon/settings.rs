@@ -46,6 +46,7 @@ pub(super) fn ownership(cluster: &Cluster) -> core::Settings {
         fenced: vec![!cluster.stonith.is_empty(); cluster.nodes.len()],
         fence_retry: nanos(cluster.fencing.retry),
         witness: cluster.has_witness(),
+        witness_lease: cluster.witness_lease().map(nanos),
     }
 }
 

@@ -30,6 +30,7 @@ pub(crate) fn settings(groups: usize) -> Settings {
         fenced: vec![false; 2],
         fence_retry: ms(10_000),
         witness: false,
+        witness_lease: None,
     }
 }
 

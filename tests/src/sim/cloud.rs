@@ -58,7 +58,8 @@ pub(super) struct Keeper {
     instances: [Option<usize>; NODES],
     is_asking: [bool; GROUPS],
     due: [Nanos; GROUPS],
-    is_questioning: bool,
+    /// When the question to the witness that is under way, or planned, begins.
+    question: Option<Nanos>,
 }
 
 impl Cloud {
@@ -103,7 +104,7 @@ impl Keeper {
             instances: [None; NODES],
             is_asking: [false; GROUPS],
             due: [Nanos(0); GROUPS],
-            is_questioning: false,
+            question: None,
         }
     }
 }
@@ -127,18 +128,24 @@ impl World {
                 asks.push(id);
             }
         }
-        let is_questioned = node.needs_witness() && !node.witness_answers() && !life.keeper.is_questioning;
-        life.keeper.is_questioning |= is_questioned;
+        let due = node.witness_due();
+        let question = due.map(|due| now.saturating_add(due.since(clock)));
+        let is_planned = life
+            .keeper
+            .question
+            .is_some_and(|begun| question.is_none_or(|begins| begun <= begins));
+        let question = question.filter(|_| !is_planned);
+        life.keeper.question = question.or(life.keeper.question);
         for id in asks {
             self.schedule(now, Happening::Look { host, life: number, id });
         }
-        if is_questioned {
+        if let Some(begun) = question {
             let what = Happening::Question {
                 host,
                 life: number,
-                begun: now,
+                begun,
             };
-            self.schedule(now, what);
+            self.schedule(begun, what);
         }
     }
 
@@ -215,7 +222,18 @@ impl World {
     /// The witness is asked once, and again until it has answered or the time is over.
     pub(super) fn question(&mut self, host: usize, life: u64, begun: Nanos) {
         let (now, asked) = (self.now, self.hosts[host].clock(self.now));
-        let Some(cloud) = &mut self.cloud else { return };
+        let (Some(cloud), Some(running)) = (&mut self.cloud, &mut self.hosts[host].life) else {
+            return;
+        };
+        let keeper = &mut running.keeper;
+        if keeper.question != Some(begun) {
+            return;
+        }
+        // What was planned may not be wanted any more.
+        if running.control.node.witness_due().is_none_or(|due| due > asked) {
+            keeper.question = None;
+            return;
+        }
         let answers = cloud.reaches(host);
         let is_over = now.since(begun) >= WITNESS;
         let (at, what) = if answers || is_over {
@@ -235,11 +253,11 @@ impl World {
 
     pub(super) fn witnessed(&mut self, host: usize, asked: Nanos, answers: bool) -> Step {
         if let Some(life) = &mut self.hosts[host].life {
-            life.keeper.is_questioning = false;
+            life.keeper.question = None;
         }
         let is_asked_at = self.hosts[host].world(asked);
-        self.judge.is_answered(host, is_asked_at, answers);
         self.read(host)?;
+        self.judge.is_answered(host, is_asked_at, answers);
         self.feed(host, &Event::Witness { asked, answers })
     }
 

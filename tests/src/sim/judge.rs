@@ -105,6 +105,8 @@ pub(super) struct Judge {
     fencing: bool,
     /// Whether who lost a node needs the provider's answer.
     needs_provider: bool,
+    /// And for how long that counts.
+    witness_lease: Nanos,
     /// How much later than the end of a lease others may start.
     room: Nanos,
     facts: [[Fact; GROUPS]; NODES],
@@ -115,6 +117,8 @@ pub(super) struct Judge {
     /// Who was found dead by whom, in this life.
     died: Pairs<bool>,
     was_told_to_leave: [bool; NODES],
+    /// Whose daemon is there, if only to say farewell.
+    is_there: [bool; NODES],
     /// When a daemon last began a life.
     booted: [Nanos; NODES],
     /// Who says farewell, frozen or not.
@@ -168,12 +172,14 @@ impl Judge {
             quorum: plan.quorum,
             fencing: plan.fencing,
             needs_provider: plan.cloud.is_some_and(|cloud| cloud.witness) && plan.quorum != Quorum::Majority,
+            witness_lease: plan.cloud.and_then(|cloud| cloud.lease).unwrap_or(Nanos::MAX),
             room: INTERVAL.saturating_add(plan.takeover_delay),
             facts: Default::default(),
             owners: [0; GROUPS],
             shared: Default::default(),
             died: Default::default(),
             was_told_to_leave: [false; NODES],
+            is_there: [false; NODES],
             booted: Default::default(),
             has_left: [false; NODES],
             has_forgotten: [false; NODES],
@@ -230,6 +236,7 @@ impl Judge {
         self.forget(index);
         self.last_upheaval = now;
         self.booted[index] = now;
+        self.is_there[index] = true;
         self.config_before[index] = host.config;
         self.last_config[index] = host.config;
         // Whoever starts a daemon again has looked after what the last had left behind.
@@ -243,7 +250,7 @@ impl Judge {
     /// What only one life of the daemon is about.
     fn forget(&mut self, host: usize) {
         self.heard[host] = Default::default();
-        (self.has_left[host], self.has_forgotten[host]) = (false, false);
+        (self.has_left[host], self.has_forgotten[host], self.is_there[host]) = (false, false, false);
         self.died[host] = Default::default();
         self.in_maintenance[host] = false;
         self.hushed[host] = Nanos(0);

@@ -27,6 +27,9 @@ pub(super) struct GroupPlan {
     pub(super) preferred: usize,
 }
 
+/// Long enough for a question to come to nothing, and for another.
+const WITNESS_LEASE: Nanos = ms(1000);
+
 /// One version of the configuration.
 #[derive(Clone, Debug)]
 pub(super) struct Config {
@@ -43,6 +46,8 @@ pub(super) struct CloudPlan {
     pub(super) witness: bool,
     /// It takes an address away before it gives it to another.
     pub(super) detaches: bool,
+    /// For how long its answer counts.
+    pub(super) lease: Option<Nanos>,
 }
 
 /// How the weather is on a link.
@@ -241,6 +246,7 @@ impl Plan {
         self.cloud = Some(CloudPlan {
             witness: dice.percent(70),
             detaches: dice.percent(30),
+            lease: None,
         });
         for _ in 0..dice.index(4) {
             let begins = dice.span(0, DISASTERS - 1500);
@@ -271,6 +277,13 @@ impl Plan {
         }
     }
 
+    /// Answers of the witness end, in some of these. By dice of their own, as above.
+    pub(super) fn add_lease(&mut self, dice: &mut Dice) {
+        if let Some(cloud) = self.cloud.as_mut().filter(|cloud| cloud.witness) {
+            cloud.lease = dice.percent(60).then_some(WITNESS_LEASE);
+        }
+    }
+
     fn put(&mut self, begins: Nanos, ends: Nanos, disaster: Disaster) {
         self.disasters.push(Planned { begins, ends, disaster });
     }
@@ -295,6 +308,7 @@ impl Plan {
             fenced: vec![self.fencing; self.nodes],
             fence_retry: FENCE_RETRY,
             witness: self.cloud.is_some_and(|cloud| cloud.witness),
+            witness_lease: self.cloud.and_then(|cloud| cloud.lease),
         }
     }
 

@@ -54,6 +54,7 @@ pub(super) struct World {
 const RESTARTS: u64 = 0x005e_ed0f_7e57;
 const PAUSES: u64 = 0x005e_ed0f_9a05;
 const CLOUDS: u64 = 0x005e_ed0f_c10d;
+const LEASES: u64 = 0x005e_ed0f_1ea5;
 
 /// A thread that is later than this was stopped, as in hb-user/src/pulse/mod.rs.
 const OVERDUE: Nanos = ms(5);
@@ -69,6 +70,7 @@ impl World {
         plan.add_pauses(&mut Dice::new(seed ^ PAUSES));
         let mut clouds = Dice::new(seed ^ CLOUDS);
         plan.add_cloud(&mut clouds);
+        plan.add_lease(&mut Dice::new(seed ^ LEASES));
         let hosts = (0..plan.nodes).map(|host| Host::new(host, 1 + dice.span(0, 1_000_000).0));
         let mut world = Self {
             now: Nanos(0),

@@ -120,4 +120,5 @@ pub(super) struct Cloud {
     pub(super) region: Text,
     pub(super) verify_interval: Text,
     pub(super) witness: Option<Spanned<bool>>,
+    pub(super) witness_lease: Text,
 }

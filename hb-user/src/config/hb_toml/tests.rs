@@ -495,6 +495,7 @@ fn a_provider_needs_only_a_token() {
         "digitalocean.identity metadata default",
         "digitalocean.verify_interval 30s default",
         "digitalocean.witness false default",
+        "digitalocean.witness_lease 60s default",
     ] {
         assert!(shown.contains(setting), "{setting}: {shown}");
     }
@@ -536,8 +537,10 @@ move_timeout = "3s"
 identity = "42"
 verify_interval = "4s"
 witness = true
+witness_lease = "15s"
 [aws]
 region = "cn-north-1"
+witness_lease = "unlimited"
 identity = "i-0598c7d356eba48d7"
 "#;
     let file = parse(text.as_bytes()).expect("accepted");
@@ -551,11 +554,13 @@ identity = "i-0598c7d356eba48d7"
         identity: Identity::Fixed(InstanceId::new("42").expect("an id")),
         verify_interval: Duration::from_secs(4),
         witness: true,
+        witness_lease: Some(Duration::from_secs(15)),
         line: 2,
         ..CloudSettings::new(CloudKind::Hetzner, SecretSource::Credential("hetzner".to_owned()))
     };
     assert_eq!(file.clouds[0], hetzner);
     assert_eq!(file.clouds[1].secret, SecretSource::InstanceRole);
+    assert_eq!(file.clouds[1].witness_lease, None);
     assert_eq!(file.clouds[1].api_url, "https://ec2.cn-north-1.amazonaws.com.cn");
 }
 
@@ -603,6 +608,11 @@ fn a_providers_faults_have_their_place() {
             format!("[vultr]\n{token}timeout = \"0s\""),
             3,
             "vultr.timeout \"0s\": expected at least 1ms, and this rounds to 0",
+        ),
+        (
+            format!("[vultr]\n{token}witness_lease = \"9999ms\""),
+            3,
+            "vultr.witness_lease \"9999ms\": expected at least 10s, or unlimited",
         ),
         (
             format!("[vultr]\n{token}identity = \"a b\""),

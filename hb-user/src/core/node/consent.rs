@@ -139,13 +139,13 @@ impl Node {
     }
 
     /// Whether a node that we do not hear cannot have the group, nor take it.
-    fn gone(&self, node: usize, index: usize) -> Result<(), Waiting> {
+    pub(super) fn gone(&self, node: usize, index: usize) -> Result<(), Waiting> {
         let peer = &self.peers[node];
         let is_dead = peer.contact == Contact::Dead;
         if !self.is_gone_for_us(node) {
             return Err(Waiting::Delay(node));
         }
-        if is_dead && !self.has_witness(peer) {
+        if is_dead && peer.fencing != Fencing::Done && !self.has_witness(peer) {
             return Err(Waiting::Witness(node));
         }
         match self.settings.quorum {

@@ -16,6 +16,8 @@ use hb_ebpf::beat::Status;
 /// over or somebody cleans up.
 pub const TAKE_BACKS: u32 = 3;
 const SPAN: Nanos = Nanos::from_millis(600_000);
+/// A witness whose answers end is asked again after this part of their time.
+const RENEWALS: u64 = 3;
 
 /// What is known of the provider as a witness.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
@@ -77,11 +79,11 @@ impl TakenBack {
 
 impl Node {
     pub(super) fn witnessed(&mut self, asked: Nanos, answers: bool) {
-        self.witness = if answers {
-            Witness::Answers(asked)
-        } else {
-            Witness::Silent(asked)
-        };
+        if answers {
+            self.witness = Witness::Answers(asked);
+        } else if !self.witness_answers() {
+            self.witness = Witness::Silent(asked);
+        }
     }
 
     /// The provider says that a floating IP of a group that runs here belongs to somebody else.
@@ -128,13 +130,22 @@ impl Node {
         group.gave_way || group.taken_back.view(self.now).1.is_some()
     }
 
-    /// Whether a peer has fallen silent, and the witness has not answered since: then it may be us who are cut off.
+    /// Whether a peer has fallen silent, and the witness has not answered since, or too long ago: then it may be us who are cut off.
     #[must_use]
     pub fn lacks_witness(&self) -> bool {
-        let Witness::Silent(asked) = self.witness else {
-            return false;
+        let asked = match self.witness {
+            Witness::Silent(asked) => Some(asked),
+            Witness::Answers(asked) => Some(asked).filter(|asked| self.is_over(*asked)),
+            Witness::Unasked => None,
         };
+        let Some(asked) = asked else { return false };
         self.settings.witness && self.rivals().any(|node| asked >= self.peers[node].silent_since)
+    }
+
+    /// Whether an answer to what was asked at this time does not count any more.
+    fn is_over(&self, asked: Nanos) -> bool {
+        let lease = self.settings.witness_lease;
+        lease.is_some_and(|lease| self.now >= asked.saturating_add(lease)) && !is_mutated(Mutation::AnswersNeverEnd)
     }
 
     /// Whether the witness has answered since a peer fell silent, where there is one.
@@ -142,7 +153,7 @@ impl Node {
         match self.witness {
             _ if is_mutated(Mutation::AsksNoWitness) => true,
             _ if !self.settings.witness || self.has_majority_rule() => true,
-            Witness::Answers(asked) => asked >= peer.silent_since,
+            Witness::Answers(asked) => asked >= peer.silent_since && !self.is_over(asked),
             Witness::Unasked | Witness::Silent(_) => false,
         }
     }
@@ -153,7 +164,28 @@ impl Node {
         self.settings.witness && self.has_rivals()
     }
 
-    /// Whether the witness has answered since the last peer fell silent.
+    /// When the witness is to be asked, if it is: at once, while it has not answered; and well before its answer is over.
+    #[must_use]
+    pub fn witness_due(&self) -> Option<Nanos> {
+        match self.witness {
+            _ if !self.needs_witness() => None,
+            Witness::Answers(asked) if self.witness_answers() => {
+                let lease = self.settings.witness_lease?;
+                Some(asked.saturating_add(Nanos(lease.0 / RENEWALS)))
+            }
+            Witness::Unasked | Witness::Answers(_) | Witness::Silent(_) => Some(self.now),
+        }
+    }
+
+    /// When the witness's answer ends, if that matters.
+    pub(super) fn witness_ends(&self) -> Option<Nanos> {
+        match self.witness {
+            Witness::Answers(asked) if self.needs_witness() => Some(asked.saturating_add(self.settings.witness_lease?)),
+            Witness::Unasked | Witness::Answers(_) | Witness::Silent(_) => None,
+        }
+    }
+
+    /// Whether the witness has answered since the last peer fell silent, and not too long ago.
     #[must_use]
     pub fn witness_answers(&self) -> bool {
         self.rivals().all(|node| self.has_witness(&self.peers[node]))

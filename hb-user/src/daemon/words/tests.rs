@@ -20,6 +20,7 @@ pub(in crate::daemon) fn node(quorum: Quorum) -> Node {
         fenced: vec![false; 2],
         fence_retry: Nanos(1000),
         witness: false,
+        witness_lease: None,
     };
     Node::new(settings, Nanos(0))
 }

@@ -4,12 +4,12 @@ use hb_ebpf::Nanos;
 use hb_user::core::Contact;
 
 use super::{Judge, Rule, Violation};
-use crate::sim::WITNESSED;
 use crate::sim::cloud::Cloud;
 use crate::sim::host::{Host, Pairs};
 use crate::sim::plan::{GROUPS, NODES};
 use crate::sim::scripts::{Job, Task};
 use crate::sim::trace::name;
+use crate::sim::{REACTION, WITNESSED};
 
 /// What happened to addresses, and who was answered.
 #[derive(Debug, Default)]
@@ -17,7 +17,7 @@ pub(super) struct Addresses {
     /// When a node last lost another, in this life.
     lost: Pairs<Nanos>,
     /// When a node last asked what the provider answered; and whether it answered the last time.
-    answered: [Nanos; NODES],
+    pub(super) answered: [Nanos; NODES],
     is_unanswered: [bool; NODES],
     /// Whose daemon was told that an address has moved away, ever.
     missed: [[bool; GROUPS]; NODES],
@@ -143,6 +143,11 @@ impl Judge {
         Ok(())
     }
 
+    /// Until when the witness's last answer to a host counts.
+    pub(super) fn answer_ends(&self, host: usize) -> Nanos {
+        self.addresses.answered[host].saturating_add(self.witness_lease)
+    }
+
     /// Nobody takes over from a silent node before the provider has answered.
     pub(super) fn check_witness(&self, now: Nanos, host: usize, id: usize, hosts: &[Host]) -> Result<(), Violation> {
         let Some(life) = hosts[host].life.as_ref().filter(|_| self.needs_provider) else {
@@ -156,6 +161,10 @@ impl Judge {
                     name(host),
                     name(other)
                 );
+                return Self::broken(Rule::Unwitnessed, now, what);
+            }
+            if now > self.answer_ends(host).saturating_add(REACTION) {
+                let what = format!("{} starts g{id}, and was answered too long ago", name(host));
                 return Self::broken(Rule::Unwitnessed, now, what);
             }
         }
@@ -172,11 +181,10 @@ impl Judge {
         let Some(lost) = lost.filter(|_| self.needs_provider && !host.is_frozen() && !node.in_maintenance()) else {
             return Ok(());
         };
-        // It may have been answered in this silence; then it goes on.
-        if self.addresses.answered[index] >= lost {
-            return Ok(());
-        }
-        let since = lost.max(gone).max(self.thawed[index]).max(self.last_maintenance);
+        // It may have been answered in this silence; then it goes on, for as long as that counts.
+        let answered = Some(self.answer_ends(index)).filter(|_| self.addresses.answered[index] >= lost);
+        let causes = [lost, gone, self.thawed[index], self.last_maintenance];
+        let since = causes.into_iter().chain(answered).max().unwrap_or(lost);
         for id in 0..GROUPS {
             let fact = self.facts[index][id];
             let is_stopping = host.jobs[id].is_some_and(|job| job.task == Task::Stop);

@@ -57,7 +57,11 @@ impl Judge {
             Cause::Conflict(peer) => self.facts[peer][id].runs || self.has_met_owner(now, host, peer, id),
             Cause::Lease => {
                 let has_lapsed = self.quorum != Quorum::None && self.lapsed[host].saturating_add(ms(100)) >= fact.since;
-                has_lapsed || self.addresses.is_unanswered(host)
+                let is_over = self.addresses.answered[host] > Nanos(0) && now >= self.answer_ends(host);
+                if is_over {
+                    self.tally.count("answers that ended");
+                }
+                has_lapsed || self.addresses.is_unanswered(host) || is_over
             }
             Cause::Moved => self.addresses.is_missed(host, id),
             Cause::Sick => fact.was_sick,

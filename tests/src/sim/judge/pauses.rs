@@ -74,7 +74,9 @@ impl Judge {
     pub(super) fn were_stopped_together(&self, host: usize, other: usize, heard: Nanos, network: &Network) -> bool {
         let (begun, ended) = self.paused;
         let calm = begun.since(Nanos(2 * INTERVAL.0));
-        heard >= calm
+        // Beats of one that is gone may come as late as those of one that is stopped.
+        self.is_there[other]
+            && heard >= calm
             && heard <= ended
             && self.thawed[host] == ended
             && self.thawed[other] == ended

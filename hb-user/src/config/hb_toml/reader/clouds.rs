@@ -1,9 +1,16 @@
 //! The tables of the providers of floating IPs.
 
-use super::{Reader, absolute};
+use std::time::Duration;
+
+use super::{Reader, absolute, time_of};
 use crate::config::error::Fault;
 use crate::config::hb_toml::file;
-use crate::config::{CloudKind, CloudSettings, Identity, InstanceId, SecretSource};
+use crate::config::{CloudKind, CloudSettings, Identity, InstanceId, SecretSource, time};
+
+/// The shortest time for which a witness's answer may count.
+const LEAST_LEASE: Duration = Duration::from_secs(10);
+/// As long as the silence.
+const UNLIMITED: &str = "unlimited";
 
 impl Reader<'_> {
     pub(super) fn clouds(&mut self, file: &file::File) -> Result<Vec<CloudSettings>, Fault> {
@@ -71,6 +78,13 @@ impl Reader<'_> {
                 default.witness,
                 |witness: &bool| Ok(*witness),
                 ToString::to_string,
+            )?,
+            witness_lease: self.given(
+                &key("witness_lease"),
+                table.witness_lease.as_ref(),
+                default.witness_lease,
+                witness_lease,
+                |lease| lease.map_or(UNLIMITED.to_owned(), time::shown),
             )?,
             line,
             ..CloudSettings::new(kind, default.secret)
@@ -157,6 +171,17 @@ fn url(text: &str, schemes: &[&str]) -> Result<String, String> {
     } else {
         Err(expected())
     }
+}
+
+/// A question has 3 s for its answer, and there should be more than one before the last answer is over.
+fn witness_lease(text: &str) -> Result<Option<Duration>, String> {
+    if text == UNLIMITED {
+        return Ok(None);
+    }
+    let lease = time_of(text)?;
+    (lease >= LEAST_LEASE)
+        .then_some(Some(lease))
+        .ok_or_else(|| format!("expected at least {}, or {UNLIMITED}", time::shown(LEAST_LEASE)))
 }
 
 fn identity(kind: CloudKind, text: &str) -> Result<Identity, String> {

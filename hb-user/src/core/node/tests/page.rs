@@ -276,10 +276,12 @@ fn who_is_gone_is_a_row() {
         node.settings.stuck = choose.of([StuckPolicy::Reboot, StuckPolicy::Hold]);
         node.settings.fenced[B] = choose.flag();
         node.settings.witness = choose.flag();
+        node.settings.witness_lease = Some(ms(200));
         node.witness = choose.of([
             Witness::Unasked,
             Witness::Silent(NOW),
             Witness::Answers(Nanos(NOW.0 - ms(301).0)),
+            Witness::Answers(Nanos(NOW.0 - ms(250).0)),
             Witness::Answers(NOW),
         ]);
         node.pings = 1;

@@ -204,6 +204,47 @@ fn who_lost_its_peer_and_is_answered_keeps_what_it_has() {
     assert_eq!(witness(&mut bench, false), ["release 0: lease"]);
 }
 
+/// With a lease it is asked again before its answer is over, and only its end counts, not a question in vain.
+#[test]
+fn an_answer_with_a_lease_has_to_be_renewed() {
+    let mut bench = witnessed();
+    bench.node.settings.witness_lease = Some(ms(30_000));
+    assert_eq!(bench.node.witness_due(), None, "nobody is silent");
+    bench.now = ms(2_000);
+    bench.silent(B);
+    assert_eq!(bench.node.witness_due(), Some(ms(2_000)));
+    witness(&mut bench, true);
+    assert_eq!(bench.node.witness_due(), Some(ms(12_000)));
+    bench.now = ms(12_000);
+    assert_eq!(witness(&mut bench, true), [""; 0]);
+    assert_eq!(bench.node.deadline(), Some(ms(42_000)));
+    bench.now = ms(25_000);
+    assert_eq!(witness(&mut bench, false), [""; 0], "the last answer counts still");
+    assert!(bench.node.has_lease() && bench.node.witness_due() <= Some(bench.now));
+    assert_eq!(bench.at(ms(41_999)), [""; 0]);
+    assert_eq!(bench.at(ms(42_000)), ["release 0: lease"]);
+    assert_eq!(bench.node.witness_due(), Some(ms(42_000)));
+    assert_eq!(bench.finish(Outcome::Done), [""; 0]);
+    bench.now = ms(50_000);
+    assert_eq!(witness(&mut bench, true), ["acquire 0: peer_died"]);
+    // Nobody is silent any more: then it may end.
+    bench.says(B, &[Released]);
+    assert_eq!(bench.at(ms(90_000)), [""; 0]);
+    assert!(bench.node.has_lease() && bench.node.deadline().is_none());
+}
+
+/// Without one it lasts as long as the silence.
+#[test]
+fn an_answer_without_a_lease_is_asked_for_once() {
+    let mut bench = witnessed();
+    bench.now = ms(2_000);
+    bench.silent(B);
+    witness(&mut bench, true);
+    assert_eq!((bench.node.witness_due(), bench.node.deadline()), (None, None));
+    assert_eq!(bench.at(ms(999_999_999)), [""; 0]);
+    assert!(bench.node.has_lease());
+}
+
 #[test]
 fn a_fenced_node_cannot_be_on_the_other_side_of_a_cut() {
     let mut bench = witnessed();
@@ -212,6 +253,12 @@ fn a_fenced_node_cannot_be_on_the_other_side_of_a_cut() {
     bench.node.peers[B].fencing = Fencing::Done;
     assert_eq!(witness(&mut bench, false), [""; 0]);
     assert_eq!(bench.state(), Running);
+    // Nor is anybody asked about it. So an answer from before is over some time, and that does not matter.
+    bench.node.settings.witness_lease = Some(ms(30_000));
+    bench.node.witness = Witness::Answers(ms(2_000));
+    assert_eq!(bench.at(ms(40_000)), [""; 0]);
+    assert_eq!((bench.node.witness_due(), bench.node.deadline()), (None, None));
+    assert_eq!(bench.node.gone(B, 0), Ok(()));
 }
 
 /// A majority knows better who is cut off, and goes on without the provider.
