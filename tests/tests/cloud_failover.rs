@@ -12,6 +12,7 @@ use hb_tests::{
     network::Server::{self, Primary, Secondary},
     provided::{LIMIT, Provided},
     resource,
+    status::Status,
     tutorial::Files,
 };
 
@@ -212,6 +213,39 @@ fn is_of_metadata(endpoint: Endpoint) -> bool {
 }
 
 /// It leads nowhere in the tests' network: what the cloud and the scripts saw has to do.
+/// While the API is gone, a cut between the nodes makes both want the address; when it heals, the one that has it asserts it again,
+/// and does not learn whether it has it.
+#[test]
+fn a_heal_while_the_api_is_gone_stops_nothing() -> Result<()> {
+    let site = Provided::settled(
+        Provider::DigitalOcean,
+        "move_timeout = \"4s\"\ntimeout = \"1s\"\nconnect_timeout = \"1s\"",
+    )?;
+    let cluster = &site.cluster;
+    site.wait_until_ready()?;
+    cluster.cloud.set_gone(Some(Gone::Reset));
+    cluster.network.part(true)?;
+    let state = |status: &Status| status.groups.first().map(|group| group.state.clone());
+    cluster.wait_for_status(Secondary, "it takes over", |status| {
+        Ok(state(status).as_deref() == Some("acquiring"))
+    })?;
+    cluster.network.part(false)?;
+    cluster.wait_for_status(Primary, "it asserts the address again", |status| {
+        Ok(state(status).as_deref() == Some("acquiring"))
+    })?;
+    cluster.wait_for_status(Primary, "it goes on", |status| {
+        Ok(status.owner() == Some("primary") && state(status).as_deref() == Some("running"))
+    })?;
+    let [primary, _] = site.touched()?;
+    ensure!(!primary.iter().any(|call| call.ends_with(" stop")), "{primary:?}");
+    let log = cluster.network.primary.log();
+    ensure!(log.contains("it is not known whether it is here"), "{log}");
+
+    cluster.cloud.recover();
+    site.wait_until_agreed(Primary)?;
+    site.ensure_calm()
+}
+
 #[test]
 fn a_reserved_ip_of_ipv6_moves_too() -> Result<()> {
     let files = Files::cloud(Provider::DigitalOcean, "")

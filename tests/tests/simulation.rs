@@ -67,6 +67,7 @@ fn no_disaster_breaks_a_rule_and_every_kind_of_disaster_happens() {
         "addresses missed",
         "addresses out of reach",
         "addresses stolen",
+        "addresses unknown",
         "answers of the witness",
         "answers that ended",
         "cleanup commands",

@@ -101,6 +101,16 @@ pub struct CloudAddress {
     pub target: CloudTarget,
 }
 
+impl CloudAddress {
+    /// The address itself, if it is named by that.
+    fn ip(&self) -> Option<&IpAddr> {
+        match &self.target {
+            CloudTarget::Ip(ip) => Some(ip),
+            CloudTarget::Allocation(_) => None,
+        }
+    }
+}
+
 /// `digitalocean::203.0.113.10`, as haresources has it.
 impl Display for CloudAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -293,6 +303,24 @@ impl Cluster {
         resources.filter_map(|resource| resource.cloud.as_ref())
     }
 
+    /// Addresses of which a host of this provider's can have one only, where there are more.
+    fn crowded(&self, kind: CloudKind) -> Vec<String> {
+        match kind {
+            CloudKind::DigitalOcean => {}
+            CloudKind::Hetzner | CloudKind::Vultr | CloudKind::Aws => return Vec::new(),
+        }
+        let of_family = |is_v6: bool| {
+            let all = self.cloud_addresses().filter(move |address| {
+                let is_of_family = |ip: &IpAddr| ip.is_ipv6() == is_v6;
+                address.kind == kind && address.ip().is_some_and(is_of_family)
+            });
+            all.map(ToString::to_string).collect::<Vec<_>>()
+        };
+        let families = [false, true].map(of_family);
+        let crowded = families.into_iter().filter(|family| family.len() > 1);
+        crowded.map(|family| family.join(", ")).collect()
+    }
+
     /// What is odd about the providers' settings.
     pub(super) fn cloud_oddities(&self) -> Vec<Warning> {
         let mut warnings = Vec::new();
@@ -319,6 +347,12 @@ impl Cluster {
                 warn(format!(
                     "{}.witness: with three nodes or more a majority decides, and the provider is not asked",
                     settings.kind
+                ));
+            }
+            for all in self.crowded(settings.kind) {
+                warn(format!(
+                    "a droplet can have one reserved IPv4 address and one IPv6 address: no two of {all} can be on one host, so a \
+                     node that has one cannot take over another"
                 ));
             }
             if settings.api_url.starts_with("http:") {

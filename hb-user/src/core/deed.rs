@@ -227,11 +227,9 @@ impl<I: Clone + Eq> Deed<I> {
 }
 
 /// Whose the instance is that has an address. `nodes`: the others, and the instance of each, if it was ever seen.
-///
-/// An address that was taken away and given to nobody is no node's doing.
 pub fn taker<'a, I: Eq + 'a>(owner: Option<&I>, nodes: impl Iterator<Item = (usize, Option<&'a I>)>) -> Taker {
     let Some(owner) = owner else {
-        return Taker::Other;
+        return Taker::Nobody;
     };
     let mut are_all_known = true;
     for (node, instance) in nodes {

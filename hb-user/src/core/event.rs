@@ -232,6 +232,8 @@ pub enum Taker {
     Node(usize),
     /// No node's.
     Other,
+    /// Nobody's.
+    Nobody,
     /// That is not known: some node's instance was never seen.
     Unknown,
 }

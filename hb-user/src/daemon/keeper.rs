@@ -257,7 +257,8 @@ impl Keeper {
             Err(failure) => kept.ip.known_identity().filter(|_| failure.is_passing()),
         };
         let readiness = kept.readiness.insert(readiness);
-        // What is unknown is never taken for "not ours", and what is being moved is nobody's yet.
+        // What is unknown is never taken for "not ours", and what is being moved is nobody's yet. Nor is it known whose it is while the
+        // API shows nobody and the metadata service says that it is active here: the token may not be good for seeing us.
         let (
             Some(me),
             Ok(Owner {
@@ -269,6 +270,9 @@ impl Keeper {
             return None;
         };
         let owner = instance.as_ref();
+        if owner.is_none() && readiness.is_active == Some(true) {
+            return None;
+        }
         let reading = Reading {
             asked: readiness.asked,
             me,

@@ -169,6 +169,10 @@ pub async fn acquire(
             return work.report(GroupResult::Aborted);
         }
         let reason = describe(Operation::Start, &start);
+        if let (true, Outcome::Unknown(_)) = (reassert, &start.outcome) {
+            tracing::warn!(%resource, reason, "it is not known whether it is here: what runs goes on");
+            continue;
+        }
         tracing::error!(%resource, reason, "start failed: the whole group is given up");
         let result = match work.stop_all(group).await {
             Ok(()) => GroupResult::Failed {
@@ -356,7 +360,7 @@ pub fn says_running(status: &Finished) -> Option<bool> {
     match status.outcome {
         Outcome::Exited(_) | Outcome::Done => Some(status.says_running),
         Outcome::NotStarted(_) => Some(false),
-        Outcome::Signalled(_) | Outcome::TimedOut | Outcome::Aborted | Outcome::Failed(_) => None,
+        Outcome::Signalled(_) | Outcome::TimedOut | Outcome::Aborted | Outcome::Failed(_) | Outcome::Unknown(_) => None,
     }
 }
 

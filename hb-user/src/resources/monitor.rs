@@ -34,7 +34,7 @@ pub async fn check(group: &GroupScripts, context: &Context) -> Health {
         let status = work.call(resource, Operation::Status, &Abort::never()).await;
         let problem = match &status.outcome {
             Outcome::Exited(_) | Outcome::Done if status.says_running => continue,
-            Outcome::Failed(reason) if resource.cloud.is_some() => {
+            Outcome::Failed(reason) | Outcome::Unknown(reason) if resource.cloud.is_some() => {
                 tracing::warn!(%resource, reason, "not known to be here");
                 continue;
             }
@@ -48,7 +48,8 @@ pub async fn check(group: &GroupScripts, context: &Context) -> Health {
             | Outcome::Aborted
             | Outcome::NotStarted(_)
             | Outcome::Done
-            | Outcome::Failed(_) => "",
+            | Outcome::Failed(_)
+            | Outcome::Unknown(_) => "",
         };
         return Health::Sick {
             resource: resource.to_string(),

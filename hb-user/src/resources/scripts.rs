@@ -153,6 +153,8 @@ pub enum Outcome {
     Done,
     /// Without a script, and why not as it was asked for.
     Failed(String),
+    /// Without a script: whether it is as it was asked for could not be learnt, and why.
+    Unknown(String),
 }
 
 impl Outcome {
@@ -175,7 +177,7 @@ impl fmt::Display for Outcome {
             Self::Aborted => f.write_str("killed, because the work on the group was aborted"),
             Self::NotStarted(reason) => write!(f, "not started: {reason}"),
             Self::Done => f.write_str("done"),
-            Self::Failed(reason) => f.write_str(reason),
+            Self::Failed(reason) | Self::Unknown(reason) => f.write_str(reason),
         }
     }
 }

@@ -284,6 +284,11 @@ impl World {
         let job = self.hosts[host].jobs[id].filter(|job| job.ticket == ticket);
         let Some(job) = job else { return Ok(()) };
         let owner = cloud.owners[id];
+        if !cloud.reaches(host) && job.is_reasserted {
+            // Whose it is is not known, so what runs goes on.
+            self.judge.count("addresses unknown");
+            return Ok(());
+        }
         let is_spared = |owner: usize| owner != host && job.claims.is_some_and(|claims| claims & (1 << owner) == 0);
         if !cloud.reaches(host) || owner.is_some_and(is_spared) {
             let is_contended = cloud.reaches(host);

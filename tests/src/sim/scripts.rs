@@ -26,6 +26,8 @@ pub(super) struct Job {
     pub(super) claims: Option<u8>,
     /// A node that is heard hands the group over, or a person orders it.
     pub(super) is_handed_over: bool,
+    /// It runs already, as far as the node knows.
+    pub(super) is_reasserted: bool,
 }
 
 /// How long a task takes and how it ends.

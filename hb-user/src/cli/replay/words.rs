@@ -20,6 +20,7 @@ pub(super) fn event(event: &Event, names: &Names) -> String {
             let whose = match to {
                 Taker::Node(node) => names.node(*node).into_owned(),
                 Taker::Other => "no node".to_owned(),
+                Taker::Nobody => "nobody".to_owned(),
                 Taker::Unknown => "an unknown instance".to_owned(),
             };
             format!("{}: the floating IP is at {whose}", names.group(*group))

@@ -610,6 +610,11 @@ fn a_providers_faults_have_their_place() {
             "vultr.timeout \"0s\": expected at least 1ms, and this rounds to 0",
         ),
         (
+            format!("[vultr]\n{token}verify_interval = \"11m\""),
+            3,
+            "vultr.verify_interval \"11m\": expected at most 600s",
+        ),
+        (
             format!("[vultr]\n{token}witness_lease = \"9999ms\""),
             3,
             "vultr.witness_lease \"9999ms\": expected at least 10s, or unlimited",

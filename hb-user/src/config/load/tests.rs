@@ -276,6 +276,29 @@ fn a_witness_is_for_two_nodes() {
     assert!(is_warned(&dir));
 }
 
+#[test]
+fn a_droplet_has_one_reserved_ip_of_a_family() {
+    let dir = tutorial();
+    fs::write(
+        dir.path().join("hb.toml"),
+        "[digitalocean]\ncredential = \"digitalocean\"\n",
+    )
+    .expect("written");
+    let warnings = |haresources: &str| -> Vec<String> {
+        fs::write(dir.path().join("haresources"), haresources).expect("written");
+        let warnings = load(&dir).expect("accepted").warnings;
+        let all = warnings.iter().map(ToString::to_string);
+        all.filter(|it| it.contains("droplet")).collect()
+    };
+    let one_of_each = "primary digitalocean::203.0.113.10 digitalocean::2001:db8::10\n";
+    assert_eq!(warnings(one_of_each), [""; 0]);
+    let expected = "hb.toml:1: a droplet can have one reserved IPv4 address and one IPv6 address: no two of \
+                    digitalocean::203.0.113.10, digitalocean::203.0.113.11 can be on one host, so a node that has one cannot \
+                    take over another";
+    let two = format!("{one_of_each}secondary digitalocean::203.0.113.11\n");
+    assert_eq!(warnings(&two), [expected]);
+}
+
 fn tutorial() -> TempDir {
     let dir = TempDir::new().expect("a directory");
     let files = [

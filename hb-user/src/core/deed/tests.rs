@@ -183,7 +183,7 @@ fn a_node_is_known_by_its_instance() {
     assert_eq!(taker(Some(&"b"), nodes(None)), Taker::Node(B));
     assert_eq!(taker(Some(&"c"), nodes(None)), Taker::Unknown);
     assert_eq!(taker(Some(&"d"), nodes(Some(&"c"))), Taker::Other);
-    assert_eq!(taker::<&str>(None, nodes(None)), Taker::Other);
+    assert_eq!(taker::<&str>(None, nodes(None)), Taker::Nobody);
 }
 
 #[test]

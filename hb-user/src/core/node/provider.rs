@@ -99,6 +99,8 @@ impl Node {
         let is_a_silent_node = match to {
             Taker::Node(node) => self.rivals().any(|rival| rival == node),
             Taker::Unknown => self.has_rivals(),
+            // There is nobody to give way to.
+            Taker::Nobody => false,
             // An instance may have been taken for another's: not a second time in one silence.
             Taker::Other => self
                 .rivals()

@@ -78,7 +78,24 @@ fn it_has_moved_when_that_is_read_twice() {
     assert_eq!(keeper.standings().next().map(|it| it.is_away), Some(false));
     // Nobody's is nobody's doing.
     learn(&mut keeper, readiness(Ok(None)));
-    assert_eq!(learn(&mut keeper, readiness(Ok(None))), Some((0, Taker::Other)));
+    assert_eq!(learn(&mut keeper, readiness(Ok(None))), Some((0, Taker::Nobody)));
+}
+
+/// A token may be good for the address and not for the instance that has it: then the API shows none.
+#[test]
+fn nobodys_for_the_api_and_active_here_is_unknown() {
+    let mut keeper = keeper(LONG_AGO, false);
+    for _ in 0..3 {
+        let mut blind = readiness(Ok(None));
+        blind.is_active = Some(true);
+        assert!(!blind.problems().is_empty());
+        assert_eq!(learn(&mut keeper, blind), None);
+        assert_eq!(keeper.standings().next().map(|it| it.is_away), Some(false));
+    }
+    let mut gone = readiness(Ok(None));
+    gone.is_active = Some(false);
+    learn(&mut keeper, gone.clone());
+    assert_eq!(learn(&mut keeper, gone), Some((0, Taker::Nobody)));
 }
 
 #[test]

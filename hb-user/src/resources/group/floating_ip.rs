@@ -1,12 +1,12 @@
 //! A floating IP as a resource of a group.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Claims, Context};
 use crate::clock;
 use crate::config::CloudAddress;
 use crate::process::Abort;
-use crate::resources::cloud::{Claim, FloatingIp, MoveError, Moved, Order, Progress, Watch};
+use crate::resources::cloud::{Claim, FloatingIp, MoveError, Moved, Order, Owner, Progress, Watch};
 use crate::resources::scripts::{Finished, Operation, Outcome};
 
 /// Takes it over, asks for its owner, or leaves it alone, in the way of a script that is called.
@@ -39,7 +39,7 @@ pub(super) async fn call(
         }
         (Operation::Status, Some(ip)) => match ip.is_ours(context.limit).await {
             Ok(is_ours) => (Outcome::Done, is_ours),
-            Err(failure) => (Outcome::Failed(format!("the owner is unknown: {failure}")), false),
+            Err(failure) => (Outcome::Unknown(format!("the owner is unknown: {failure}")), false),
         },
     };
     Finished {
@@ -59,7 +59,8 @@ async fn take_over(ip: &FloatingIp, claims: &Claims, moved: &mut Option<Moved>) 
         claim,
         within: ip.settings().move_timeout,
     };
-    match ip.take_over(order, told(ip.address())).await {
+    let found = Arc::new(Mutex::new(None));
+    match ip.take_over(order, told(ip.address(), found.clone())).await {
         Ok(done) => {
             *moved = Some(done);
             Outcome::Done
@@ -67,21 +68,30 @@ async fn take_over(ip: &FloatingIp, claims: &Claims, moved: &mut Option<Moved>) 
         Err(error @ MoveError::Contended { .. }) => {
             Outcome::Failed(format!("{error}: `hb takeover` takes it all the same"))
         }
-        Err(
-            error @ (MoveError::Failed(_)
-            | MoveError::Action { .. }
-            | MoveError::NotOurs { .. }
-            | MoveError::NotActive
-            | MoveError::Deadline { .. }),
-        ) => Outcome::Failed(error.to_string()),
+        Err(error @ (MoveError::Failed(_) | MoveError::Deadline { .. })) => {
+            let found = found.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let me = ip.known_identity();
+            let is_elsewhere = found.is_some_and(|owner| !me.is_some_and(|me| owner.is(&me)));
+            if is_elsewhere {
+                Outcome::Failed(error.to_string())
+            } else {
+                Outcome::Unknown(error.to_string())
+            }
+        }
+        Err(error @ (MoveError::Action { .. } | MoveError::NotOurs { .. } | MoveError::NotActive)) => {
+            Outcome::Failed(error.to_string())
+        }
     }
 }
 
-/// The log tells what happens on the way.
-fn told(address: &CloudAddress) -> Watch {
+/// The log tells what happens on the way. The owner that was found is kept.
+fn told(address: &CloudAddress, found: Arc<Mutex<Option<Owner>>>) -> Watch {
     let address = address.clone();
     Arc::new(move |progress| match progress {
-        Progress::Found { owner, .. } => tracing::info!(%address, %owner, "to be taken over"),
+        Progress::Found { owner, .. } => {
+            tracing::info!(%address, %owner, "to be taken over");
+            *found.lock().unwrap_or_else(PoisonError::into_inner) = Some(owner.clone());
+        }
         Progress::Accepted { action, .. } => {
             let action = action.as_ref().map(tracing::field::display);
             tracing::info!(%address, action, "the API has accepted the move");

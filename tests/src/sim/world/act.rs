@@ -15,6 +15,7 @@ use crate::sim::{FENCE, REBOOT, ms};
 struct Taking {
     claims: Option<u8>,
     is_handed_over: bool,
+    is_reasserted: bool,
 }
 
 impl World {
@@ -147,6 +148,7 @@ impl World {
                 let taking = Taking {
                     claims: self.claims(host, (group, id), cause),
                     is_handed_over: cause.is_handed_over(),
+                    is_reasserted: reassert,
                 };
                 self.work(host, id, Task::Start, Some(work), taking);
             }
@@ -209,6 +211,7 @@ impl World {
             ends,
             claims: taking.claims,
             is_handed_over: taking.is_handed_over,
+            is_reasserted: taking.is_reasserted,
         });
         if aborts {
             self.judge.count("aborted starts");

@@ -9,6 +9,8 @@ use crate::config::{CloudKind, CloudSettings, Identity, InstanceId, SecretSource
 
 /// The shortest time for which a witness's answer may count.
 const LEAST_LEASE: Duration = Duration::from_secs(10);
+/// Connections that are idle are kept for 15 minutes: more seldom, and the next takeover begins with a new one.
+const LONGEST_VERIFY: Duration = Duration::from_mins(10);
 /// As long as the silence.
 const UNLIMITED: &str = "unlimited";
 
@@ -71,7 +73,13 @@ impl Reader<'_> {
                 ToString::to_string,
             )?,
             region,
-            verify_interval: self.time(&key("verify_interval"), &table.verify_interval, default.verify_interval)?,
+            verify_interval: self.given(
+                &key("verify_interval"),
+                table.verify_interval.as_ref(),
+                default.verify_interval,
+                verify_interval,
+                |interval| time::shown(*interval),
+            )?,
             witness: self.given(
                 &key("witness"),
                 table.witness.as_ref(),
@@ -171,6 +179,13 @@ fn url(text: &str, schemes: &[&str]) -> Result<String, String> {
     } else {
         Err(expected())
     }
+}
+
+fn verify_interval(text: &str) -> Result<Duration, String> {
+    let interval = time_of(text)?;
+    (interval <= LONGEST_VERIFY)
+        .then_some(interval)
+        .ok_or_else(|| format!("expected at most {}", time::shown(LONGEST_VERIFY)))
 }
 
 /// A question has 3 s for its answer, and there should be more than one before the last answer is over.

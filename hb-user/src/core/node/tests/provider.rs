@@ -51,6 +51,23 @@ fn what_nobody_in_the_cluster_has_is_taken_back() {
     }
 }
 
+/// However often that happens while a node is silent: there is nobody to give way to.
+#[test]
+fn what_is_nobodys_is_taken_back_from_nobody() {
+    let mut bench = Bench::running();
+    bench.now = ms(2_000);
+    bench.silent(B);
+    let to_nobody = Event::Moved {
+        group: 0,
+        to: Taker::Nobody,
+    };
+    for _ in 0..TAKE_BACKS {
+        taken_back(&mut bench, &to_nobody);
+    }
+    assert_eq!(bench.tell(&to_nobody), [""; 0], "too often");
+    assert_eq!(bench.state(), Running);
+}
+
 /// Two nodes that both have it never take it from each other: one of them lets go, and only then it is asserted again.
 #[test]
 fn in_a_conflict_its_rule_decides() {
