@@ -40,6 +40,8 @@ pub(super) struct Http {
     client: reqwest::Client,
     base: String,
     host: String,
+    /// Host and port, for messages.
+    place: String,
     timeout: Duration,
     names: Names,
     redaction: Redaction,
@@ -104,10 +106,13 @@ impl Http {
             .map_err(|error| CloudError::Tls {
                 reason: redaction.readable(&chain(&error)),
             })?;
+        let host = url.host_str().unwrap_or_default();
+        let port = url.port_or_known_default().unwrap_or_default();
         Ok(Self {
             client,
             base: base.trim_end_matches('/').to_owned(),
-            host: url.host_str().unwrap_or_default().to_owned(),
+            place: format!("{host}:{port}"),
+            host: host.to_owned(),
             timeout,
             names,
             redaction,
@@ -177,10 +182,15 @@ impl Http {
         let response = match request.send().await {
             Ok(response) => response,
             Err(error) => {
-                if error.is_connect() {
+                let what = if error.is_connect() {
                     self.names.doubt(&self.host);
-                }
-                return Err(passing(chain(&error.without_url())));
+                    "no connection to"
+                } else {
+                    "no answer from"
+                };
+                // Not the URL, of which more than the host may be a secret.
+                let causes = chain(&error.without_url());
+                return Err(passing(format!("{what} {}: {causes}", self.place)));
             }
         };
         let status = response.status();

@@ -407,6 +407,35 @@ async fn nobody_there_says_so() {
 }
 
 #[tokio::test]
+async fn who_is_not_reached_is_named_and_no_more_of_the_url() {
+    let free = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = free.local_addr().expect("its address").port();
+    drop(free);
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let (server, _state) = cloud().await;
+    let (mut settings, _dir) = settings(CloudKind::DigitalOcean, &server);
+    settings.timeout = Duration::from_millis(300);
+    let nobody = "no-such-host.invalid";
+    let silent = silent.local_addr().expect("its address");
+    for (base, expected) in [
+        (
+            format!("http://user:hush@127.0.0.1:{port}/hush"),
+            format!("no connection to 127.0.0.1:{port}: "),
+        ),
+        (
+            format!("https://user:hush@{nobody}/hush"),
+            format!("no connection to {nobody}:443: "),
+        ),
+        (format!("http://{silent}/hush"), format!("no answer from {silent}: ")),
+    ] {
+        settings.api_url = base;
+        let failure = of(&settings, IP).owner().await.expect_err("nobody").to_string();
+        assert!(failure.contains(&expected), "{failure}");
+        assert!(!failure.contains("hush") && !failure.contains(TOKEN), "{failure}");
+    }
+}
+
+#[tokio::test]
 async fn settings_are_checked_before_anything_is_sent() {
     let (server, _state) = cloud().await;
     let (good, dir) = settings(CloudKind::DigitalOcean, &server);
