@@ -1,13 +1,60 @@
 //! The shape of hb.toml: what may stand where, and where it stands.
 
 use std::collections::BTreeMap;
+use std::fmt::{self, Display};
 
-use serde::Deserialize;
+use serde::de::Visitor;
+use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
 pub(super) type Text = Option<Spanned<String>>;
+pub(super) type Time = Option<Spanned<WrittenTime>>;
 /// Wider than what is accepted, so that refusing is ours, with a message that says what was expected.
 pub(super) type Number = Option<Spanned<i64>>;
+
+/// A time as it is written.
+pub(super) enum WrittenTime {
+    /// In quotes, as it should be.
+    Quoted(String),
+    /// A bare number, accepted so that refusing is ours.
+    Bare(String),
+}
+
+impl Display for WrittenTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Quoted(text) | Self::Bare(text) => f.write_str(text),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for WrittenTime {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(TimeVisitor)
+    }
+}
+
+struct TimeVisitor;
+
+impl Visitor<'_> for TimeVisitor {
+    type Value = WrittenTime;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a time in quotes (\"60s\", \"500ms\", \"2m\")")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<WrittenTime, E> {
+        Ok(WrittenTime::Quoted(text.to_owned()))
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<WrittenTime, E> {
+        Ok(WrittenTime::Bare(number.to_string()))
+    }
+
+    fn visit_f64<E>(self, number: f64) -> Result<WrittenTime, E> {
+        Ok(WrittenTime::Bare(number.to_string()))
+    }
+}
 
 /// A provider's table.
 pub(super) type Table = Option<Spanned<Cloud>>;
@@ -42,9 +89,9 @@ pub(super) struct File {
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Scripts {
-    pub(super) timeout: Text,
+    pub(super) timeout: Time,
     pub(super) stop_retries: Number,
-    pub(super) stop_pause: Text,
+    pub(super) stop_pause: Time,
     pub(super) rtprio: Number,
     pub(super) nice: Number,
     pub(super) pass_env: Option<Spanned<Vec<String>>>,
@@ -61,8 +108,8 @@ pub(super) struct Realtime {
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Cluster {
-    pub(super) takeover_delay: Text,
-    pub(super) start_retry: Text,
+    pub(super) takeover_delay: Time,
+    pub(super) start_retry: Time,
     pub(super) stuck: Text,
     pub(super) reboot_command: Option<Spanned<Vec<String>>>,
 }
@@ -71,8 +118,8 @@ pub(super) struct Cluster {
 #[serde(deny_unknown_fields)]
 pub(super) struct Fencing {
     pub(super) program: Text,
-    pub(super) timeout: Text,
-    pub(super) retry: Text,
+    pub(super) timeout: Time,
+    pub(super) retry: Time,
 }
 
 #[derive(Default, Deserialize)]
@@ -85,23 +132,23 @@ pub(super) struct Recorder {
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Restart {
-    pub(super) promise: Text,
+    pub(super) promise: Time,
     pub(super) pin: Option<Spanned<bool>>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Address {
-    pub(super) refresh: Text,
-    pub(super) check: Text,
+    pub(super) refresh: Time,
+    pub(super) check: Time,
     pub(super) conflict: Text,
-    pub(super) probe: Text,
+    pub(super) probe: Time,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Monitor {
-    pub(super) interval: Text,
+    pub(super) interval: Time,
     pub(super) failures: Number,
 }
 
@@ -113,12 +160,12 @@ pub(super) struct Cloud {
     pub(super) api_url: Text,
     pub(super) metadata_url: Text,
     pub(super) ca_file: Text,
-    pub(super) connect_timeout: Text,
-    pub(super) timeout: Text,
-    pub(super) move_timeout: Text,
+    pub(super) connect_timeout: Time,
+    pub(super) timeout: Time,
+    pub(super) move_timeout: Time,
     pub(super) identity: Text,
     pub(super) region: Text,
-    pub(super) verify_interval: Text,
+    pub(super) verify_interval: Time,
     pub(super) witness: Option<Spanned<bool>>,
     pub(super) witness_lease: Text,
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use toml::Spanned;
 
-use super::file::{self, File, Number, Text};
+use super::file::{self, File, Number, Time, WrittenTime};
 use super::{HbToml, Named, Placed};
 use crate::config::error::{Fault, Quoted};
 use crate::config::{
@@ -293,11 +293,11 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn time(&mut self, key: &str, given: &Text, default: Duration) -> Result<Duration, Fault> {
+    fn time(&mut self, key: &str, given: &Time, default: Duration) -> Result<Duration, Fault> {
         self.given(key, given.as_ref(), default, time_of, |time| time::shown(*time))
     }
 
-    fn time_or_zero(&mut self, key: &str, given: &Text, default: Duration) -> Result<Duration, Fault> {
+    fn time_or_zero(&mut self, key: &str, given: &Time, default: Duration) -> Result<Duration, Fault> {
         self.given(key, given.as_ref(), default, time_or_zero, |time| time::shown(*time))
     }
 
@@ -359,16 +359,25 @@ impl<'a> Reader<'a> {
     }
 }
 
-fn time_of(text: &str) -> Result<Duration, String> {
-    time::parse_toml(text).map_err(|error| error.to_string())
+fn time_of(given: &WrittenTime) -> Result<Duration, String> {
+    time::parse_toml(quoted(given)?).map_err(|error| error.to_string())
 }
 
-fn time_or_zero(text: &str) -> Result<Duration, String> {
-    time::parse_toml_or_zero(text).map_err(|error| error.to_string())
+fn time_or_zero(given: &WrittenTime) -> Result<Duration, String> {
+    time::parse_toml_or_zero(quoted(given)?).map_err(|error| error.to_string())
 }
 
-fn promise(text: &str) -> Result<Duration, String> {
-    let promise = time_of(text)?;
+fn quoted(given: &WrittenTime) -> Result<&str, String> {
+    match given {
+        WrittenTime::Quoted(text) => Ok(text),
+        WrittenTime::Bare(number) => Err(format!(
+            "expected its unit as well, in quotes: \"{number}s\", \"{number}ms\" or \"{number}m\""
+        )),
+    }
+}
+
+fn promise(given: &WrittenTime) -> Result<Duration, String> {
+    let promise = time_of(given)?;
     (promise <= Restart::LONGEST)
         .then_some(promise)
         .ok_or_else(|| format!("expected at most {}", time::shown(Restart::LONGEST)))
@@ -383,8 +392,8 @@ fn conflict(text: &str) -> Result<ConflictPolicy, String> {
     }
 }
 
-fn probe(text: &str) -> Result<Duration, String> {
-    let wait = time_of(text)?;
+fn probe(given: &WrittenTime) -> Result<Duration, String> {
+    let wait = time_of(given)?;
     (wait <= MAX_PROBE)
         .then_some(wait)
         .ok_or_else(|| format!("expected at most {}", time::shown(MAX_PROBE)))

@@ -223,7 +223,22 @@ fn refuses_with_the_reason() {
         (
             "[scripts]\ntimeout = 60",
             2,
-            "invalid type: integer `60`, expected a string".to_owned(),
+            r#"scripts.timeout "60": expected its unit as well, in quotes: "60s", "60ms" or "60m""#.to_owned(),
+        ),
+        (
+            "[digitalocean]\ncredential = \"x\"\ntimeout = 10",
+            3,
+            r#"digitalocean.timeout "10": expected its unit as well, in quotes: "10s", "10ms" or "10m""#.to_owned(),
+        ),
+        (
+            "[address]\ncheck = 0.5",
+            2,
+            r#"address.check "0.5": expected its unit as well, in quotes: "0.5s", "0.5ms" or "0.5m""#.to_owned(),
+        ),
+        (
+            "[scripts]\nstop_pause = true",
+            2,
+            r#"invalid type: boolean `true`, expected a time in quotes ("60s", "500ms", "2m")"#.to_owned(),
         ),
         (
             "[address]\nrefresh = \"often\"",
