@@ -50,13 +50,10 @@ pub(super) enum Script {
 }
 
 impl Script {
+    pub(super) const ALL: [Self; 3] = [Self::IpAddr, Self::IpAddr2, Self::Ipv6Addr];
+
     pub(super) fn of(name: &str) -> Option<Self> {
-        match name {
-            "IPaddr" => Some(Self::IpAddr),
-            "IPaddr2" => Some(Self::IpAddr2),
-            "IPv6addr" => Some(Self::Ipv6Addr),
-            _ => None,
-        }
+        Self::ALL.into_iter().find(|script| script.name() == name)
     }
 
     /// The script that a resource without a name means, if it is an address.

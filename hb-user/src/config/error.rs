@@ -53,6 +53,15 @@ pub enum ConfigError {
         /// The value and what was expected.
         message: String,
     },
+    /// Several lines of a file are refused, each for its own reason.
+    #[error("{}", in_one_line(.0))]
+    Several(Vec<ConfigError>),
+}
+
+/// For a log; who has more room takes them one by one.
+fn in_one_line(errors: &[ConfigError]) -> String {
+    let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    errors.join("; ")
 }
 
 /// What a parser refuses; the loader, which knows the file, makes a [`ConfigError`] of it.
@@ -90,6 +99,31 @@ impl Fault {
             line: self.line,
             message: self.message,
         }
+    }
+}
+
+/// All that a parser refuses of a file.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Faults(pub(super) Vec<Fault>);
+
+impl Faults {
+    /// An error if there are any.
+    pub(super) fn check(faults: Vec<Fault>) -> Result<(), Self> {
+        if faults.is_empty() { Ok(()) } else { Err(Self(faults)) }
+    }
+
+    pub(super) fn in_file(self, path: &Path) -> ConfigError {
+        let mut errors: Vec<ConfigError> = self.0.into_iter().map(|fault| fault.in_file(path)).collect();
+        match errors.len() {
+            1 => errors.remove(0),
+            _ => ConfigError::Several(errors),
+        }
+    }
+}
+
+impl From<Fault> for Faults {
+    fn from(fault: Fault) -> Self {
+        Self(vec![fault])
     }
 }
 

@@ -17,7 +17,7 @@ pub(super) use links::{Owners, Ucast};
 pub use pings::{PingTarget, Pings};
 pub use stonith::{Stonith, StonithParameters};
 
-use super::error::{Fault, Quoted};
+use super::error::{Fault, Faults, Quoted};
 use super::timers::{self, Timers};
 use super::{AutoFailback, Host, Logging, Setting, Warning, node_id, text, time};
 use crate::realtime::Priority;
@@ -32,6 +32,8 @@ const DEFAULT_AUTO_FAILBACK: AutoFailback = AutoFailback::Legacy;
 const MAX_NODES: usize = 16;
 /// Linux's `HOST_NAME_MAX`.
 const MAX_NODE_NAME: usize = 64;
+/// Who has more lines to mend has not meant this file.
+const MAX_FAULTS: usize = 20;
 
 /// Everything that ha.cf says.
 #[derive(Debug)]
@@ -39,6 +41,8 @@ pub(super) struct HaCf {
     pub(super) nodes: Vec<String>,
     pub(super) me: usize,
     pub(super) ucasts: Vec<Ucast>,
+    /// The interfaces with a `ucast` line that names this host.
+    pub(super) own_interfaces: Vec<String>,
     pub(super) timers: Timers,
     pub(super) udp_port: u16,
     pub(super) auto_failback: AutoFailback,
@@ -56,26 +60,29 @@ pub(super) struct HaCf {
 /// How a host name in a `ucast` line becomes addresses.
 pub(super) type Resolve<'a> = &'a dyn Fn(&str) -> io::Result<Vec<IpAddr>>;
 
-/// Reads ha.cf as `host` would.
-pub(super) fn parse(bytes: &[u8], host: &Host, resolve: Resolve<'_>) -> Result<HaCf, Fault> {
+/// Reads ha.cf as `host` would. Every line that is refused is told of; what follows from all lines together is looked at
+/// only where none is.
+pub(super) fn parse(bytes: &[u8], host: &Host, resolve: Resolve<'_>) -> Result<HaCf, Faults> {
     let mut draft = Draft::default();
+    let mut faults = Vec::new();
     for (number, text) in text::lines(text::checked(bytes)?) {
         let text = text::without_comment(text);
         let mut words = text.split_ascii_whitespace();
         let Some(directive) = words.next() else { continue };
         let values: Vec<&str> = words.collect();
-        draft.read(
-            &Line {
-                number,
-                directive,
-                values,
-                text,
-            },
-            host,
-            resolve,
-        )?;
+        let line = Line {
+            number,
+            directive,
+            values,
+            text,
+        };
+        faults.extend(draft.read(&line, host, resolve).err());
+        if faults.len() == MAX_FAULTS {
+            break;
+        }
     }
-    draft.finish(host)
+    Faults::check(faults)?;
+    Ok(draft.finish(host)?)
 }
 
 /// A value, the text that gave it, and the line where that stands.
@@ -144,6 +151,7 @@ impl Line<'_> {
 struct Draft {
     nodes: Vec<String>,
     ucasts: Vec<Ucast>,
+    own_interfaces: Vec<String>,
     ucast_lines: usize,
     timers: timers::Draft,
     pings: pings::Draft,
@@ -313,6 +321,7 @@ impl Draft {
             },
             nodes: self.nodes,
             ucasts: self.ucasts,
+            own_interfaces: self.own_interfaces,
             directives: self.directives,
             warnings: self.warnings,
         })

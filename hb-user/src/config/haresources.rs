@@ -5,6 +5,7 @@ use std::fmt::{self, Display};
 use super::address::{Address, Script};
 use super::cloud::{CloudAddress, CloudKind, CloudSettings};
 use super::error::Fault;
+use super::similar::similar;
 use super::{Monitor, Warning, text};
 
 #[cfg(test)]
@@ -69,6 +70,13 @@ impl Resource {
     #[must_use]
     pub fn is_called_as_address(&self) -> bool {
         Script::of(&self.name).is_some() || CloudKind::of(&self.name).is_some()
+    }
+
+    /// What hb moves itself and may have been meant, where its name is nearly that of the one.
+    #[must_use]
+    pub fn nearly(&self) -> Option<&'static str> {
+        let addresses = Script::ALL.into_iter().map(Script::name);
+        similar(&self.name, addresses.chain(CloudKind::ALL.map(CloudKind::name)))
     }
 }
 

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::error::{Fault, Quoted};
+use super::similar::similar;
 use super::{
     Addresses, CloudSettings, Fencing, Group, Host, Monitor, Policy, Realtime, Recorder, Restart, Scripts, Setting,
     text, time,
@@ -65,9 +66,22 @@ pub(super) struct Claim {
 pub(super) fn parse(bytes: &[u8]) -> Result<HbToml, Fault> {
     let file: File = toml::from_str(text::checked(bytes)?).map_err(|error| Fault {
         line: error.span().map(|span| text::line_of(bytes, span.start)),
-        message: error.message().replace('\n', ", "),
+        message: with_hint(error.message().replace('\n', ", ")),
     })?;
     Reader::new(bytes).read(file)
+}
+
+/// What is said of an unknown key or table, and which of those that serde lists may have been meant.
+fn with_hint(message: String) -> String {
+    let Some(rest) = message.strip_prefix("unknown field ") else {
+        return message;
+    };
+    let mut names = rest.split('`').skip(1).step_by(2);
+    let meant = names.next().and_then(|unknown| similar(unknown, names));
+    match meant {
+        Some(meant) => format!("{message}: did you mean `{meant}`?"),
+        None => message,
+    }
 }
 
 impl HbToml {

@@ -58,6 +58,7 @@ fn load(dir: &Path, host: &Host, resolve: Resolve<'_>) -> Result<Loaded, ConfigE
         claims: &claims,
         resolve,
     };
+    let slips = owners.slips(&ha_cf.ucasts, &ha_cf.own_interfaces);
     let links = owners
         .assign(ha_cf.ucasts)
         .map_err(|fault| fault.in_file(&ha_cf_path))?;
@@ -88,6 +89,7 @@ fn load(dir: &Path, host: &Host, resolve: Resolve<'_>) -> Result<Loaded, ConfigE
     let mut settings = ha_cf.settings;
     settings.extend(hb_toml.settings);
     let mut warnings = ha_cf.warnings;
+    warnings.extend(slips);
     warnings.extend(exposed_parameters(&ha_cf.stonith, ha_cf_mode));
     warnings.extend(unused_claims(&claims, &links, &ha_cf.nodes, ha_cf.me));
     warnings.extend(pinned(&hb_toml.realtime, hb_toml.cpus_line));

@@ -16,6 +16,7 @@ mod hb_toml;
 mod host;
 mod load;
 mod options;
+mod similar;
 #[cfg(test)]
 pub(crate) mod testing;
 mod text;

@@ -1,6 +1,7 @@
 //! The directives of Heartbeat that are not read yet, and how to refuse any that is not read.
 
 use super::super::error::{Fault, Quoted};
+use super::super::similar::similar;
 
 const READ: [&str; 20] = [
     "auto_failback",
@@ -82,5 +83,8 @@ pub(super) fn refusal(line: u32, directive: &str) -> Fault {
     if READ.contains(&lower.as_str()) || NOT_YET.contains(&lower.as_str()) {
         return Fault::at(line, format!("{illegal}: expected lower case ({lower})"));
     }
-    Fault::at(line, illegal)
+    match similar(directive, READ) {
+        Some(meant) => Fault::at(line, format!("{illegal}: did you mean `{meant}`?")),
+        None => Fault::at(line, illegal),
+    }
 }

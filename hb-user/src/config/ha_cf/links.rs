@@ -9,7 +9,7 @@ use hb_ebpf::tables::MAX_LINKS;
 use super::{Draft, Line, Resolve, values, warning};
 use crate::config::error::Fault;
 use crate::config::hb_toml::Claim;
-use crate::config::{Host, Link};
+use crate::config::{Host, Link, Warning};
 
 #[cfg(test)]
 mod tests;
@@ -37,6 +37,7 @@ impl Draft {
         let address = values::peer_address(peer, resolve).map_err(|expected| line.refuse(peer, expected))?;
         self.ucast_lines += 1;
         if host.owns(address) {
+            self.own_interfaces.push(interface.to_owned());
             return Ok(());
         }
         if let Some(twin) = self.ucasts.iter().find(|ucast| ucast.peer == address) {
@@ -100,6 +101,42 @@ impl Owners<'_> {
         }
         self.check_reach(&links)?;
         Ok(links)
+    }
+
+    /// A slip in the line with this host's own address makes that line one more link to the other of two nodes.
+    ///
+    /// A file may do without a line of this host's: one line an interface is as good as any. Of several that nothing shows to
+    /// be the other's, one is likely to be meant for this host. With three nodes or more every address needs its owner.
+    pub(in crate::config) fn slips(&self, ucasts: &[Ucast], own_interfaces: &[String]) -> Vec<Warning> {
+        let [_, _] = self.nodes else { return Vec::new() };
+        let owner = |ucast: &Ucast| {
+            let claim = self.claims.iter().find(|claim| claim.address == ucast.peer);
+            claim.map(|claim| claim.node)
+        };
+        let mut warnings = Vec::new();
+        for (index, first) in ucasts.iter().enumerate() {
+            let is_beside = |ucast: &&Ucast| ucast.interface == first.interface;
+            if ucasts[..index].iter().any(|ucast| is_beside(&ucast)) || own_interfaces.contains(&first.interface) {
+                continue;
+            }
+            let beside: Vec<&Ucast> = ucasts.iter().filter(is_beside).collect();
+            let is_clear = beside.iter().any(|ucast| owner(ucast) == Some(self.me))
+                || beside.iter().all(|ucast| owner(ucast).is_some());
+            if beside.len() < 2 || is_clear {
+                continue;
+            }
+            let other = &self.nodes[1 - self.me];
+            let addresses: Vec<String> = beside.iter().map(|ucast| ucast.peer.to_string()).collect();
+            let message = format!(
+                "none of the ucast addresses on {} is this host's, all are taken for {other}'s ({}): mend the one that is \
+                 wrong, or say in hb.toml, below [nodes], whose they are: {other} = [\"{}\"]",
+                first.interface,
+                addresses.join(", "),
+                addresses.join("\", \"")
+            );
+            warnings.push(warning(first.line, message));
+        }
+        warnings
     }
 
     fn resolve_names(&self) -> Vec<io::Result<Vec<IpAddr>>> {

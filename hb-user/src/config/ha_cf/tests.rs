@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::directives::NOT_YET;
 use super::{Facility, HaCf, parse};
-use crate::config::error::Fault;
+use crate::config::error::{Fault, Faults};
 use crate::config::{AutoFailback, Host, node_id};
 
 const TUTORIAL: &str = "node primary\nucast eth0 198.51.100.5\nnode secondary\nucast eth0 198.51.100.6\n";
@@ -187,7 +187,21 @@ fn refuses_with_the_reason() {
             r#"illegal directive "keepalive=1": expected a blank and no `=` (keepalive 1)"#,
         ),
         ("frobnicate on", 1, r#"illegal directive "frobnicate""#),
-        ("\u{feff}node primary", 1, r#"illegal directive "\u{feff}node""#),
+        (
+            "keepalife 1",
+            1,
+            r#"illegal directive "keepalife": did you mean `keepalive`?"#,
+        ),
+        (
+            "UCASTT eth0 192.0.2.9",
+            1,
+            r#"illegal directive "UCASTT": did you mean `ucast`?"#,
+        ),
+        (
+            "\u{feff}node primary",
+            1,
+            r#"illegal directive "\u{feff}node": did you mean `node`?"#,
+        ),
         ("bcast eth0", 1, "bcast: not supported yet"),
         ("udpport 0", 1, r#"udpport "0": expected a port from 1 to 65535"#),
         (
@@ -216,7 +230,7 @@ fn refuses_with_the_reason() {
         ("debug -1", 1, r#"debug "-1": expected a level from 0 to 255"#),
         ("node", 1, "node: expected a host's name (`uname -n`)"),
         (
-            "node a b c d e f g h i j k l m n o p q",
+            "node primary secondary c d e f g h i j k l m n o p q",
             1,
             r#"node "q": expected at most 16 nodes"#,
         ),
@@ -289,6 +303,30 @@ fn refuses_with_the_reason() {
 }
 
 #[test]
+fn names_every_line_that_it_refuses() {
+    let faults = |text: &str| {
+        let faults = read_all(text).expect_err(text).0.into_iter();
+        faults.map(|fault| (fault.line, fault.message)).collect::<Vec<_>>()
+    };
+    // That no ucast line is left, and this host is no node, would only follow from it.
+    let text = "deadtme 10\nkeepalive 2s\nkeepalive 1\nnode\nucast eth0\n";
+    let expected = [
+        (Some(1), r#"illegal directive "deadtme": did you mean `deadtime`?"#),
+        (
+            Some(2),
+            r#"keepalive "2s": expected seconds (2, 0.5) or milliseconds (100ms)"#,
+        ),
+        (Some(4), "node: expected a host's name (`uname -n`)"),
+        (
+            Some(5),
+            r#"ucast "eth0": expected an interface and an address (ucast eth0 192.0.2.1)"#,
+        ),
+    ];
+    assert_eq!(faults(text), expected.map(|(line, message)| (line, message.to_owned())));
+    assert_eq!(faults(&"what is this\n".repeat(100)).len(), 20, "enough");
+}
+
+#[test]
 fn refuses_a_file_that_lacks_something() {
     let table = [
         (
@@ -324,7 +362,8 @@ fn refuses_every_other_directive_of_heartbeat_by_name() {
 
 #[test]
 fn refuses_what_is_not_text() {
-    let fault = parse(b"node primary\nnode \xff\n", &primary(), &resolve).expect_err("refused");
+    let fault = parse(b"node primary\nnode \xff\n", &primary(), &resolve).map_err(only);
+    let fault = fault.expect_err("refused");
     assert_eq!(
         (fault.line, fault.message.as_str()),
         (Some(2), "not UTF-8 text: expected plain text")
@@ -435,7 +474,17 @@ proptest! {
 }
 
 fn read(text: &str) -> Result<HaCf, Fault> {
+    read_all(text).map_err(only)
+}
+
+fn read_all(text: &str) -> Result<HaCf, Faults> {
     parse(text.as_bytes(), &primary(), &resolve)
+}
+
+/// The one thing that is refused.
+pub(super) fn only(faults: Faults) -> Fault {
+    let [fault] = <[Fault; 1]>::try_from(faults.0).expect("one fault");
+    fault
 }
 
 fn primary() -> Host {

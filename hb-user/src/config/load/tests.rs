@@ -94,6 +94,18 @@ fn a_refusal_names_file_and_line() {
              `digitalocean`, `hetzner`, `vultr`, `aws`, `address`, `monitor`, `nodes`",
         ),
         (
+            "hb.toml",
+            "[scirpts]",
+            "DIR/hb.toml:1: unknown field `scirpts`, expected one of `scripts`, `realtime`, `cluster`, `fencing`, `recorder`, `restart`, \
+             `digitalocean`, `hetzner`, `vultr`, `aws`, `address`, `monitor`, `nodes`: did you mean `scripts`?",
+        ),
+        (
+            "ha.cf",
+            "deadtme 10\n# so far\nkeepalive 2s\n",
+            "DIR/ha.cf:1: illegal directive \"deadtme\": did you mean `deadtime`?; \
+             DIR/ha.cf:3: keepalive \"2s\": expected seconds (2, 0.5) or milliseconds (100ms)",
+        ),
+        (
             "ha.cf",
             "# nothing",
             "DIR/ha.cf: no nodes defined: expected a line `node NAME` for every host (`uname -n`)",
@@ -140,6 +152,25 @@ fn three_nodes_find_each_other() {
     fs::write(dir.path().join("hb.toml"), "[nodes]\nfourth = []\n").expect("written");
     let message = "DIR/hb.toml:2: nodes \"fourth\": expected a node of ha.cf (primary, secondary, third)";
     assert_eq!(refusal(&dir), message);
+}
+
+#[test]
+fn a_slip_in_ones_own_address_is_seen() {
+    let dir = tutorial();
+    let ha_cf = "node primary secondary\nucast eth0 198.51.100.55\nucast eth0 198.51.100.6\n";
+    fs::write(dir.path().join("ha.cf"), ha_cf).expect("written");
+    let warned = || {
+        let warnings = load(&dir).expect("accepted").warnings.into_iter();
+        let mut slips = warnings.filter(|warning| warning.message.contains("ucast"));
+        slips.next().map(|warning| warning.to_string())
+    };
+    let expected = "ha.cf:2: none of the ucast addresses on eth0 is this host's, all are taken for secondary's \
+                    (198.51.100.55, 198.51.100.6): mend the one that is wrong, or say in hb.toml, below [nodes], whose they \
+                    are: secondary = [\"198.51.100.55\", \"198.51.100.6\"]";
+    assert_eq!(warned().as_deref(), Some(expected));
+    let hb_toml = "[nodes]\nsecondary = [\"198.51.100.55\", \"198.51.100.6\"]\n";
+    fs::write(dir.path().join("hb.toml"), hb_toml).expect("written");
+    assert_eq!(warned(), None);
 }
 
 #[test]

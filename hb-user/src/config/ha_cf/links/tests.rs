@@ -83,6 +83,50 @@ fn refuses_with_what_to_write() {
     }
 }
 
+/// The interfaces with a line of this host's, what hb.toml claims, the `ucast` lines, and the first line of each warning.
+type Slips = (
+    &'static [&'static str],
+    &'static [(u8, usize)],
+    &'static [(&'static str, u8)],
+    &'static [&'static str],
+);
+
+#[test]
+fn of_two_nodes_one_line_is_mostly_ones_own() {
+    let table: [(usize, Slips); 11] = [
+        // The other's only; as in the tutorial; with a slip in one's own.
+        (2, (&[], &[], &[("eth0", 2)], &[])),
+        (2, (&["eth0"], &[], &[("eth0", 2)], &[])),
+        (2, (&[], &[], &[("eth0", 55), ("eth0", 2)], &["ha.cf:1"])),
+        // Each interface for itself.
+        (2, (&[], &[], &[("eth0", 2), ("eth1", 12)], &[])),
+        (
+            2,
+            (&["eth0"], &[], &[("eth0", 2), ("eth1", 12), ("eth1", 55)], &["ha.cf:2"]),
+        ),
+        (2, (&["eth0"], &[], &[("eth0", 2), ("eth0", 12)], &[])),
+        // Two of the other's, as hb.toml says; one of them; and one's own behind a translator.
+        (2, (&[], &[(2, 1), (12, 1)], &[("eth0", 2), ("eth0", 12)], &[])),
+        (2, (&[], &[(2, 1)], &[("eth0", 2), ("eth0", 55)], &["ha.cf:1"])),
+        (2, (&[], &[(1, 0)], &[("eth0", 1), ("eth0", 2), ("eth0", 12)], &[])),
+        // Where each address needs its owner, nothing is taken for anybody's; a node alone has no links.
+        (3, (&[], &[], &[("eth0", 2), ("eth0", 3)], &[])),
+        (1, (&[], &[], &[("eth0", 2), ("eth0", 3)], &[])),
+    ];
+    for (nodes, (own, claims, ucasts, expected)) in table {
+        let claims: Vec<Claim> = claims.iter().copied().map(claim).collect();
+        let own: Vec<String> = own.iter().map(ToString::to_string).collect();
+        let ucasts = ucasts.iter().zip(1..).map(|(&(interface, last), line)| Ucast {
+            interface: interface.to_owned(),
+            ..ucast(last, line)
+        });
+        let ucasts: Vec<Ucast> = ucasts.collect();
+        let warnings = owners(&names(nodes), &claims).slips(&ucasts, &own);
+        let origins: Vec<&str> = warnings.iter().map(|it| it.origin.as_str()).collect();
+        assert_eq!(origins, expected, "{own:?}, {claims:?}, {ucasts:?}");
+    }
+}
+
 #[test]
 fn the_limit_is_for_each_peer() {
     let addresses: Vec<u8> = (20..36).collect();
@@ -109,13 +153,17 @@ fn hb_toml_alone_asks_no_resolver() {
 
 fn assign(nodes: usize, claims: &[(u8, usize)], ucasts: &[u8]) -> Result<Vec<Link>, Fault> {
     let claims: Vec<Claim> = claims.iter().copied().map(claim).collect();
-    let owners = Owners {
-        nodes: &names(nodes),
+    let ucasts = ucasts.iter().zip(1..).map(|(&last, line)| ucast(last, line));
+    owners(&names(nodes), &claims).assign(ucasts.collect())
+}
+
+fn owners<'a>(nodes: &'a [String], claims: &'a [Claim]) -> Owners<'a> {
+    Owners {
+        nodes,
         me: 0,
-        claims: &claims,
+        claims,
         resolve: &resolve,
-    };
-    owners.assign(ucasts.iter().zip(1..).map(|(&last, line)| ucast(last, line)).collect())
+    }
 }
 
 fn names(count: usize) -> Vec<String> {

@@ -2,6 +2,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 
 use crate::config::error::Fault;
+use crate::config::ha_cf::tests::only;
 use crate::config::ha_cf::{HaCf, parse};
 use crate::config::{Host, Link};
 
@@ -188,7 +189,7 @@ fn read(lines: &str) -> Result<HaCf, Fault> {
         name: "primary".to_owned(),
         addresses: vec![IpAddr::V4(Ipv4Addr::new(198, 51, 100, 5))],
     };
-    parse(format!("{CLUSTER}{lines}\n").as_bytes(), &host, &resolve)
+    parse(format!("{CLUSTER}{lines}\n").as_bytes(), &host, &resolve).map_err(only)
 }
 
 fn resolve(name: &str) -> io::Result<Vec<IpAddr>> {

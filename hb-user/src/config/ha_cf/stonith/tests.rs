@@ -4,6 +4,7 @@ use std::path::Path;
 use super::StonithParameters;
 use crate::config::Host;
 use crate::config::error::Fault;
+use crate::config::ha_cf::tests::only;
 use crate::config::ha_cf::{HaCf, parse};
 
 #[test]
@@ -120,5 +121,5 @@ fn read(lines: &str) -> Result<HaCf, Fault> {
         addresses: Vec::new(),
     };
     let text = format!("{lines}\nnode primary secondary\nucast eth0 198.51.100.6\n");
-    parse(text.as_bytes(), &host, &|_| Err(io::Error::other("no such host")))
+    parse(text.as_bytes(), &host, &|_| Err(io::Error::other("no such host"))).map_err(only)
 }
