@@ -191,7 +191,7 @@ fn failure_is_loud_and_has_its_exit_code() {
     let token = dir.path().join("token");
     std::fs::set_permissions(&token, std::fs::Permissions::from_mode(0o644)).expect("a mode");
     let output = hb(&dir, &["owner", "203.0.113.10"]);
-    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert_eq!(output.status.code(), Some(6), "{output:?}");
     assert!(
         text(&output.stderr).contains("lets others read the token"),
         "{output:?}"

@@ -81,7 +81,7 @@ impl From<ConfigError> for Failed {
 
 impl From<CloudError> for Failed {
     fn from(error: CloudError) -> Self {
-        Self::new(Failure::new(Exit::of(&error), error), SETTING)
+        Self::new(Failure::new(Exit::of_cloud(&error), error), SETTING)
     }
 }
 

@@ -19,7 +19,7 @@ mod tests;
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The directory with ha.cf, authkeys, haresources and, where there is one, hb.toml
-    #[arg(long, default_value = "/etc/ha.d")]
+    #[arg(long, value_name = "DIR", default_value = "/etc/ha.d", value_parser = super::directory())]
     config_dir: PathBuf,
 }
 
@@ -40,11 +40,22 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         places: &places,
     };
     super::print(&report.to_string())?;
-    if refused.is_empty() {
-        return Ok(());
+    super::print(&verdict(&loaded, &refused)?)
+}
+
+/// What the exit code says, in words: the last line, on whichever stream.
+fn verdict(loaded: &Loaded, refused: &[String]) -> Result<String, Failure> {
+    if !refused.is_empty() {
+        let complaint = format!("`hb run` would refuse to start: {}", refused.join("; "));
+        return Err(Failure::new(Exit::NotConfigured, anyhow::anyhow!(complaint)));
     }
-    let complaint = format!("`hb run` would refuse to start: {}", refused.join("; "));
-    Err(Failure::new(Exit::NotConfigured, anyhow::anyhow!(complaint)))
+    let warnings = match loaded.warnings.len() {
+        0 => String::new(),
+        1 => ", with 1 warning".to_owned(),
+        count => format!(", with {count} warnings"),
+    };
+    let dir = loaded.cluster.dir.display();
+    Ok(format!("\nconfiguration in {dir} is valid{warnings}\n"))
 }
 
 /// Why providers of floating IPs cannot be asked. Who checks by hand has not the credentials of the service: these do not count.
@@ -110,13 +121,15 @@ impl Surroundings<'_> {
                 if places.iter().any(|path| is_executable(path)) {
                     continue;
                 }
+                let meant = resource.nearly().map(|name| format!(": did you mean `{name}`?"));
                 loaded.warnings.push(Warning {
                     origin: format!("haresources:{}", group.line),
                     message: format!(
-                        "{}: no executable script in {} or {}",
+                        "{}: no executable script in {} or {}{}",
                         resource.name,
                         resource_d.display(),
-                        self.init_d.display()
+                        self.init_d.display(),
+                        meant.unwrap_or_default()
                     ),
                 });
             }
@@ -124,7 +137,7 @@ impl Surroundings<'_> {
     }
 }
 
-/// Everything that `hb check` prints.
+/// Everything that `hb check` prints before its verdict.
 struct Report<'a> {
     loaded: &'a Loaded,
     places: &'a [Place],
@@ -140,7 +153,7 @@ impl Display for Report<'_> {
 
         writeln!(
             f,
-            "configuration in {} is valid, digest {:08x}",
+            "configuration in {}, digest {:08x}",
             cluster.dir.display(),
             cluster.digest()
         )?;
@@ -218,7 +231,7 @@ impl Display for Report<'_> {
             writeln!(f, "    here:      {}", difference.here)?;
         }
 
-        // Last, where a person looks first.
+        // Near the end, where a person looks first.
         if !warnings.is_empty() {
             writeln!(f, "\nwarnings")?;
             warnings.iter().try_for_each(|warning| writeln!(f, "  {warning}"))?;

@@ -28,7 +28,7 @@ Exit codes:
   2  wrong usage
   4  the provider refuses the token, or its file may not be read
   5  not done within the timeout; what was begun goes on at the provider
-  6  no token: no table of this provider in hb.toml, and no --token-file
+  6  not configured: no table of this provider in hb.toml and no --token-file, or hb.toml or the token's file is refused
   7  the address is somebody else's (or nobody's), or is not active here; verify: or something stands in the way
 
 With --json one object is printed, whatever comes of it, but for wrong usage (2). Of what failed it has `error`, the message, and `class`:
@@ -94,7 +94,7 @@ struct Place {
     /// The address, as haresources has it (`digitalocean::203.0.113.10`), or alone where hb.toml has one provider
     address: String,
     /// The directory with hb.toml
-    #[arg(long, value_name = "DIR", default_value = "/etc/ha.d")]
+    #[arg(long, value_name = "DIR", default_value = "/etc/ha.d", value_parser = super::directory())]
     config_dir: PathBuf,
     /// A file that holds the token, instead of what hb.toml says
     #[arg(long, value_name = "FILE")]

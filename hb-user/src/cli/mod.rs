@@ -12,13 +12,19 @@ pub mod run;
 pub mod status;
 
 use std::io::{self, Write};
+use std::path::{self, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
+use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Parser, Subcommand};
 
 use crate::config::ConfigError;
 use crate::control::ClientError;
+use crate::resources::cloud::CloudError;
+
+#[cfg(test)]
+mod tests;
 
 /// What `--help` says of the commands that wait.
 const ORDERS: &str = "\
@@ -98,7 +104,9 @@ impl Cli {
         match result {
             Ok(()) => ExitCode::SUCCESS,
             Err(failure) => {
-                eprintln!("hb: {:#}", failure.error);
+                for line in failure.lines() {
+                    eprintln!("hb: {line}");
+                }
                 ExitCode::from(failure.exit as u8)
             }
         }
@@ -115,6 +123,11 @@ pub(crate) fn causes(error: &dyn std::error::Error) -> String {
         cause = this.source();
     }
     text
+}
+
+/// A directory that still means the same to a script, which runs in another one than the daemon.
+fn directory() -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().try_map(path::absolute)
 }
 
 /// Prints to stdout.
@@ -149,6 +162,14 @@ impl Failure {
         Self {
             exit,
             error: error.into(),
+        }
+    }
+
+    /// What is printed: mostly one line, but one for each line of a file that is refused.
+    fn lines(&self) -> Vec<String> {
+        match self.error.downcast_ref() {
+            Some(ConfigError::Several(errors)) => errors.iter().map(|error| causes(error)).collect(),
+            _ => vec![format!("{:#}", self.error)],
         }
     }
 }
@@ -196,5 +217,26 @@ impl Exit {
             cause = this.source();
         }
         Self::Failed
+    }
+
+    /// Of a provider that cannot be asked: its table, or the file with its token, is as bad as any other file. But who may
+    /// not read it is to be told so.
+    fn of_cloud(error: &CloudError) -> Self {
+        match error {
+            CloudError::Tls { .. } | CloudError::Thread(_) => Self::of(error),
+            CloudError::File(_)
+            | CloudError::Secret { .. }
+            | CloudError::NoCredentials { .. }
+            | CloudError::Token
+            | CloudError::Url { .. }
+            | CloudError::CaFile { .. }
+            | CloudError::NoTable(_)
+            | CloudError::Target(_) => match Self::of(error) {
+                Self::NotPermitted => Self::NotPermitted,
+                Self::Failed | Self::NotRunning | Self::NotInTime | Self::NotConfigured | Self::NotOurs => {
+                    Self::NotConfigured
+                }
+            },
+        }
     }
 }

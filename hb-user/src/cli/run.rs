@@ -18,7 +18,7 @@ use crate::pulse::{self, SocketError};
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Where ha.cf, authkeys and haresources are
-    #[arg(long, value_name = "DIR", default_value = "/etc/ha.d")]
+    #[arg(long, value_name = "DIR", default_value = "/etc/ha.d", value_parser = super::directory())]
     config_dir: PathBuf,
     /// Where the daemon keeps what must survive a reboot
     #[arg(long, value_name = "DIR", default_value = "/var/lib/hb")]
@@ -97,6 +97,7 @@ fn exit(error: &StartError) -> Exit {
     match error {
         StartError::Datapath(DatapathError::NotPermitted(_))
         | StartError::Sockets(SocketError::NotPermitted { .. }) => Exit::NotPermitted,
+        StartError::Cloud(error) => Exit::of_cloud(error),
         StartError::AlreadyRunning { .. }
         | StartError::Directory { .. }
         | StartError::Incarnation(_)
@@ -108,7 +109,6 @@ fn exit(error: &StartError) -> Exit {
         | StartError::Logfile(_)
         | StartError::Watchdog(_)
         | StartError::Hands(_)
-        | StartError::Cloud(_)
         | StartError::Control(_)
         | StartError::Handover(_)
         | StartError::Io(_)

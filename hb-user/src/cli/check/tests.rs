@@ -6,7 +6,7 @@ use std::path::Path;
 use tempfile::TempDir;
 
 use super::places::{self, By, Place};
-use super::{Args, Report, Surroundings, run};
+use super::{Args, Report, Surroundings, run, verdict};
 use crate::cli::Exit;
 use crate::config::{Cluster, Host, Loaded};
 use crate::resources::address::Plan;
@@ -16,7 +16,7 @@ fn prints_what_is_in_force() {
     let dir = configured("primary floatip\n");
     let text = report(&load(&dir), &[]).replace(&dir.path().display().to_string(), "DIR");
     let (digest, rest) = text.split_once('\n').expect("a first line");
-    assert!(digest.starts_with("configuration in DIR is valid, digest "), "{digest}");
+    assert!(digest.starts_with("configuration in DIR, digest "), "{digest}");
     let (tables, rest) = rest.split_once("\ndifferent from Heartbeat\n").expect("differences");
     let (differences, warnings) = rest.split_once("\nwarnings\n").expect("warnings, at the end");
     assert_eq!(
@@ -135,7 +135,7 @@ what follows
 
 #[test]
 fn warns_of_what_is_missing_on_this_host() {
-    let dir = configured("primary here::1 there plain gone\n");
+    let dir = configured("primary here::1 there plain gone digtalocean::203.0.113.10 IPadr2::192.0.2.10\n");
     script(&dir.path().join("resource.d/here"), 0o755);
     script(&dir.path().join("init.d/there"), 0o700);
     script(&dir.path().join("init.d/plain"), 0o644);
@@ -151,6 +151,8 @@ fn warns_of_what_is_missing_on_this_host() {
   ha.cf:3: this host has no interface eth0
   haresources:1: plain: no executable script in DIR/resource.d or DIR/init.d
   haresources:1: gone: no executable script in DIR/resource.d or DIR/init.d
+  haresources:1: digtalocean: no executable script in DIR/resource.d or DIR/init.d: did you mean `digitalocean`?
+  haresources:1: IPadr2: no executable script in DIR/resource.d or DIR/init.d: did you mean `IPaddr2`?
 ";
     assert!(warnings.ends_with(expected), "{text}");
 }
@@ -241,6 +243,35 @@ fn tells_of_floating_ips_and_of_a_token_that_cannot_be_read() {
         "who checks by hand has not the service's: {text}"
     );
     assert!(!text.contains("dop_v1_secret"), "{text}");
+}
+
+#[test]
+fn the_verdict_says_what_the_exit_code_says() {
+    let mut loaded = load(&configured("primary floatip\n"));
+    let said = |loaded: &Loaded, refused: &[&str]| {
+        let refused: Vec<String> = refused.iter().map(ToString::to_string).collect();
+        verdict(loaded, &refused)
+            .map(|text| text.replace(&loaded.cluster.dir.display().to_string(), "DIR"))
+            .map_err(|failure| (failure.exit, failure.error.to_string()))
+    };
+    assert_eq!(
+        said(&loaded, &[]).expect("valid"),
+        "\nconfiguration in DIR is valid, with 2 warnings\n"
+    );
+    loaded.warnings.truncate(1);
+    assert_eq!(
+        said(&loaded, &[]).expect("valid"),
+        "\nconfiguration in DIR is valid, with 1 warning\n"
+    );
+    loaded.warnings.clear();
+    assert_eq!(said(&loaded, &[]).expect("valid"), "\nconfiguration in DIR is valid\n");
+    assert_eq!(
+        said(&loaded, &["one", "two"]).expect_err("refused"),
+        (
+            Exit::NotConfigured,
+            "`hb run` would refuse to start: one; two".to_owned()
+        )
+    );
 }
 
 #[test]
