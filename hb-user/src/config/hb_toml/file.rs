@@ -167,5 +167,5 @@ pub(super) struct Cloud {
     pub(super) region: Text,
     pub(super) verify_interval: Time,
     pub(super) witness: Option<Spanned<bool>>,
-    pub(super) witness_lease: Text,
+    pub(super) witness_lease: Time,
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Reader, absolute, time_of};
 use crate::config::error::Fault;
-use crate::config::hb_toml::file;
+use crate::config::hb_toml::file::{self, WrittenTime};
 use crate::config::{CloudKind, CloudSettings, Identity, InstanceId, SecretSource, time};
 
 /// The shortest time for which a witness's answer may count.
@@ -181,19 +181,19 @@ fn url(text: &str, schemes: &[&str]) -> Result<String, String> {
     }
 }
 
-fn verify_interval(text: &str) -> Result<Duration, String> {
-    let interval = time_of(text)?;
+fn verify_interval(given: &WrittenTime) -> Result<Duration, String> {
+    let interval = time_of(given)?;
     (interval <= LONGEST_VERIFY)
         .then_some(interval)
         .ok_or_else(|| format!("expected at most {}", time::shown(LONGEST_VERIFY)))
 }
 
 /// A question has 3 s for its answer, and there should be more than one before the last answer is over.
-fn witness_lease(text: &str) -> Result<Option<Duration>, String> {
-    if text == UNLIMITED {
+fn witness_lease(given: &WrittenTime) -> Result<Option<Duration>, String> {
+    if given.to_string() == UNLIMITED {
         return Ok(None);
     }
-    let lease = time_of(text)?;
+    let lease = time_of(given)?;
     (lease >= LEAST_LEASE)
         .then_some(Some(lease))
         .ok_or_else(|| format!("expected at least {}, or {UNLIMITED}", time::shown(LEAST_LEASE)))
