@@ -143,3 +143,17 @@ fn another_order_of_nodes_is_named_and_nothing_is_started() -> Result<()> {
     }
     Ok(())
 }
+
+/// Scripts run in `/`, wherever the daemon was started.
+#[test]
+fn scripts_are_found_in_a_relative_directory() -> Result<()> {
+    let nodes = Nodes::create(1, |_| Files {
+        ha_cf: format!("{QUICK}\nnode {}\nucast eth0 {}\n", name(0), address(1)),
+        ..Files::of(1, "")
+    })?;
+    let host = nodes.host(0);
+    let mut command = host.command("sh");
+    command.args(["-c", "cd /etc && exec hb run --config-dir ha.d"]);
+    let _daemon = host.spawn(&mut command)?;
+    nodes.wait_for_owner(WEB, 0, LIMIT)
+}
