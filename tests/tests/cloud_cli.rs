@@ -208,7 +208,7 @@ impl Site {
         }
         // EC2 alone is asked whether it would do it.
         self.cloud().fail(Endpoint::Find, Fault::Forbidden, 1);
-        self.ip(Secondary, "verify", &[])?.ensure(7, &["could not be assigned"])
+        self.ip(Secondary, "verify", &[])?.ensure(1, &["could not be assigned"])
     }
 
     fn tells_by_its_exit_code_what_failed(&self) -> Result<()> {

@@ -1,7 +1,7 @@
 //! Does what the tutorial's assign-ip script does, and waits until it is true.
 
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -12,7 +12,7 @@ use super::answer::{Failed, Fields, Noted, fields};
 use super::ip::{micros, say, seconds, since, started};
 use super::{Exit, Failure};
 use crate::config::{CloudAddress, CloudKind, CloudSettings, CloudTarget, InstanceId, SecretSource};
-use crate::resources::cloud::{self, Claim, Moved, Order};
+use crate::resources::cloud::{self, Claim, FloatingIp, Moved, Order};
 use crate::secret::Secret;
 
 /// The environment variables that may hold the token, the first one that is set counts; the tutorial uses the second.
@@ -34,7 +34,8 @@ pub struct Args {
         long,
         value_name = "URL",
         env = "DO_API_URL",
-        default_value = "https://api.digitalocean.com"
+        default_value = "https://api.digitalocean.com",
+        value_parser = crate::config::api_url
     )]
     api_url: String,
     /// How long it may take, in seconds
@@ -52,16 +53,11 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 }
 
 fn assign(args: &Args) -> Result<(), Failed> {
-    let token = token(args.token_file.as_deref())?;
-    let settings = CloudSettings {
-        api_url: args.api_url.trim_end_matches('/').to_owned(),
-        ..CloudSettings::new(CloudKind::DigitalOcean, SecretSource::Given)
-    };
     let address = CloudAddress {
         kind: CloudKind::DigitalOcean,
         target: CloudTarget::Ip(args.ip),
     };
-    let ip = cloud::open_with(&address, &settings, &token).map_err(anyhow::Error::from)?;
+    let ip = open(args, &address)?;
     let order = Order {
         to: InstanceId::new(&args.droplet_id.to_string()),
         claim: Claim::Anybody,
@@ -81,7 +77,12 @@ fn assign(args: &Args) -> Result<(), Failed> {
     Ok(())
 }
 
-fn token(file: Option<&Path>) -> anyhow::Result<Secret> {
+/// With the token of the environment, else with the one in the file given, which has to be as for the daemon: readable by its owner only.
+fn open(args: &Args, address: &CloudAddress) -> anyhow::Result<FloatingIp> {
+    let settings = |secret| CloudSettings {
+        api_url: args.api_url.clone(),
+        ..CloudSettings::new(CloudKind::DigitalOcean, secret)
+    };
     let from_env = TOKEN
         .iter()
         .filter_map(|name| std::env::var(name).ok())
@@ -90,18 +91,15 @@ fn token(file: Option<&Path>) -> anyhow::Result<Secret> {
         .map(|text| text.trim().to_owned())
         .find(|text| !text.is_empty());
     if let Some(token) = set {
-        return Ok(Secret::new(token));
+        return Ok(cloud::open_with(
+            address,
+            &settings(SecretSource::Given),
+            &Secret::new(token),
+        )?);
     }
+    let file = args.token_file.clone();
     let file = file.context("no API token: set DO_TOKEN or TOKEN, or give --token-file")?;
-    let text = std::fs::read_to_string(file).map(Zeroizing::new);
-    let text = text.with_context(|| format!("cannot read the API token from {}", file.display()))?;
-    let token = text.trim();
-    anyhow::ensure!(
-        !token.is_empty(),
-        "no API token in {}: the file is empty",
-        file.display()
-    );
-    Ok(Secret::new(token.to_owned()))
+    Ok(cloud::open(address, &settings(SecretSource::File(file)))?)
 }
 
 fn finish(args: &Args, moved: &Moved) {

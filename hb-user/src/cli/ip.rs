@@ -29,7 +29,7 @@ Exit codes:
   4  the provider refuses the token, or its file may not be read
   5  not done within the timeout; what was begun goes on at the provider
   6  not configured: no table of this provider in hb.toml and no --token-file, or hb.toml or the token's file is refused
-  7  the address is somebody else's (or nobody's), or is not active here; verify: or something stands in the way
+  7  the address is somebody else's (or nobody's), or is not active here; verify: and this host could take it over
 
 With --json one object is printed, whatever comes of it, but for wrong usage (2). Of what failed it has `error`, the message, and `class`:
   setting       nothing was asked of the provider: hb.toml, the arguments or the token are at fault
@@ -42,7 +42,7 @@ With --json one object is printed, whatever comes of it, but for wrong usage (2)
   not_ours, contended
                 the address is `owner`'s; the second: and was not to be taken from it
   not_active    the API says that the address is this host's, its metadata service that it is not here
-  not_ready     the address is here, and something would stand in the way of a takeover: `problems`
+  not_ready     something stands in the way of a takeover, wherever the address is: `problems`
 and what is known: of a move who had the address (`from`), and how far it came.
 
 The daemon is not asked, and does not learn of it but by its own checks.";
@@ -100,7 +100,7 @@ struct Place {
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
     /// Where the API is, instead of what hb.toml says
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = crate::config::api_url)]
     api_url: Option<String>,
     /// The certificates of which one has signed the API's, in PEM, instead of what hb.toml says
     #[arg(long, value_name = "FILE")]
@@ -198,17 +198,24 @@ fn complaint(ip: &FloatingIp, readiness: Readiness) -> Option<Failed> {
         (Ok(owner), Ok(_)) => owner,
         (Err(failure), _) | (Ok(_), Err(failure)) => return Some(Failed::refused(MoveError::Failed(failure))),
     };
-    let (class, complaint) = if is_ours != Some(true) {
-        (NOT_OURS, format!("{} belongs to {owner}", ip.address().target))
-    } else if readiness.is_active == Some(false) {
-        (NOT_ACTIVE, MoveError::NotActive.to_string())
-    } else if problems.is_empty() {
-        return None;
-    } else {
-        (NOT_READY, problems.join("; "))
+    let problems = problems.join("; ");
+    let (exit, class, complaint) = match is_ours {
+        Some(true) if readiness.is_active == Some(false) => {
+            (Exit::NotOurs, NOT_ACTIVE, MoveError::NotActive.to_string())
+        }
+        Some(true) if problems.is_empty() => return None,
+        Some(true) => (Exit::Failed, NOT_READY, problems),
+        Some(false) | None => {
+            let complaint = format!("{} belongs to {owner}", ip.address().target);
+            if problems.is_empty() {
+                (Exit::NotOurs, NOT_OURS, complaint)
+            } else {
+                let complaint = format!("{complaint}, and could not be taken over: {problems}");
+                (Exit::Failed, NOT_READY, complaint)
+            }
+        }
     };
-    let failure = Failure::new(Exit::NotOurs, anyhow::anyhow!(complaint));
-    Some(Failed::new(failure, class))
+    Some(Failed::new(Failure::new(exit, anyhow::anyhow!(complaint)), class))
 }
 
 impl Place {
@@ -270,7 +277,7 @@ impl Place {
             return Err(anyhow::anyhow!("AWS has an API in each region: expected --region").into());
         }
         if let Some(url) = &self.api_url {
-            url.trim_end_matches('/').clone_into(&mut settings.api_url);
+            settings.api_url.clone_from(url);
         }
         if let Some(file) = &self.ca_file {
             settings.ca_file = Some(file.clone());

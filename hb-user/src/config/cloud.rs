@@ -273,6 +273,27 @@ impl Display for Identity {
     }
 }
 
+/// The base URL of an API, without a slash at its end.
+pub(crate) fn api_url(text: &str) -> Result<String, String> {
+    url(text, &["https://", "http://"])
+}
+
+/// A base URL without what would change the paths that are put behind it; nothing at its end.
+pub(super) fn url(text: &str, schemes: &[&str]) -> Result<String, String> {
+    let expected = || format!("expected {}HOST[:PORT][/PATH]", schemes.join(" or "));
+    let rest = schemes.iter().find_map(|scheme| text.strip_prefix(scheme));
+    let rest = rest.ok_or_else(expected)?;
+    let is_plain = rest
+        .bytes()
+        .all(|c| c.is_ascii_graphic() && !matches!(c, b'@' | b'?' | b'#' | b'\\'));
+    let is_url = is_plain && reqwest::Url::parse(text).is_ok_and(|url| url.has_host());
+    if is_url {
+        Ok(text.trim_end_matches('/').to_owned())
+    } else {
+        Err(expected())
+    }
+}
+
 impl Cluster {
     /// A provider's settings, if hb.toml has any.
     #[must_use]

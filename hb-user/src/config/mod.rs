@@ -29,6 +29,7 @@ use std::path::PathBuf;
 
 pub use address::{Address, Broadcast};
 pub use authkeys::{Key, Keys};
+pub(crate) use cloud::api_url;
 pub use cloud::{CloudAddress, CloudKind, CloudSettings, CloudTarget, Identity, InstanceId, SecretSource};
 pub use digest::node_id;
 pub use error::ConfigError;

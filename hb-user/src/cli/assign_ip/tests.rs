@@ -1,9 +1,19 @@
+use std::os::unix::fs::PermissionsExt as _;
+
 use clap::Parser as _;
 
-use crate::cli::Cli;
+use super::Args;
+use crate::config::{CloudAddress, CloudKind, CloudTarget};
 
-fn parse(args: &[&str]) -> Result<Cli, clap::error::ErrorKind> {
-    Cli::try_parse_from(["hb", "assign-ip"].iter().chain(args)).map_err(|error| error.kind())
+#[derive(Debug, clap::Parser)]
+struct Alone {
+    #[command(flatten)]
+    args: Args,
+}
+
+fn parse(args: &[&str]) -> Result<Args, clap::error::ErrorKind> {
+    let parsed = Alone::try_parse_from(["hb"].iter().chain(args));
+    parsed.map(|alone| alone.args).map_err(|error| error.kind())
 }
 
 #[test]
@@ -36,18 +46,56 @@ fn nonsense_is_refused_before_anything_is_sent() {
     );
 }
 
+/// As the daemon's token does.
 #[test]
-fn a_token_comes_from_a_file() {
+fn a_token_comes_from_a_file_that_only_its_owner_may_read() {
+    // Only where no token is in the environment of the tests.
+    if super::TOKEN.iter().any(|name| std::env::var_os(name).is_some()) {
+        return;
+    }
     let dir = tempfile::tempdir().expect("a directory");
     let file = dir.path().join("token");
-    std::fs::write(&file, "dop_v1_secret\n").expect("a file");
-    // Only where no token is in the environment of the tests.
-    if super::TOKEN.iter().all(|name| std::env::var_os(name).is_none()) {
-        assert_eq!(super::token(Some(&file)).expect("a token").reveal(), b"dop_v1_secret");
-        std::fs::write(&file, " \n").expect("a file");
-        assert!(super::token(Some(&file)).is_err());
-        assert!(super::token(Some(&dir.path().join("none"))).is_err());
-        let error = super::token(None).expect_err("no token").to_string();
-        assert!(error.contains("DO_TOKEN"), "{error}");
+    let open = |more: &[&str]| {
+        let args = parse(&[&["198.51.100.9", "3164444"], more].concat()).expect("arguments");
+        let address = CloudAddress {
+            kind: CloudKind::DigitalOcean,
+            target: CloudTarget::Ip(args.ip),
+        };
+        super::open(&args, &address).map_err(|error| error.to_string())
+    };
+    let name = file.to_str().expect("a name").to_owned();
+    let given = ["--token-file", name.as_str()];
+    let error = open(&given).expect_err("no file");
+    assert!(error.contains("not found"), "{error}");
+    for (mode, text, complaint) in [
+        (0o644, "dop_v1_secret\n", Some("644")),
+        (0o600, " \n", Some("empty")),
+        (0o600, "dop_v1_secret\n", None),
+    ] {
+        std::fs::write(&file, text).expect("a file");
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).expect("chmod");
+        match (open(&given).err(), complaint) {
+            (None, None) => {}
+            (Some(error), Some(complaint)) => assert!(error.contains(complaint), "{error}"),
+            (error, complaint) => panic!("{complaint:?}: {error:?}"),
+        }
     }
+    let error = open(&[]).expect_err("no token");
+    assert!(error.contains("DO_TOKEN"), "{error}");
+}
+
+#[test]
+fn what_is_no_url_is_refused_before_anything_is_sent() {
+    for url in [
+        "localhost:8080",
+        "htp://x",
+        "https://",
+        "https://me:secret@x",
+        "https://x/?y",
+    ] {
+        let refused = parse(&["198.51.100.9", "3164444", "--api-url", url]).err();
+        assert_eq!(refused, Some(clap::error::ErrorKind::ValueValidation), "{url}");
+    }
+    let args = parse(&["198.51.100.9", "3164444", "--api-url", "http://127.0.0.1:8080/"]).expect("accepted");
+    assert_eq!(args.api_url, "http://127.0.0.1:8080");
 }

@@ -1,10 +1,12 @@
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 
 use clap::Parser as _;
 use clap::error::ErrorKind::{MissingRequiredArgument, ValueValidation};
 
 use super::*;
 use crate::cli::Cli;
+use crate::resources::cloud::RateLimit;
 use crate::resources::cloud::testing::{Asked, Said, Server, settings};
 
 fn parse(args: &[&str]) -> Result<Cli, clap::error::ErrorKind> {
@@ -95,7 +97,7 @@ fn flags_go_before_the_file() {
     let dir = tempfile::tempdir().expect("a directory");
     let flags = |address: &str| Place {
         token_file: Some("/token".into()),
-        api_url: Some("http://127.0.0.1:1/".to_owned()),
+        api_url: Some("http://127.0.0.1:1".to_owned()),
         ..place(address, dir.path())
     };
     let settings = flags("").settings(Some(CloudKind::Hetzner)).expect("without a file");
@@ -198,4 +200,54 @@ async fn what_fails_is_an_object_with_all_that_is_known() {
             .as_str()
             .is_some_and(|error| error.starts_with("no table [vultr]"))
     );
+}
+
+/// For a script that watches a standby: 7 is a host that could take the address over, 1 one that could not.
+#[test]
+fn verify_tells_a_ready_standby_from_one_that_is_not() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let token = dir.path().join("token");
+    fs::write(&token, "secret").expect("written");
+    fs::set_permissions(&token, fs::Permissions::from_mode(0o600)).expect("chmod");
+    let text = format!("[digitalocean]\ntoken_file = \"{}\"\n", token.display());
+    fs::write(dir.path().join("hb.toml"), text).expect("written");
+    let Ok(ip) = place("203.0.113.10", dir.path()).open() else {
+        panic!("a valid place");
+    };
+    let stands = |owner: &str, left: u64| {
+        let now = Nanos(1);
+        let readiness = Readiness {
+            asked: now,
+            answered: now,
+            identity: Ok(InstanceId::new("1").expect("an id")),
+            named: None,
+            owner: Ok(Owner {
+                instance: InstanceId::new(owner),
+                is_changing: false,
+            }),
+            rehearsal: Ok(true),
+            is_active: None,
+            rate_limit: Some(RateLimit {
+                limit: 5000,
+                remaining: left,
+            }),
+        };
+        complaint(&ip, readiness).map(|failed| (failed.failure.exit, failed.failure.error.to_string()))
+    };
+    assert_eq!(stands("1", 4000), None);
+    assert_eq!(
+        stands("2", 4000),
+        Some((Exit::NotOurs, "203.0.113.10 belongs to 2".to_owned()))
+    );
+    for (owner, begins) in [
+        ("1", ""),
+        ("2", "203.0.113.10 belongs to 2, and could not be taken over: "),
+    ] {
+        let (exit, complaint) = stands(owner, 0).expect("it is not ready");
+        assert_eq!(exit, Exit::Failed);
+        assert!(
+            complaint.starts_with(begins) && complaint.contains("requests"),
+            "{complaint}"
+        );
+    }
 }

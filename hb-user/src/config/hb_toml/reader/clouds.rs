@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{Reader, absolute, time_of};
+use crate::config::cloud::{api_url, url};
 use crate::config::error::Fault;
 use crate::config::hb_toml::file::{self, WrittenTime};
 use crate::config::{CloudKind, CloudSettings, Identity, InstanceId, SecretSource, time};
@@ -42,7 +43,7 @@ impl Reader<'_> {
                 &key("api_url"),
                 table.api_url.as_ref(),
                 kind.api(region.as_deref()),
-                |text: &str| url(text, &["https://", "http://"]),
+                |text: &str| api_url(text),
                 ToString::to_string,
             )?,
             metadata_url: self.given(
@@ -162,22 +163,6 @@ impl Reader<'_> {
             )),
             (None, CloudKind::DigitalOcean | CloudKind::Hetzner | CloudKind::Vultr) => Ok(None),
         }
-    }
-}
-
-/// A base URL without what would change the paths that are put behind it; nothing at its end.
-fn url(text: &str, schemes: &[&str]) -> Result<String, String> {
-    let expected = || format!("expected {}HOST[:PORT][/PATH]", schemes.join(" or "));
-    let rest = schemes.iter().find_map(|scheme| text.strip_prefix(scheme));
-    let rest = rest.ok_or_else(expected)?;
-    let is_plain = rest
-        .bytes()
-        .all(|c| c.is_ascii_graphic() && !matches!(c, b'@' | b'?' | b'#' | b'\\'));
-    let is_url = is_plain && reqwest::Url::parse(text).is_ok_and(|url| url.has_host());
-    if is_url {
-        Ok(text.trim_end_matches('/').to_owned())
-    } else {
-        Err(expected())
     }
 }
 
