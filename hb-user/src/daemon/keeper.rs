@@ -251,11 +251,6 @@ impl Keeper {
         kept.asking = None;
         kept.due = now.saturating_add(kept.pause(&readiness));
         let spared = spared(&readiness);
-        // This host goes on being who it is while the metadata service does not answer.
-        let me = match &readiness.identity {
-            Ok(me) => Some(me.clone()),
-            Err(failure) => kept.ip.known_identity().filter(|_| failure.is_passing()),
-        };
         let readiness = kept.readiness.insert(readiness);
         // What is unknown is never taken for "not ours", and what is being moved is nobody's yet. Nor is it known whose it is while the
         // API shows nobody and the metadata service says that it is active here: the token may not be good for seeing us.
@@ -265,7 +260,7 @@ impl Keeper {
                 instance,
                 is_changing: false,
             }),
-        ) = (&me, &readiness.owner)
+        ) = (&readiness.me, &readiness.owner)
         else {
             return None;
         };

@@ -81,7 +81,7 @@ impl Daemon {
     fn report_floating_ip(&self, ip: &keeper::Standing<'_>, now: Nanos) -> FloatingIpStatus {
         let group = self.node.group(ip.group);
         let readiness = ip.readiness;
-        let identity = readiness.and_then(|it| it.identity.as_ref().ok());
+        let identity = readiness.and_then(|it| it.me.as_ref());
         let owner = readiness.and_then(|it| it.owner.as_ref().ok()?.instance.as_ref());
         let rate = readiness.and_then(|it| it.rate_limit);
         FloatingIpStatus {

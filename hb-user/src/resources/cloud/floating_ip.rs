@@ -179,7 +179,8 @@ impl FloatingIp {
     /// this host's identity, and the owner. To be asked regularly.
     pub async fn readiness(&self) -> Readiness {
         self.run(async |inner| {
-            let readiness = readiness::of(&*inner.provider).await;
+            let known = inner.known().me.clone();
+            let readiness = readiness::of(&*inner.provider, known).await;
             if let Ok(me) = &readiness.identity {
                 inner.known().me = Some(me.clone());
             }

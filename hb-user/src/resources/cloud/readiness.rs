@@ -18,8 +18,11 @@ pub struct Readiness {
     pub asked: Nanos,
     /// When all was answered.
     pub answered: Nanos,
-    /// Who this host is.
+    /// Who this host is, as it was asked now.
     pub identity: Result<InstanceId, Failure>,
+    /// Who this host is as far as that is known: it goes on being who it was while the metadata service fails for a passing
+    /// reason.
+    pub me: Option<InstanceId>,
     /// Who this host is by the metadata service, where hb.toml fixes an id and the service tells. Its failure is no problem.
     pub named: Option<InstanceId>,
     /// Who has the address: that this could be read shows that the token works, and that the address exists.
@@ -89,14 +92,15 @@ impl Readiness {
     /// Whether the address is this host's; `None` where that is not known.
     #[must_use]
     pub fn is_ours(&self) -> Option<bool> {
-        let (Ok(me), Ok(owner)) = (&self.identity, &self.owner) else {
+        let (Some(me), Ok(owner)) = (&self.me, &self.owner) else {
             return None;
         };
         Some(owner.instance.as_ref() == Some(me))
     }
 }
 
-pub(super) async fn of(provider: &dyn Provider) -> Readiness {
+/// `known`: who this host is, as it was told before.
+pub(super) async fn of(provider: &dyn Provider, known: Option<InstanceId>) -> Readiness {
     let asked = clock::now();
     // It says nothing that the next call does not.
     let _ = provider.keep_warm().await;
@@ -111,9 +115,14 @@ pub(super) async fn of(provider: &dyn Provider) -> Readiness {
         },
         (Ok(_) | Err(_), Ok(_) | Err(_)) => Ok(false),
     };
+    let me = match &identity {
+        Ok(me) => Some(me.clone()),
+        Err(failure) => known.filter(|_| failure.is_passing()),
+    };
     Readiness {
         asked,
         identity,
+        me,
         named: named.ok().flatten(),
         owner,
         rehearsal,
@@ -126,6 +135,8 @@ pub(super) async fn of(provider: &dyn Provider) -> Readiness {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::CloudKind;
+    use crate::resources::cloud::testing::{Fault, Said, Server, floating_ip};
 
     fn ready() -> Readiness {
         let me = InstanceId::new("1").expect("an id");
@@ -133,6 +144,7 @@ mod tests {
             asked: Nanos(1),
             answered: Nanos(2),
             identity: Ok(me.clone()),
+            me: Some(me.clone()),
             named: None,
             owner: Ok(Owner {
                 instance: Some(me),
@@ -163,6 +175,38 @@ mod tests {
         assert_eq!(named.problems(), [""; 0]);
         assert_eq!(ready().problems(), [""; 0]);
         assert_eq!((ready().is_ready(), ready().is_ours()), (true, Some(true)));
+    }
+
+    /// Droplet 1, and an address that it has.
+    fn droplet(line: &str) -> Said {
+        if line.contains("/metadata/v1/id") {
+            Said::new(200, "1")
+        } else if line.contains("/metadata/") {
+            Said::new(404, "not found")
+        } else {
+            Said::new(200, r#"{"reserved_ip":{"droplet":{"id":1}}}"#)
+        }
+    }
+
+    #[tokio::test]
+    async fn who_this_host_is_does_not_change_while_the_metadata_service_is_silent() {
+        const ID: &str = "GET /metadata/v1/id";
+        let server = Server::start(|asked| droplet(&asked.line)).await;
+        let (ip, _dir) = floating_ip(CloudKind::DigitalOcean, "198.51.100.9", &server);
+        server.faults(ID, [Fault::Reset]);
+        assert_eq!(ip.readiness().await.is_ours(), None, "it was never told");
+        assert_eq!(ip.readiness().await.is_ours(), Some(true));
+        let elsewhere = Said::new(200, r#"{"reserved_ip":{"droplet":{"id":2}}}"#);
+        server.faults("GET /v2", [Fault::Said(elsewhere)]);
+        server.faults(ID, [Fault::Reset, Fault::Reset]);
+        let readiness = ip.readiness().await;
+        assert_eq!(readiness.is_ours(), Some(false));
+        assert_eq!(readiness.me, InstanceId::new("1"));
+        assert!(!readiness.is_ready(), "that it is silent is told all the same");
+        assert_eq!(ip.readiness().await.is_ours(), Some(true));
+        // Who is told so may be another by now.
+        server.faults(ID, [Fault::Said(Said::new(404, "not found"))]);
+        assert_eq!(ip.readiness().await.is_ours(), None);
     }
 
     #[test]
