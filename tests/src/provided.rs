@@ -92,10 +92,7 @@ impl Provided {
             .rfind(|one| one.completed().is_some())
             .context("no move")?
             .clone();
-        ensure!(
-            moved.to == Some(Secondary) && moved.by == Secondary.address(),
-            "{moved:?}"
-        );
+        ensure!(moved.is_to(Secondary) && moved.by == Secondary.address(), "{moved:?}");
         let arrival = Arrival {
             completed: moved.completed().context("not completed")?,
             started: self.last(Secondary, "start")?,

@@ -45,7 +45,7 @@ fn an_assignment_moves_the_page_when_it_completes() -> Result<()> {
     let moved = cluster.cloud.wait_for_moves(1, SOON)?.remove(0);
     let completed = moved.completed().context("not completed")?;
     ensure!(completed - moved.accepted >= Duration::from_millis(200));
-    ensure!(moved.by.to_string() == "198.51.100.6" && moved.to == Some(Server::Secondary));
+    ensure!(moved.by.to_string() == "198.51.100.6" && moved.is_to(Server::Secondary));
     // The page cannot have come before the route moved, and the route moves before the cloud says so.
     ensure!(seen.ended > moved.accepted + Duration::from_millis(200));
     println!(

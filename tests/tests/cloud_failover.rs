@@ -1,9 +1,9 @@
 //! A failover of hosts whose floating IP hb moves itself, through each provider's API by TLS: in order, with the API slow,
 //! failing, and gone meanwhile.
 
-use std::{panic, thread, time::Duration};
+use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use hb_tests::{
     clock::Moment,
     cloud::{Cloud, Endpoint, FLOATING_IPV6, Fault, Gone, Provider},
@@ -19,20 +19,9 @@ use hb_tests::{
 /// What an action takes in the provider's own example.
 const SLOW: Duration = Duration::from_secs(11);
 
-/// Plays something with each provider, side by side: most of it is waiting.
-fn with_each(play: fn(Provider) -> Result<()>) -> Result<()> {
-    thread::scope(|scope| {
-        let playing = Provider::ALL.map(|provider| (provider, scope.spawn(move || play(provider))));
-        playing.into_iter().try_for_each(|(provider, playing)| {
-            let played = playing.join().unwrap_or_else(|panic| panic::resume_unwind(panic));
-            played.with_context(|| format!("with {}", provider.name()))
-        })
-    })
-}
-
 #[test]
 fn a_lost_primary_and_its_return() -> Result<()> {
-    with_each(|provider| {
+    Provider::each(|provider| {
         let mut site = Provided::settled(provider, "")?;
         ensure!(
             site.cluster.cloud.moves().is_empty(),
@@ -53,7 +42,7 @@ fn a_lost_primary_and_its_return() -> Result<()> {
 
 #[test]
 fn an_api_that_takes_eleven_seconds_is_waited_for() -> Result<()> {
-    with_each(|provider| {
+    Provider::each(|provider| {
         let mut site = Provided::settled(provider, "")?;
         match provider {
             // At Vultr, which has no actions, it takes so long to take the address away, and again to give it.
@@ -82,7 +71,7 @@ fn an_api_that_takes_eleven_seconds_is_waited_for() -> Result<()> {
 
 #[test]
 fn an_api_that_fails_in_every_way_is_got_over() -> Result<()> {
-    with_each(|provider| {
+    Provider::each(|provider| {
         let mut site = Provided::settled(provider, "timeout = \"2s\"")?;
         let cloud = &site.cluster.cloud;
         spoil(cloud);
@@ -92,7 +81,7 @@ fn an_api_that_fails_in_every_way_is_got_over() -> Result<()> {
         ensure!(!cloud.has_faults_left(), "not everything went wrong");
         let moves = cloud.moves();
         let (done, failed): (Vec<_>, Vec<_>) = moves.iter().partition(|one| one.completed().is_some());
-        let given = done.iter().filter(|one| one.to == Some(Secondary)).count();
+        let given = done.iter().filter(|one| one.is_to(Secondary)).count();
         let expected = match provider {
             // One that came to nothing. Whose reply was lost may be seen late to have been done, for the owner that was is shown for
             // a while: then it is asked for once more, and done again. The others do nothing when asked for what is so already.
@@ -167,7 +156,7 @@ fn spoil(cloud: &Cloud) {
 
 #[test]
 fn an_api_that_is_gone_meanwhile_is_waited_for() -> Result<()> {
-    with_each(|provider| {
+    Provider::each(|provider| {
         let mut site = Provided::settled(provider, "timeout = \"1s\"\nconnect_timeout = \"1s\"")?;
         let before = leave(&site.cluster.cloud, Gone::Reset);
         let lost = site.lose_primary()?;

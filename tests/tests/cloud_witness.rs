@@ -1,12 +1,12 @@
 //! The provider as a witness, where the network is cut: who goes on, who gives up, and how it ends (docs/OWNERSHIP.md, The
 //! provider).
 
-use std::{net::IpAddr, time::Duration};
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use hb_tests::{
     clock::Moment,
-    cloud::{Endpoint, Gone, Provider},
+    cloud::{Gone, Provider},
     expect::FLOATIP,
     network::{
         Cut,
@@ -33,16 +33,6 @@ fn settled_with(settings: &str) -> Result<Provided> {
     Ok(site)
 }
 
-/// How often a server has read the owner, and was answered, since.
-fn answered(site: &Provided, server: Server, since: Moment) -> usize {
-    let calls = site.cluster.cloud.calls();
-    let reads = calls.iter().filter(|call| {
-        let is_reading = matches!(call.endpoint, Endpoint::Read | Endpoint::Verify);
-        is_reading && call.from == IpAddr::V4(server.address()) && call.arrived > since && call.answered.is_some()
-    });
-    reads.count()
-}
-
 #[test]
 fn a_primary_that_is_cut_off_from_all_gives_up_and_secondary_takes_over() -> Result<()> {
     let site = settled()?;
@@ -62,7 +52,7 @@ fn a_primary_that_is_cut_off_from_all_gives_up_and_secondary_takes_over() -> Res
     let arrival = site.wait_until_moved(cut)?;
     let silent = cut + DEADTIME.saturating_sub(Duration::from_millis(200));
     ensure!(arrival.moved.accepted > silent, "taken before the silence was one");
-    ensure!(answered(&site, Secondary, silent) > 0, "nobody was asked");
+    ensure!(cluster.cloud.reads_by(Secondary, silent) > 0, "nobody was asked");
     cluster.wait_for_status(Secondary, "the witness has answered", |status| {
         Ok(status.json["witness"] == true)
     })?;
@@ -129,7 +119,7 @@ fn where_both_reach_the_api_the_one_that_loses_the_address_gives_way() -> Result
     // They do not fight, though primary goes on reading whose it is.
     let gave_way = Moment::now();
     cluster.wait_until("primary reads it again and again", LIMIT, || {
-        Ok(answered(&site, Primary, gave_way) >= 4)
+        Ok(cluster.cloud.reads_by(Primary, gave_way) >= 4)
     })?;
     ensure!(site.cluster.cloud.moves().len() == 1, "{:?}", cluster.cloud.moves());
     ensure!(cluster.cloud.owner() == Some(Secondary));

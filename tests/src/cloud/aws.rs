@@ -19,6 +19,7 @@ use super::{
     Shared,
     fault::Endpoint,
     front::{Note, Refusal, parameter, query},
+    instance::Instance,
     moving::{Order, Truth, start},
     provider::Provider,
     state::{Held, State as Known},
@@ -137,14 +138,14 @@ fn describe_addresses(state: &Known, parameters: &[(String, String)]) -> Respons
 }
 
 fn item(held: &Held) -> String {
-    let association = held.shown_owner().map_or_else(String::new, |server| {
+    let association = held.shown_owner().map_or_else(String::new, |instance| {
         format!(
             "<instanceId>{}</instanceId><associationId>{ASSOCIATION}</associationId>\
              <networkInterfaceId>{}</networkInterfaceId><networkInterfaceOwnerId>053230519467</networkInterfaceOwnerId>\
              <privateIpAddress>{}</privateIpAddress>",
-            Provider::Aws.instance(server),
-            interface(server),
-            server.address(),
+            Provider::Aws.instance(instance),
+            interface(instance),
+            instance.address(),
         )
     });
     format!(
@@ -158,9 +159,9 @@ fn associate(state: &Shared, parameters: &[(String, String)], note: Note) -> Res
     if parameter(parameters, "AllocationId") != Some(ALLOCATION) {
         return unknown_allocation(parameter(parameters, "AllocationId"));
     }
-    let by_instance = parameter(parameters, "InstanceId").map(|id| Provider::Aws.server(id));
+    let by_instance = parameter(parameters, "InstanceId").map(|id| Provider::Aws.known(id));
     let by_interface = parameter(parameters, "NetworkInterfaceId")
-        .map(|id| Server::ALL.into_iter().find(|server| interface(*server) == id));
+        .map(|id| Instance::ALL.into_iter().find(|instance| interface(*instance) == id));
     let to = match (by_instance, by_interface) {
         (Some(Some(server)), None) | (None, Some(Some(server))) => server,
         (Some(None), _) => {
@@ -205,24 +206,24 @@ fn associate(state: &Shared, parameters: &[(String, String)], note: Note) -> Res
 
 fn describe_instances(parameters: &[(String, String)]) -> Response {
     let wanted = parameter(parameters, "InstanceId.1");
-    let servers = Server::ALL.into_iter();
-    let servers: Vec<Server> = servers
-        .filter(|server| wanted.is_none_or(|id| Provider::Aws.instance(*server) == id))
+    let instances = Instance::ALL.into_iter();
+    let instances: Vec<Instance> = instances
+        .filter(|instance| wanted.is_none_or(|id| Provider::Aws.instance(*instance) == id))
         .collect();
-    if servers.is_empty() {
+    if instances.is_empty() {
         let message = format!("The instance ID '{}' does not exist", wanted.unwrap_or_default());
         return error(StatusCode::BAD_REQUEST, "InvalidInstanceID.NotFound", &message);
     }
     let mut items = String::new();
-    for server in servers {
+    for instance in instances {
         let _ = write!(
             items,
             "<item><reservationId>r-1234567890abcdef0</reservationId><ownerId>053230519467</ownerId><groupSet/>\
              <instancesSet><item><instanceId>{}</instanceId><imageId>ami-bff32ccc</imageId>\
              <instanceState><code>16</code><name>running</name></instanceState>\
              <privateIpAddress>{}</privateIpAddress></item></instancesSet></item>",
-            Provider::Aws.instance(server),
-            server.address(),
+            Provider::Aws.instance(instance),
+            instance.address(),
         );
     }
     answer(
@@ -231,10 +232,11 @@ fn describe_instances(parameters: &[(String, String)]) -> Response {
     )
 }
 
-fn interface(server: Server) -> &'static str {
-    match server {
-        Server::Primary => "eni-ef229886",
-        Server::Secondary => "eni-0a1b2c3d",
+fn interface(instance: Instance) -> &'static str {
+    match instance {
+        Instance::Of(Server::Primary) => "eni-ef229886",
+        Instance::Of(Server::Secondary) => "eni-0a1b2c3d",
+        Instance::Stranger => "eni-5d6e7f80",
     }
 }
 

@@ -17,14 +17,12 @@ use super::{
     Shared,
     fault::Endpoint,
     front::{Note, Refusal, words},
+    instance::Instance,
     moving::{Order, Truth, start},
     provider::Provider,
     state::{Held, Move},
 };
-use crate::{
-    clock::lock,
-    network::{CLOUD_IP, Server},
-};
+use crate::{clock::lock, network::CLOUD_IP};
 
 pub(super) fn router() -> Router<Shared> {
     let under = |path: &str, name: Name| {
@@ -110,8 +108,8 @@ async fn act(
         return error(StatusCode::BAD_REQUEST, "bad_request", "Invalid JSON in request body.");
     };
     let to = match (wanted.kind.as_str(), wanted.droplet_id) {
-        ("assign", Some(id)) => match Provider::DigitalOcean.server(&id.to_string()) {
-            Some(server) => Some(server),
+        ("assign", Some(id)) => match Provider::DigitalOcean.known(&id.to_string()) {
+            Some(instance) => Some(instance),
             None => return refuse(Refusal::NotFound),
         },
         ("unassign", _) => None,
@@ -209,10 +207,10 @@ fn shown(one: &Move) -> Value {
     })
 }
 
-fn droplet(server: Server) -> Value {
+fn droplet(instance: Instance) -> Value {
     json!({
-        "id": server.droplet_id(),
-        "name": server.name(),
+        "id": Provider::DigitalOcean.number(instance),
+        "name": instance.name(),
         "memory": 1024,
         "vcpus": 1,
         "disk": 25,
@@ -222,7 +220,7 @@ fn droplet(server: Server) -> Value {
         "features": ["backups", "private_networking", "ipv6"],
         "networks": {
             "v4": [{
-                "ip_address": server.address(),
+                "ip_address": instance.address(),
                 "netmask": "255.255.255.0",
                 "gateway": CLOUD_IP,
                 "type": "public",

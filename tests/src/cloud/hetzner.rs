@@ -17,14 +17,12 @@ use super::{
     Shared,
     fault::Endpoint,
     front::{Note, Refusal, parameter, query, words},
+    instance::Instance,
     moving::{Order, Truth, start},
     provider::{FLOATING_IPV6, Provider},
     state::{Held, Move, State as Known},
 };
-use crate::{
-    clock::lock,
-    network::{FLOATING_IP, Server},
-};
+use crate::{clock::lock, network::FLOATING_IP};
 
 /// Floating IPs of the project that are somebody else's and come first in the list: more than fit a page.
 const OTHERS: u32 = 60;
@@ -118,7 +116,7 @@ async fn assign(
     let Ok(wanted) = serde_json::from_slice::<Wanted>(&body) else {
         return error(StatusCode::BAD_REQUEST, "json_error", "invalid JSON in request body");
     };
-    let Some(server) = Provider::Hetzner.server(&wanted.server.to_string()) else {
+    let Some(server) = Provider::Hetzner.known(&wanted.server.to_string()) else {
         let message = format!("server with ID '{}' not found", wanted.server);
         return error(StatusCode::NOT_FOUND, "not_found", &message);
     };
@@ -129,7 +127,7 @@ async fn unassign(State(state): State<Shared>, Extension(note): Extension<Note>,
     begin(&state, &id, None, note)
 }
 
-fn begin(state: &Shared, id: &str, to: Option<Server>, note: Note) -> Response {
+fn begin(state: &Shared, id: &str, to: Option<Instance>, note: Note) -> Response {
     let Some(ip) = Provider::Hetzner.address(id) else {
         return refuse(Refusal::NotFound);
     };
@@ -253,8 +251,8 @@ fn shown_action(one: &Move) -> Value {
     })
 }
 
-fn server_id(server: Server) -> u64 {
-    number(&Provider::Hetzner.instance(server))
+fn server_id(instance: Instance) -> u64 {
+    Provider::Hetzner.number(instance)
 }
 
 fn number(id: &str) -> u64 {

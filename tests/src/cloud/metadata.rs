@@ -61,7 +61,11 @@ async fn answer(State(state): State<Shared>, Extension(note): Extension<Note>, r
 }
 
 fn digitalocean(state: &Known, asker: Server, path: &str) -> Option<String> {
-    let owns = |ip| state.held(ip).is_some_and(|held| held.shown_owner() == Some(asker));
+    let owns = |ip| {
+        state
+            .held(ip)
+            .is_some_and(|held| held.shown_owner() == Some(asker.into()))
+    };
     let (v4, v6) = (owns(FLOATING_IP.into()), owns(FLOATING_IPV6.into()));
     let answer = match path.strip_prefix("/metadata/v1/")? {
         "id" => asker.droplet_id().to_string(),
@@ -145,7 +149,7 @@ fn imds(state: &Known, asker: Server, method: &Method, path: &str, headers: &Hea
         "meta-data/placement/region" => REGION.to_owned(),
         "meta-data/local-ipv4" => asker.address().to_string(),
         "meta-data/public-ipv4" => match state.held(FLOATING_IP.into()) {
-            Some(held) if held.shown_owner() == Some(asker) => FLOATING_IP.to_string(),
+            Some(held) if held.shown_owner() == Some(asker.into()) => FLOATING_IP.to_string(),
             Some(_) | None => return refuse(Refusal::NotFound),
         },
         "meta-data/network/interfaces/macs/" | "meta-data/network/interfaces/macs" => format!("{}/", mac(asker)),
@@ -175,7 +179,7 @@ fn association(state: &Known, asker: Server, path: &str) -> Option<String> {
     let interface = format!("meta-data/network/interfaces/macs/{}/ipv4-associations/", mac(asker));
     let ip = path.strip_prefix(&interface)?;
     let held = state.held(ip.parse().ok()?)?;
-    (held.shown_owner() == Some(asker)).then(|| asker.address().to_string())
+    (held.shown_owner() == Some(asker.into())).then(|| asker.address().to_string())
 }
 
 fn mac(server: Server) -> String {

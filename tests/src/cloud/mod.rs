@@ -13,6 +13,7 @@ mod door;
 mod fault;
 mod front;
 mod hetzner;
+mod instance;
 mod metadata;
 mod moving;
 mod provider;
@@ -38,11 +39,12 @@ use self::{
 pub use self::{
     aws::{ACCESS_KEY, REGION},
     fault::{Endpoint, Fault, Gone},
+    instance::Instance,
     provider::{FLOATING_IPV6, Provider},
     state::{Call, Move},
 };
 use crate::{
-    clock::{lock, pass, poll},
+    clock::{Moment, lock, pass, poll},
     host::Host,
     network::{CLOUD_IP, FLOATING_IP, METADATA_IP, Server},
     service::{Service, listen},
@@ -86,7 +88,7 @@ impl Cloud {
     pub fn start_as(host: &Host, provider: Provider) -> Result<Self> {
         let mut state = State::new(provider);
         state.routed = true;
-        host.enter(|| moving::route(Some(Server::Primary)))??;
+        host.enter(|| moving::route(Some(Server::Primary.into())))??;
         let doors = Doors {
             api: listen(host, API)?,
             secure: listen(host, SECURE_API)?,
@@ -162,20 +164,35 @@ impl Cloud {
         &self.authority
     }
 
-    /// Which server the floating IP leads to.
+    /// Which server the floating IP leads to, if it is one of the two.
     #[must_use]
     pub fn owner(&self) -> Option<Server> {
         self.owner_of(FLOATING_IP.into())
     }
 
-    /// Which server a floating IP leads to.
+    /// Which server a floating IP leads to, if it is one of the two.
     #[must_use]
     pub fn owner_of(&self, ip: IpAddr) -> Option<Server> {
+        self.holder_of(ip)?.server()
+    }
+
+    /// Which instance the floating IP leads to, whoever's.
+    #[must_use]
+    pub fn holder(&self) -> Option<Instance> {
+        self.holder_of(FLOATING_IP.into())
+    }
+
+    fn holder_of(&self, ip: IpAddr) -> Option<Instance> {
         lock(&self.state).held(ip).and_then(|held| held.owner)
     }
 
     /// Gives the floating IP to a server, as somebody would in the provider's web pages; nothing is routed.
     pub fn set_owner(&self, to: Option<Server>) {
+        self.set_holder(to.map(Instance::from));
+    }
+
+    /// As [`set_owner`](Self::set_owner), to any instance.
+    pub fn set_holder(&self, to: Option<Instance>) {
         let mut state = lock(&self.state);
         for ip in [IpAddr::V4(FLOATING_IP), IpAddr::V6(FLOATING_IPV6)] {
             state.set_owner(ip, to);
@@ -263,6 +280,25 @@ impl Cloud {
     pub fn count(&self, endpoint: Endpoint) -> usize {
         let state = lock(&self.state);
         state.calls.iter().filter(|call| endpoint.covers(call.endpoint)).count()
+    }
+
+    /// How often the API has accepted of a server to give a floating IP to an instance.
+    #[must_use]
+    pub fn assignments_by(&self, server: Server) -> usize {
+        let moves = self.moves();
+        let assignments = moves.iter().filter(|one| one.to.is_some());
+        assignments.filter(|one| one.by == server.address()).count()
+    }
+
+    /// How often a server has read the owner, and was answered, since.
+    #[must_use]
+    pub fn reads_by(&self, server: Server, since: Moment) -> usize {
+        let state = lock(&self.state);
+        let reads = state.calls.iter().filter(|call| {
+            let is_reading = matches!(call.endpoint, Endpoint::Read | Endpoint::Verify);
+            is_reading && call.from == server.address() && call.arrived > since && call.answered.is_some()
+        });
+        reads.count()
     }
 
     /// Whether a fault that was asked for has not happened to anybody yet.

@@ -4,10 +4,10 @@ use std::{net::IpAddr, process::Command, sync::Arc};
 
 use anyhow::{Context, Result, ensure};
 
-use super::{Shared, state::Move};
+use super::{Shared, instance::Instance, state::Move};
 use crate::{
     clock::{lock, pass},
-    network::{FLOATING_IP, Server},
+    network::FLOATING_IP,
 };
 
 /// When the API says that a move is done.
@@ -23,7 +23,7 @@ pub(super) enum Truth {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Order {
     pub ip: IpAddr,
-    pub to: Option<Server>,
+    pub to: Option<Instance>,
     pub by: IpAddr,
     /// The API's name for the address.
     pub kind: &'static str,
@@ -63,10 +63,10 @@ fn lead(order: Order) -> bool {
         .is_ok()
 }
 
-/// Leads the floating IP to a server, or nowhere. The calling thread must be in the cloud's network.
-pub(super) fn route(to: Option<Server>) -> Result<()> {
+/// Leads the floating IP to an instance, or nowhere. The calling thread must be in the cloud's network.
+pub(super) fn route(to: Option<Instance>) -> Result<()> {
     let way = match to {
-        Some(server) => format!("route replace {FLOATING_IP}/32 via {}", server.address()),
+        Some(instance) => format!("route replace {FLOATING_IP}/32 via {}", instance.address()),
         None => format!("route replace unreachable {FLOATING_IP}/32"),
     };
     let done = Command::new("ip")

@@ -1,7 +1,13 @@
-//! The clouds that can be played, and what each calls the two servers.
+//! The clouds that can be played, and what each calls the instances of the account.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::{
+    net::{IpAddr, Ipv6Addr},
+    panic, thread,
+};
 
+use anyhow::{Context, Result};
+
+use super::instance::Instance;
 use crate::network::{FLOATING_IP, Server};
 
 /// The floating IP of the other family, for providers that have such. It is never routed.
@@ -23,6 +29,17 @@ pub enum Provider {
 impl Provider {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::DigitalOcean, Self::Hetzner, Self::Vultr, Self::Aws];
+
+    /// Plays something with each, side by side: most of it is waiting.
+    pub fn each(play: fn(Self) -> Result<()>) -> Result<()> {
+        thread::scope(|scope| {
+            let playing = Self::ALL.map(|provider| (provider, scope.spawn(move || play(provider))));
+            playing.into_iter().try_for_each(|(provider, playing)| {
+                let played = playing.join().unwrap_or_else(|panic| panic::resume_unwind(panic));
+                played.with_context(|| format!("with {}", provider.name()))
+            })
+        })
+    }
 
     /// As in haresources.
     #[must_use]
@@ -46,30 +63,37 @@ impl Provider {
         }
     }
 
-    /// What it calls a server.
+    /// What it calls an instance.
     #[must_use]
-    pub fn instance(self, server: Server) -> String {
-        let (primary, secondary) = match self {
-            Self::DigitalOcean => return server.droplet_id().to_string(),
-            Self::Hetzner => ("4711", "4712"),
-            Self::Vultr => (
+    pub fn instance(self, instance: impl Into<Instance>) -> String {
+        let [primary, secondary, stranger] = match self {
+            Self::DigitalOcean => ["8219222", "8219223", "8219224"],
+            Self::Hetzner => ["4711", "4712", "4713"],
+            Self::Vultr => [
                 "4f0f12e5-1f84-404f-aa84-85f431ea5ec2",
                 "2b9bf5fb-1644-4e0a-b706-1116ab64d783",
-            ),
-            Self::Aws => ("i-0598c7d356eba48d7", "i-0b263919b6498b123"),
+                "79a5dc8e-0c2b-4a57-9a6f-4b6f2d3d7c11",
+            ],
+            Self::Aws => ["i-0598c7d356eba48d7", "i-0b263919b6498b123", "i-07f1c09a8d2be6c45"],
         };
-        match server {
-            Server::Primary => primary.to_owned(),
-            Server::Secondary => secondary.to_owned(),
-        }
+        let id = match instance.into() {
+            Instance::Of(Server::Primary) => primary,
+            Instance::Of(Server::Secondary) => secondary,
+            Instance::Stranger => stranger,
+        };
+        id.to_owned()
     }
 
-    /// The server that it calls so.
-    #[must_use]
-    pub fn server(self, instance: &str) -> Option<Server> {
-        Server::ALL
+    /// The number that it calls an instance by, where its ids are numbers.
+    pub(super) fn number(self, instance: Instance) -> u64 {
+        self.instance(instance).parse().unwrap_or_default()
+    }
+
+    /// The instance that it calls so.
+    pub(super) fn known(self, id: &str) -> Option<Instance> {
+        Instance::ALL
             .into_iter()
-            .find(|server| self.instance(*server) == instance)
+            .find(|instance| self.instance(*instance) == id)
     }
 
     /// What it calls a floating IP, where that is not the address itself.

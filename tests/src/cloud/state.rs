@@ -4,6 +4,7 @@ use std::{net::IpAddr, time::Duration};
 
 use super::{
     fault::{Endpoint, Fault, Gone, Plan, Slowness},
+    instance::Instance,
     provider::{FLOATING_IPV6, Provider},
 };
 use crate::{
@@ -53,7 +54,7 @@ pub struct Move {
     /// Which address.
     pub ip: IpAddr,
     /// Where to; `None` unassigns it.
-    pub to: Option<Server>,
+    pub to: Option<Instance>,
     /// Who asked for it.
     pub by: IpAddr,
     /// When it was accepted.
@@ -82,6 +83,12 @@ impl Move {
         self.end.is_none()
     }
 
+    /// Whether it gives the address to this server.
+    #[must_use]
+    pub fn is_to(&self, server: Server) -> bool {
+        self.to == Some(server.into())
+    }
+
     /// When the route moved.
     #[must_use]
     pub fn completed(&self) -> Option<Moment> {
@@ -94,14 +101,14 @@ impl Move {
 pub(super) struct Held {
     pub ip: IpAddr,
     /// The truth.
-    pub owner: Option<Server>,
+    pub owner: Option<Instance>,
     /// What is shown in its place until some moment.
-    stale: Option<(Option<Server>, Moment)>,
+    stale: Option<(Option<Instance>, Moment)>,
 }
 
 impl Held {
     /// The owner as the API shows it.
-    pub(super) fn shown_owner(&self) -> Option<Server> {
+    pub(super) fn shown_owner(&self) -> Option<Instance> {
         match self.stale {
             Some((before, until)) if Moment::now() < until => before,
             Some(_) | None => self.owner,
@@ -138,7 +145,7 @@ impl State {
     pub(super) fn new(provider: Provider) -> Self {
         let held = |ip| Held {
             ip,
-            owner: Some(Server::Primary),
+            owner: Some(Server::Primary.into()),
             stale: None,
         };
         Self {
@@ -187,7 +194,7 @@ impl State {
         slow.map_or(Duration::ZERO, |slow| slow.time)
     }
 
-    pub(super) fn accept(&mut self, ip: IpAddr, to: Option<Server>, by: IpAddr, kind: &'static str) -> Move {
+    pub(super) fn accept(&mut self, ip: IpAddr, to: Option<Instance>, by: IpAddr, kind: &'static str) -> Move {
         let id = 72_531_856 + self.moves.len() as u64;
         let accepted = Move {
             id,
@@ -213,7 +220,7 @@ impl State {
     }
 
     /// Gives the address to a server; the API may show that later.
-    pub(super) fn set_owner(&mut self, ip: IpAddr, to: Option<Server>) {
+    pub(super) fn set_owner(&mut self, ip: IpAddr, to: Option<Instance>) {
         let stale_for = self.stale_for;
         if let Some(held) = self.held.iter_mut().find(|held| held.ip == ip) {
             held.stale = (!stale_for.is_zero()).then(|| (held.shown_owner(), Moment::now() + stale_for));

@@ -19,11 +19,12 @@ use super::{
     Shared,
     fault::Endpoint,
     front::{Note, Refusal, parameter, query, words},
+    instance::Instance,
     moving::{Order, Truth, start},
     provider::Provider,
     state::Held,
 };
-use crate::{clock::lock, network::Server};
+use crate::clock::lock;
 
 /// Reserved IPs of the account that come first in the list: more than fit a page that was not asked to be longer.
 const OTHERS: usize = 110;
@@ -95,7 +96,7 @@ async fn attach(
     let Ok(wanted) = serde_json::from_slice::<Wanted>(&body) else {
         return error(StatusCode::BAD_REQUEST, "Unable to decode JSON");
     };
-    let Some(server) = Provider::Vultr.server(&wanted.instance_id) else {
+    let Some(server) = Provider::Vultr.known(&wanted.instance_id) else {
         return error(StatusCode::NOT_FOUND, "Invalid instance-id");
     };
     let Some(ip) = Provider::Vultr.address(&id) else {
@@ -131,7 +132,7 @@ async fn detach(State(state): State<Shared>, Extension(note): Extension<Note>, P
     begin(&state, ip, None, note)
 }
 
-fn begin(state: &Shared, ip: IpAddr, to: Option<Server>, note: Note) -> Response {
+fn begin(state: &Shared, ip: IpAddr, to: Option<Instance>, note: Note) -> Response {
     let order = Order {
         ip,
         to,

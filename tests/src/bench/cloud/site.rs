@@ -111,7 +111,7 @@ impl Site {
             .cloud
             .wait_for_moves(earlier + 1, LIMIT)?
             .split_off(earlier);
-        ensure!(moved.last().is_some_and(|last| last.to == Some(taker)), "{moved:?}");
+        ensure!(moved.last().is_some_and(|last| last.is_to(taker)), "{moved:?}");
         let actions = moved.iter().filter(|_| self.waits());
         let actions = actions.filter_map(|one| Some((one.accepted, one.completed()?)));
         let step = takeover.steps.iter().rfind(|step| step.operation == "start");

@@ -148,7 +148,7 @@ impl Scenario {
         };
         let assignment = moves
             .iter()
-            .rfind(|one| one.to == Some(self.taker) && one.accepted >= happened);
+            .rfind(|one| one.is_to(self.taker) && one.accepted >= happened);
         crate::report::narrate(&cluster.client.answers(), happened, self.taker);
         Ok(Timeline::new(self, happened, &takeover, assignment, &pages))
     }
