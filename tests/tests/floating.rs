@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use hb_tests::{
-    cloud::API,
+    cloud::{API, Endpoint, Fault, Provider},
     cluster::{Cluster, HB},
     expect::LIMIT,
     network::{FLOATING_IP, METADATA_IP, Server},
@@ -79,6 +79,33 @@ fn both_say_how_ready_they_are_and_the_takeover_says_what_the_api_did() -> Resul
     cluster.wait_for_status(Secondary, "it is not ready", |status| {
         Ok(status.has_alarm("not ready", "access refused"))
     })?;
+    Ok(())
+}
+
+#[test]
+fn whose_it_is_stays_known_while_the_metadata_service_fails() -> Result<()> {
+    let cluster = started("")?;
+    let is_told = |server: Server, is_ready: bool| {
+        cluster.wait_for_status(server, &format!("whose it is (ready: {is_ready})"), |status| {
+            let ip = &status.json["floating_ips"][0];
+            let is_known =
+                ip["identity"] == Provider::DigitalOcean.instance(server) && ip["ours"] == (server == Primary);
+            Ok(is_known && ip["ready"] == is_ready)
+        })
+    };
+    for server in Server::ALL {
+        is_told(server, true)?;
+    }
+    cluster.cloud.fail(Endpoint::Metadata, Fault::ServerError, 1_000);
+    for server in Server::ALL {
+        let status = is_told(server, false)?;
+        ensure!(status.has_alarm("not ready", ""), "{:?}", status.alarms());
+    }
+    cluster.cloud.recover();
+    for server in Server::ALL {
+        is_told(server, true)?;
+    }
+    ensure!(cluster.cloud.moves().is_empty(), "{:?}", cluster.cloud.moves());
     Ok(())
 }
 

@@ -20,7 +20,7 @@ use super::{
     fault::Endpoint,
     front::{Note, Refusal, parameter, query},
     instance::Instance,
-    moving::{Order, Truth, start},
+    moving::{Truth, start},
     provider::Provider,
     state::{Held, State as Known},
 };
@@ -189,13 +189,7 @@ fn associate(state: &Shared, parameters: &[(String, String)], note: Note) -> Res
         return error(StatusCode::PRECONDITION_FAILED, "DryRunOperation", message);
     }
     if owner != Some(to) {
-        let order = Order {
-            ip: FLOATING_IP.into(),
-            to: Some(to),
-            by: note.from,
-            kind: "address",
-            errs: note.errs,
-        };
+        let order = note.order(FLOATING_IP.into(), Some(to), "address");
         start(state, order, Truth::AtOnce);
     }
     answer(

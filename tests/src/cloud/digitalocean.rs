@@ -18,7 +18,7 @@ use super::{
     fault::Endpoint,
     front::{Note, Refusal, words},
     instance::Instance,
-    moving::{Order, Truth, start},
+    moving::{Truth, start},
     provider::Provider,
     state::{Held, Move},
 };
@@ -118,14 +118,7 @@ async fn act(
     if lock(&state).is_moving(ip) {
         return pending_event(name);
     }
-    let order = Order {
-        ip,
-        to,
-        by: note.from,
-        kind: name.key(),
-        errs: note.errs,
-    };
-    let accepted = start(&state, order, Truth::AtTheEnd);
+    let accepted = start(&state, note.order(ip, to, name.key()), Truth::AtTheEnd);
     (StatusCode::CREATED, Json(json!({ "action": shown(&accepted) }))).into_response()
 }
 

@@ -14,7 +14,10 @@ use super::{
     Shared, aws, digitalocean,
     door::Line,
     fault::{Endpoint, Fault, Gone},
-    hetzner, metadata,
+    hetzner,
+    instance::Instance,
+    metadata,
+    moving::Order,
     provider::Provider,
     state::Call,
     vultr,
@@ -47,6 +50,19 @@ pub(super) struct Note {
     pub errs: bool,
     /// Whether the one who asks is taken for the other.
     pub mistaken: bool,
+}
+
+impl Note {
+    /// What the call asks for: that an address, which the API calls by this kind, is given to an instance or to nobody.
+    pub(super) fn order(self, ip: IpAddr, to: Option<Instance>, kind: &'static str) -> Order {
+        Order {
+            ip,
+            to,
+            by: self.from,
+            kind,
+            errs: self.errs,
+        }
+    }
 }
 
 /// An answer that is an error.

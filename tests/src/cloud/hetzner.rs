@@ -18,7 +18,7 @@ use super::{
     fault::Endpoint,
     front::{Note, Refusal, parameter, query, words},
     instance::Instance,
-    moving::{Order, Truth, start},
+    moving::{Truth, start},
     provider::{FLOATING_IPV6, Provider},
     state::{Held, Move, State as Known},
 };
@@ -92,10 +92,7 @@ async fn list(State(state): State<Shared>, uri: Uri) -> Response {
 }
 
 async fn read(State(state): State<Shared>, Path(id): Path<String>) -> Response {
-    match Provider::Hetzner
-        .address(&id)
-        .and_then(|ip| lock(&state).held(ip).map(shown_address))
-    {
+    match lock(&state).held_as(&id).map(shown_address) {
         Some(address) => Json(json!({ "floating_ip": address })).into_response(),
         None => refuse(Refusal::NotFound),
     }
@@ -141,14 +138,7 @@ fn begin(state: &Shared, id: &str, to: Option<Instance>, note: Note) -> Response
             return error(StatusCode::UNPROCESSABLE_ENTITY, "floating_ip_assigned", message);
         }
     }
-    let order = Order {
-        ip,
-        to,
-        by: note.from,
-        kind: "floating_ip",
-        errs: note.errs,
-    };
-    let accepted = start(state, order, Truth::AtTheEnd);
+    let accepted = start(state, note.order(ip, to, "floating_ip"), Truth::AtTheEnd);
     (StatusCode::CREATED, Json(json!({ "action": shown_action(&accepted) }))).into_response()
 }
 

@@ -66,20 +66,18 @@ impl Provider {
     /// What it calls an instance.
     #[must_use]
     pub fn instance(self, instance: impl Into<Instance>) -> String {
-        let [primary, secondary, stranger] = match self {
-            Self::DigitalOcean => ["8219222", "8219223", "8219224"],
-            Self::Hetzner => ["4711", "4712", "4713"],
-            Self::Vultr => [
-                "4f0f12e5-1f84-404f-aa84-85f431ea5ec2",
-                "2b9bf5fb-1644-4e0a-b706-1116ab64d783",
-                "79a5dc8e-0c2b-4a57-9a6f-4b6f2d3d7c11",
-            ],
-            Self::Aws => ["i-0598c7d356eba48d7", "i-0b263919b6498b123", "i-07f1c09a8d2be6c45"],
-        };
-        let id = match instance.into() {
-            Instance::Of(Server::Primary) => primary,
-            Instance::Of(Server::Secondary) => secondary,
-            Instance::Stranger => stranger,
+        let id = match (self, instance.into()) {
+            (Self::DigitalOcean, Instance::Of(server)) => return server.droplet_id().to_string(),
+            (Self::DigitalOcean, Instance::Stranger) => "8219224",
+            (Self::Hetzner, Instance::Of(Server::Primary)) => "4711",
+            (Self::Hetzner, Instance::Of(Server::Secondary)) => "4712",
+            (Self::Hetzner, Instance::Stranger) => "4713",
+            (Self::Vultr, Instance::Of(Server::Primary)) => "4f0f12e5-1f84-404f-aa84-85f431ea5ec2",
+            (Self::Vultr, Instance::Of(Server::Secondary)) => "2b9bf5fb-1644-4e0a-b706-1116ab64d783",
+            (Self::Vultr, Instance::Stranger) => "79a5dc8e-0c2b-4a57-9a6f-4b6f2d3d7c11",
+            (Self::Aws, Instance::Of(Server::Primary)) => "i-0598c7d356eba48d7",
+            (Self::Aws, Instance::Of(Server::Secondary)) => "i-0b263919b6498b123",
+            (Self::Aws, Instance::Stranger) => "i-07f1c09a8d2be6c45",
         };
         id.to_owned()
     }

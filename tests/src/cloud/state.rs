@@ -171,6 +171,11 @@ impl State {
         self.held.iter().find(|held| held.ip == ip)
     }
 
+    /// The floating IP that the provider calls so.
+    pub(super) fn held_as(&self, id: &str) -> Option<&Held> {
+        self.held(self.provider.address(id)?)
+    }
+
     /// Whether a move of the address is under way.
     pub(super) fn is_moving(&self, ip: IpAddr) -> bool {
         self.moves.iter().any(|one| one.ip == ip && one.is_under_way())

@@ -20,7 +20,7 @@ use super::{
     fault::Endpoint,
     front::{Note, Refusal, parameter, query, words},
     instance::Instance,
-    moving::{Order, Truth, start},
+    moving::{Truth, start},
     provider::Provider,
     state::Held,
 };
@@ -72,10 +72,7 @@ async fn list(State(state): State<Shared>, uri: Uri) -> Response {
 }
 
 async fn read(State(state): State<Shared>, Path(id): Path<String>) -> Response {
-    match Provider::Vultr
-        .address(&id)
-        .and_then(|ip| lock(&state).held(ip).map(shown))
-    {
+    match lock(&state).held_as(&id).map(shown) {
         Some(address) => Json(json!({ "reserved_ip": address })).into_response(),
         None => refuse(Refusal::NotFound),
     }
@@ -133,14 +130,7 @@ async fn detach(State(state): State<Shared>, Extension(note): Extension<Note>, P
 }
 
 fn begin(state: &Shared, ip: IpAddr, to: Option<Instance>, note: Note) -> Response {
-    let order = Order {
-        ip,
-        to,
-        by: note.from,
-        kind: "reserved_ip",
-        errs: note.errs,
-    };
-    start(state, order, Truth::AtTheEnd);
+    start(state, note.order(ip, to, "reserved_ip"), Truth::AtTheEnd);
     StatusCode::NO_CONTENT.into_response()
 }
 
