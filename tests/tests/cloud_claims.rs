@@ -175,7 +175,9 @@ fn what_is_given_away_while_a_node_is_lost_is_taken_back_once() -> Result<()> {
         give_to_stranger(cluster)?;
         cluster.wait_for_status(Secondary, "it gives way", |status| {
             let is_let_go = status.groups[0].owner.is_none() && status.groups[0].state == "released";
-            Ok(is_let_go && status.has_alarm("gave way", "203.0.113.10") && shows(status, provider, Stranger, false))
+            Ok(is_let_go
+                && status.has_alarm("gave way", &provider.instance(Stranger))
+                && shows(status, provider, Stranger, false))
         })?;
         ensure!(!resource::runs_on(&cluster.network.secondary, FLOATIP)?);
         ensure_left(cluster, Secondary)?;

@@ -111,7 +111,7 @@ impl Daemon {
         let mut alarms = Vec::new();
         let group = self.node.group(ip.group);
         let owner = ip.readiness.and_then(|it| it.owner.as_ref().ok());
-        let whose = owner.map(ToString::to_string).unwrap_or_default();
+        let whose = owner.map_or_else(|| "somebody else".to_owned(), ToString::to_string);
         if let Some(until) = group.and_then(|group| group.held_off) {
             alarms.push(format!(
                 "address contested: {address} was taken away {TAKE_BACKS} times and more, and is not taken back for {} s; \
@@ -125,7 +125,8 @@ impl Daemon {
         }
         if group.is_some_and(|group| group.gave_way) {
             alarms.push(format!(
-                "gave way: {address} was taken by a node that this one does not hear; if that is dead, `hb takeover` takes it back"
+                "gave way: {address} belongs to {whose}, and a node that this one does not hear may have taken it; if none \
+                 has, or that is dead, `hb takeover` takes it back"
             ));
         }
         if let Some(problems) = ip
