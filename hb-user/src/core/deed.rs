@@ -77,6 +77,8 @@ pub struct Deed<I> {
     /// Whose it was when the provider said what the cluster says: the instance of who ran its group then, as far as that is
     /// known.
     agreed: Option<(Option<Runner>, I)>,
+    /// Whose it was when it was last read, if that was not agreed and who runs its group is heard.
+    doubted: Option<I>,
     /// It is not ours although its group runs here: since when, and whose it is.
     away: Option<(Nanos, Option<I>)>,
 }
@@ -98,6 +100,7 @@ impl<I: Clone + Eq> Deed<I> {
             since: now,
             last: None,
             agreed: None,
+            doubted: None,
             away: None,
         }
     }
@@ -116,7 +119,7 @@ impl<I: Clone + Eq> Deed<I> {
         if self.holder == holder {
             return false;
         }
-        (self.holder, self.since, self.away) = (holder, now, None);
+        (self.holder, self.since, self.away, self.doubted) = (holder, now, None, None);
         let runner = match holder {
             Holder::Us { .. } => Runner::Us,
             Holder::Peer(node) => Runner::Peer(node),
@@ -139,6 +142,9 @@ impl<I: Clone + Eq> Deed<I> {
     /// Takes in what the provider said. `is_any_lost`: a node is silent, and may live on.
     pub fn read(&mut self, reading: &Reading<'_, I>, is_any_lost: bool, now: Nanos) -> Finding {
         let is_ours = reading.owner == Some(reading.me);
+        if is_ours {
+            self.doubted = None;
+        }
         match self.holder {
             Holder::Us { since } if !is_ours && now.since(since) >= self.patience.settle => {
                 self.misses(reading, is_any_lost, now)
@@ -156,12 +162,12 @@ impl<I: Clone + Eq> Deed<I> {
         }
     }
 
-    /// The peer that has the group, if the provider's word shows which instance it is.
+    /// The peer that has the group, and the instance that it is as far as the provider's words have shown.
     #[must_use]
-    pub fn shows(&self, reading: &Reading<'_, I>) -> Option<usize> {
-        match self.holder {
-            Holder::Peer(node) if reading.owner != Some(reading.me) && self.is_current(reading) => Some(node),
-            Holder::Us { .. } | Holder::Peer(_) | Holder::Moving(_) | Holder::Nobody => None,
+    pub fn shown(&self) -> Option<(usize, &I)> {
+        match (self.holder, &self.agreed) {
+            (Holder::Peer(node), Some((Some(Runner::Peer(of)), instance))) if *of == node => Some((node, instance)),
+            (Holder::Us { .. } | Holder::Peer(_) | Holder::Moving(_) | Holder::Nobody, _) => None,
         }
     }
 
@@ -196,10 +202,18 @@ impl<I: Clone + Eq> Deed<I> {
         self.away.is_some()
     }
 
+    /// Somebody else may have it for as long as who runs its group takes to notice: that once is not agreed.
     fn agree(&mut self, runner: Runner, reading: &Reading<'_, I>) {
-        if self.is_current(reading)
-            && let Some(owner) = reading.owner
-        {
+        let owner = reading.owner.filter(|_| self.is_current(reading));
+        let before = self.doubted.take();
+        let Some(owner) = owner else { return };
+        let is_other = self
+            .agreed
+            .as_ref()
+            .is_some_and(|(of, instance)| *of == Some(runner) && instance != owner);
+        if is_other && before.as_ref() != Some(owner) {
+            self.doubted = Some(owner.clone());
+        } else {
             self.agreed = Some((Some(runner), owner.clone()));
         }
     }

@@ -273,11 +273,12 @@ impl Keeper {
             me,
             owner,
         };
-        if let (Some(node), Some(owner)) = (kept.deed.shows(&reading), owner) {
-            self.instances.insert((address.kind, node), owner.clone());
-        }
         let is_any_lost = nodes.iter().any(|(_, is_lost)| *is_lost);
-        match kept.deed.read(&reading, is_any_lost, now) {
+        let finding = kept.deed.read(&reading, is_any_lost, now);
+        if let Some((node, instance)) = kept.deed.shown() {
+            self.instances.insert((address.kind, node), instance.clone());
+        }
+        match finding {
             Finding::Fine => None,
             Finding::Suspect => {
                 kept.due = now.saturating_add(PATIENCE.confirm.max(spared));

@@ -191,10 +191,11 @@ impl World {
                 me: &host,
                 owner: owner.as_ref(),
             };
-            if let (Some(peer), Some(owner)) = (keeper.deeds[id].shows(&reading), owner) {
-                keeper.instances[peer] = Some(owner);
+            let finding = keeper.deeds[id].read(&reading, node.rivals().next().is_some(), clock);
+            if let Some((peer, instance)) = keeper.deeds[id].shown() {
+                keeper.instances[peer] = Some(*instance);
             }
-            match keeper.deeds[id].read(&reading, node.rivals().next().is_some(), clock) {
+            match finding {
                 Finding::Fine => {}
                 Finding::Suspect => pause = PATIENCE.confirm,
                 Finding::Moved => {

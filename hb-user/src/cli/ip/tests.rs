@@ -220,6 +220,7 @@ fn verify_tells_a_ready_standby_from_one_that_is_not() {
             asked: now,
             answered: now,
             identity: Ok(InstanceId::new("1").expect("an id")),
+            me: InstanceId::new("1"),
             named: None,
             owner: Ok(Owner {
                 instance: InstanceId::new(owner),

@@ -87,12 +87,43 @@ fn a_word_from_before_is_no_measure_of_who_has_it_now() {
     deed.held_by(Holder::Peer(B), None, NOW);
     let before = reading(Some(&"a"), Nanos(NOW.0 - 1));
     deed.read(&before, false, NOW);
-    assert_eq!((deed.agreed(), deed.shows(&before)), (None, None));
+    assert_eq!((deed.agreed(), deed.shown()), (None, None));
     let after = reading(Some(&"b"), NOW);
     deed.read(&after, false, NOW);
-    assert_eq!((deed.agreed(), deed.shows(&after)), (Some(&"b"), Some(B)));
+    assert_eq!((deed.agreed(), deed.shown()), (Some(&"b"), Some((B, &"b"))));
     // It says that it runs, and the address is ours still: then nothing is shown.
-    assert_eq!(deed.shows(&reading(Some(&ME), NOW)), None);
+    let mut deed = Deed::new(PATIENCE, Nanos(0));
+    deed.held_by(Holder::Peer(B), None, NOW);
+    read(&mut deed, Some(&ME), false, NOW);
+    assert_eq!((deed.agreed(), deed.shown()), (None, None));
+}
+
+/// Somebody has given it to a stranger, and the peer that runs its group has not noticed yet, or dies before it does.
+#[test]
+fn what_is_read_once_is_not_agreed_while_a_peer_is_heard() {
+    let mut deed = Deed::new(PATIENCE, Nanos(0));
+    deed.held_by(Holder::Peer(B), None, NOW);
+    read(&mut deed, Some(&"b"), false, NOW);
+    for owner in [
+        Some(&"c"),
+        None,
+        Some(&"c"),
+        Some(&"b"),
+        Some(&"c"),
+        Some(&"d"),
+        Some(&ME),
+        Some(&"d"),
+    ] {
+        read(&mut deed, owner, false, later(1));
+        assert_eq!(deed.shown(), Some((B, &"b")), "{owner:?}");
+    }
+    let mut robbed = deed.clone();
+    robbed.held_by(Holder::Nobody, None, later(2));
+    let claims = robbed.claims(lost(true, Some(&"b")).into_iter(), false);
+    assert_eq!(claims, Some(vec!["b", "b"]));
+    // Twice in a row, and the peer is content: it is another instance than it was.
+    read(&mut deed, Some(&"d"), false, later(3));
+    assert_eq!(deed.shown(), Some((B, &"d")));
 }
 
 #[test]
