@@ -40,8 +40,14 @@ impl Readiness {
     #[must_use]
     pub fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
-        if let Err(failure) = &self.identity {
-            problems.push(format!("this host does not know who it is: {failure}"));
+        match (&self.identity, &self.me) {
+            (Ok(_), _) => {}
+            (Err(failure), Some(me)) => {
+                problems.push(format!(
+                    "nobody says whether this host is still {me}, which it was: {failure}"
+                ));
+            }
+            (Err(failure), None) => problems.push(format!("this host does not know who it is: {failure}")),
         }
         if let (Ok(fixed), Some(named)) = (&self.identity, &self.named)
             && fixed != named
@@ -235,9 +241,17 @@ mod tests {
             (
                 Readiness {
                     identity: Err(failure()),
+                    me: None,
                     ..ready()
                 },
                 "this host does not know who it is: GET /: timed out",
+            ),
+            (
+                Readiness {
+                    identity: Err(failure()),
+                    ..ready()
+                },
+                "nobody says whether this host is still 1, which it was: GET /: timed out",
             ),
             (
                 Readiness {

@@ -357,7 +357,7 @@ async fn readiness_is_what_a_takeover_needs() {
     server.faults("GET /metadata/v1/id", [Fault::Reset]);
     let problems = ip.readiness().await.problems();
     assert!(
-        problems[0].starts_with("this host does not know who it is"),
+        problems[0].starts_with("nobody says whether this host is still 3164444"),
         "{problems:?}"
     );
     // As with a token that may not see droplets.
