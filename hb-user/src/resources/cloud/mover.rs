@@ -82,7 +82,8 @@ impl<'a> Mover<'a> {
         loop {
             self.check_claim(&owner, &to)?;
             if owner.is_changing {
-                self.wait_for_others(&mut looks).await?;
+                let reason = format!("the address belongs to {owner}");
+                self.wait_for_others(&reason, &mut looks).await?;
             } else {
                 match self.assign(&to, &owner).await {
                     Ok(Assignment::Done | Assignment::Begun) => return self.verify(to).await,
@@ -97,8 +98,7 @@ impl<'a> Mover<'a> {
                         }
                     },
                     Err(Failure::Pending { message, .. }) => {
-                        self.last = message;
-                        self.wait_for_others(&mut looks).await?;
+                        self.wait_for_others(&message, &mut looks).await?;
                     }
                     // What is ours already is refused like what is impossible, and so is what somebody else was faster
                     // with: the owner tells them apart, if late.
@@ -195,7 +195,7 @@ impl<'a> Mover<'a> {
     }
 
     /// Waits for an action that is under way, whoever began it; where the API does not tell which it is, a while.
-    async fn wait_for_others(&mut self, pauses: &mut Pauses) -> Result<(), MoveError> {
+    async fn wait_for_others(&mut self, reason: &str, pauses: &mut Pauses) -> Result<(), MoveError> {
         let provider = self.provider;
         let action = match self.call(provider.pending()).await {
             Ok(action) => action,
@@ -207,7 +207,6 @@ impl<'a> Mover<'a> {
             }
         };
         let Some(action) = action else {
-            let reason = std::mem::take(&mut self.last);
             return self
                 .retry(format!("a move is under way: {reason}"), pauses.next())
                 .await;

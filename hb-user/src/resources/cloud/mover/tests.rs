@@ -412,6 +412,30 @@ async fn a_pending_event_without_an_action_to_wait_for_is_waited_out() {
     );
 }
 
+/// The API shows that a move is under way, and no action of it.
+#[tokio::test]
+async fn the_reason_stays_the_same_however_often_it_is_looked_at() {
+    for fault in [None, Some(passing()), Some(refused())] {
+        let changing = || Owner {
+            instance: Some(other()),
+            is_changing: true,
+        };
+        let cloud = Cloud::theirs().fault("owner", (0..1000).map(|_| Fault::Owner(changing())));
+        let cloud = cloud.fault("pending", (0..1000).filter_map(|_| fault.clone().map(Fault::Fails)));
+        let short = Order {
+            within: Duration::from_millis(300),
+            ..order()
+        };
+        let error = take(&cloud, &short).await.expect_err("changing for ever").to_string();
+        let looks = cloud.log().iter().filter(|call| **call == "pending").count();
+        assert!(looks > 2, "{:?}", cloud.log());
+        assert_eq!(
+            error,
+            "not assigned within 0.3 s; last: a move is under way: the address belongs to 2, and is being moved"
+        );
+    }
+}
+
 #[tokio::test]
 async fn a_list_of_actions_that_cannot_be_read_is_no_end() {
     for fault in [refused, passing] {
