@@ -114,7 +114,7 @@ async fn vultr() -> Result<()> {
     let pages = calls.iter().filter(|call| call.endpoint == Endpoint::Find);
     let pages: Vec<_> = pages.filter_map(|call| call.query.as_deref()).collect();
     ensure!(
-        pages == ["per_page=100", "per_page=100&cursor=bmV4dF9f100"],
+        pages == ["per_page=100", "per_page=100&cursor=bmV4dF9f%2B%2F100"],
         "{pages:?}"
     );
     ensure!(calls[0].request == "GET /v1.json");

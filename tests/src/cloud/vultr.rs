@@ -28,6 +28,8 @@ use crate::clock::lock;
 
 /// Reserved IPs of the account that come first in the list: more than fit a page that was not asked to be longer.
 const OTHERS: usize = 110;
+/// How names of pages begin: with what base64 has, and a query does not take as it is.
+const CURSOR: &str = "bmV4dF9f+/";
 
 pub(super) fn router() -> Router<Shared> {
     Router::new()
@@ -53,7 +55,7 @@ async fn list(State(state): State<Shared>, uri: Uri) -> Response {
     let per_page = parameter(&query, "per_page").map_or(Some(100), |text| text.parse().ok());
     let begin = match parameter(&query, "cursor").unwrap_or_default() {
         "" => Some(0),
-        cursor => cursor.strip_prefix("bmV4dF9f").and_then(|text| text.parse().ok()),
+        cursor => cursor.strip_prefix(CURSOR).and_then(|text| text.parse().ok()),
     };
     let (Some(per_page @ 1..=500), Some(begin)) = (per_page, begin) else {
         return error(StatusCode::BAD_REQUEST, "Invalid per_page or cursor");
@@ -63,7 +65,7 @@ async fn list(State(state): State<Shared>, uri: Uri) -> Response {
     let shown: Vec<&Value> = all.iter().skip(begin).take(per_page).collect();
     let end = begin + shown.len();
     let next = if end < all.len() {
-        format!("bmV4dF9f{end}")
+        format!("{CURSOR}{end}")
     } else {
         String::new()
     };

@@ -17,6 +17,8 @@ const HINT: &str = "check that the token is complete and not revoked, of this pr
 const ID: &str = "/hetzner/v1/metadata/instance-id";
 /// A list is read in pages of the longest kind, and so many of them.
 const PAGES: u32 = 20;
+/// What failures call the reading of the list.
+const LIST: &str = "GET /v1/floating_ips";
 
 /// One floating IP.
 #[derive(Debug)]
@@ -62,13 +64,20 @@ impl Hetzner {
                 self.know(Some(found.id));
                 return Ok(found);
             }
-            match reply.meta.and_then(|meta| meta.pagination.next_page) {
-                Some(next) if next == page + 1 && next <= PAGES => page = next,
-                Some(_) | None => {
+            match reply.meta.map(|meta| meta.pagination.next_page) {
+                Some(None) => {
                     return Err(Failure::Refused {
-                        call: "GET /v1/floating_ips".to_owned(),
+                        call: LIST.to_owned(),
                         status: 404,
                         message: format!("no floating IP of the token's project has the address {}", self.ip),
+                    });
+                }
+                Some(Some(next)) if next == page + 1 && next <= PAGES => page = next,
+                // Of the address nothing is known, and not that it is not there.
+                Some(Some(_)) | None => {
+                    return Err(Failure::Passing {
+                        call: LIST.to_owned(),
+                        reason: "the list cannot be read to its end".to_owned(),
                     });
                 }
             }

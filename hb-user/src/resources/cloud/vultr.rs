@@ -17,6 +17,10 @@ const HINT: &str = "check that the API key is complete and not revoked, that its
                     access control list has this host's address";
 /// A list is read in so many pages.
 const PAGES: u32 = 20;
+/// A page's name is not longer than this, in bytes.
+const CURSOR: usize = 1024;
+/// What failures call the reading of the list.
+const LIST: &str = "GET /v2/reserved-ips";
 
 /// One reserved IP.
 #[derive(Debug)]
@@ -53,30 +57,35 @@ impl Vultr {
 
     /// Looks the address up in the account's list: the API finds it by its id only.
     async fn find(&self) -> Result<ReservedIp, Failure> {
-        let mut cursor = String::new();
+        let mut query = String::new();
         for _ in 0..PAGES {
-            let path = if cursor.is_empty() {
-                "/v2/reserved-ips?per_page=100".to_owned()
-            } else {
-                format!("/v2/reserved-ips?per_page=100&cursor={cursor}")
-            };
+            let path = format!("/v2/reserved-ips?per_page=100{query}");
             let reply = json_of::<ListReply>(self.account.api.get(&path).await?)?;
-            let found = reply.reserved_ips.into_iter().find(|found| found.is(self.ip));
-            if let Some(found) = found.filter(|found| InstanceId::new(&found.id).is_some()) {
+            if let Some(found) = reply.reserved_ips.into_iter().find(|found| found.is(self.ip)) {
+                if InstanceId::new(&found.id).is_none() {
+                    return Err(unread("the address's id is no id"));
+                }
                 self.know(Some(found.id.clone()));
                 return Ok(found);
             }
-            cursor = reply.meta.map(|meta| meta.links.next).unwrap_or_default();
-            let is_plain = cursor.bytes().all(|c| c.is_ascii_alphanumeric() || b"-_=".contains(&c));
-            if cursor.is_empty() || !is_plain {
-                break;
+            let Some(meta) = reply.meta else {
+                return Err(unread("it does not say whether there is more of the list"));
+            };
+            let cursor = meta.links.next;
+            if cursor.is_empty() {
+                return Err(Failure::Refused {
+                    call: LIST.to_owned(),
+                    status: 404,
+                    message: format!("no reserved IP of the key's account has the address {}", self.ip),
+                });
             }
+            if cursor.len() > CURSOR {
+                return Err(unread("the name of the list's next page is too long"));
+            }
+            query = "&cursor=".to_owned();
+            query.extend(form_urlencoded::byte_serialize(cursor.as_bytes()));
         }
-        Err(Failure::Refused {
-            call: "GET /v2/reserved-ips".to_owned(),
-            status: 404,
-            message: format!("no reserved IP of the key's account has the address {}", self.ip),
-        })
+        Err(unread(&format!("the list has more than {PAGES} pages")))
     }
 
     async fn read(&self) -> Result<ReservedIp, Failure> {
@@ -132,12 +141,8 @@ impl Provider for Vultr {
         Box::pin(async move {
             let address = self.read().await?;
             let instance = address.instance_id.filter(|id| !id.is_empty());
-            let instance = instance.map(|id| {
-                InstanceId::new(&id).ok_or_else(|| Failure::Passing {
-                    call: "GET /v2/reserved-ips".to_owned(),
-                    reason: "the address's instance_id is no id".to_owned(),
-                })
-            });
+            let instance =
+                instance.map(|id| InstanceId::new(&id).ok_or_else(|| unread("the address's instance_id is no id")));
             Ok(Owner {
                 instance: instance.transpose()?,
                 is_changing: false,
@@ -180,6 +185,14 @@ impl Provider for Vultr {
             self.account.api.resolve().await;
             Ok(())
         })
+    }
+}
+
+/// A part of the list could not be made out: of the address nothing is known, and not that it is not there.
+fn unread(reason: &str) -> Failure {
+    Failure::Passing {
+        call: LIST.to_owned(),
+        reason: reason.to_owned(),
     }
 }
 

@@ -159,6 +159,29 @@ async fn an_address_that_the_project_does_not_have_is_refused() {
     assert_eq!(server.count("POST"), 0);
 }
 
+/// A list of which only a part was read does not say that the address is not in it.
+#[tokio::test]
+async fn a_list_that_was_not_read_to_its_end_says_nothing() {
+    let lists: [fn(u32) -> Value; 3] = [
+        |_| json!({ "floating_ips": [] }),
+        |_| list(&[other()], Some(1)),
+        // It has no end.
+        |page| list(&[other()], Some(page + 1)),
+    ];
+    for answers in lists {
+        let mut page = 0;
+        let server = Server::start(move |_| {
+            page += 1;
+            Said::new(200, answers(page))
+        })
+        .await;
+        let (ip, _dir) = floating_ip(CloudKind::Hetzner, IP, &server);
+        let failure = ip.owner().await.expect_err("no answer");
+        assert!(matches!(failure, Failure::Passing { .. }), "{failure}");
+        assert!(server.log().len() <= 20, "{:?}", server.log());
+    }
+}
+
 #[tokio::test]
 async fn one_that_was_made_anew_is_found_again() {
     let (server, _state) = cloud().await;

@@ -11,6 +11,8 @@ use crate::resources::cloud::testing::{
 const IP: &str = "192.0.2.123";
 const ID: &str = "95ba962f-bb4d-4b55-8a23-4bc21a1c3ec2";
 const OURS: &str = "4f0f12e5-1f84-404f-aa84-85f431ea5ec2";
+/// Plain base64, as it stands in a reply and in a query.
+const CURSOR: [&str; 2] = ["bmV4dF9f+/8=", "bmV4dF9f%2B%2F8%3D"];
 const THEIRS: &str = "1e8b2f6d-0000-4b55-8a23-4bc21a1c3ec2";
 
 async fn cloud() -> (Server, Arc<Mutex<String>>) {
@@ -32,8 +34,10 @@ fn answer(owner: &mut String, asked: &Asked) -> Said {
         .strip_prefix("GET /v2/reserved-ips")
         .or(asked.line.strip_prefix("POST /v2/reserved-ips"))
     {
-        Some("?per_page=100") => Said::new(200, list(&json!([]), "bmV4dF9f")),
-        Some("?per_page=100&cursor=bmV4dF9f") => Said::new(200, list(&json!([address(owner), six()]), "")),
+        Some("?per_page=100") => Said::new(200, list(&json!([]), CURSOR[0])),
+        Some(path) if path == format!("?per_page=100&cursor={}", CURSOR[1]) => {
+            Said::new(200, list(&json!([address(owner), six()]), ""))
+        }
         Some(path) if path == format!("/{ID}") => Said::new(200, json!({ "reserved_ip": address(owner) })),
         Some(path) if path == format!("/{ID}/detach") => {
             owner.clear();
@@ -85,7 +89,7 @@ async fn it_is_taken_away_first_and_then_attached() {
         [
             "GET /v1.json".to_owned(),
             "GET /v2/reserved-ips?per_page=100".to_owned(),
-            "GET /v2/reserved-ips?per_page=100&cursor=bmV4dF9f".to_owned(),
+            format!("GET /v2/reserved-ips?per_page=100&cursor={}", CURSOR[1]),
             format!("POST /v2/reserved-ips/{ID}/detach"),
             format!("POST /v2/reserved-ips/{ID}/attach"),
             format!("GET /v2/reserved-ips/{ID}"),
@@ -101,6 +105,32 @@ async fn what_nobody_has_is_attached_at_once() {
     let moved = take_over(&ip).await.expect("taken over");
     assert_eq!(moved.from, None);
     assert_eq!(server.count("POST"), 1);
+}
+
+/// A list of which only a part was read does not say that the address is not in it.
+#[tokio::test]
+async fn a_list_that_was_not_read_to_its_end_says_nothing() {
+    let lists: [fn(&Asked) -> Said; 3] = [
+        // It has no end.
+        |asked| Said::new(200, list(&json!([]), &format!("{}+", asked.line.len()))),
+        // It leads back to where it was.
+        |_| Said::new(200, list(&json!([]), "again")),
+        // It is here, under a name that cannot be asked for.
+        |_| Said::new(200, list(&json!([nameless()]), "")),
+    ];
+    for answers in lists {
+        let server = Server::start(move |asked| answers(asked)).await;
+        let (ip, _dir) = floating_ip(CloudKind::Vultr, IP, &server);
+        let failure = ip.owner().await.expect_err("no answer");
+        assert!(matches!(failure, Failure::Passing { .. }), "{failure}");
+        assert!(server.log().len() <= 20, "{:?}", server.log());
+    }
+}
+
+fn nameless() -> Value {
+    let mut address = address(THEIRS);
+    address["id"] = json!("../..");
+    address
 }
 
 #[tokio::test]
