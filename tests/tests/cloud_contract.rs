@@ -49,7 +49,8 @@ async fn digitalocean() -> Result<()> {
 }
 
 /// `curl -X POST ... -d '{"type":"assign","droplet_id":8219222}'
-/// "https://api.digitalocean.com/v2/reserved_ipv6/2409:40d0:f7:1017:74b4:3a96:105e:4c6e/actions"`.
+/// "https://api.digitalocean.com/v2/reserved_ipv6/2409:40d0:f7:1017:74b4:3a96:105e:4c6e/actions"`, and
+/// `GET /v2/actions/36804636`: no list and no look at an action is documented below the address.
 #[tokio::test]
 async fn digitalocean_by_ipv6() -> Result<()> {
     let calls = takeover(Provider::DigitalOcean, &FLOATING_IPV6.to_string(), Keys::File).await?;
@@ -61,10 +62,15 @@ async fn digitalocean_by_ipv6() -> Result<()> {
         "{}",
         assign.body
     );
-    // Whether their actions can be looked at is not documented, and nothing depends on it.
-    let reads = [Endpoint::Read, Endpoint::Verify];
-    let mut reads = calls.iter().filter(|call| reads.contains(&call.endpoint));
-    ensure!(reads.all(|call| call.request == format!("GET {address}")));
+    let expected = [
+        "GET /metadata/v1/id",
+        &format!("GET {address}"),
+        &format!("POST {address}/actions"),
+        "GET /v2/actions/72531856",
+        &format!("GET {address}"),
+        "GET /metadata/v1/reserved_ip/ipv6/active",
+    ];
+    ensure!(requests(&calls)[..6] == expected, "{:?}", requests(&calls));
     bears_its_token(Provider::DigitalOcean, &calls)
 }
 

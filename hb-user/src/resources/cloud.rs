@@ -163,10 +163,7 @@ impl Accounts {
 
     fn provider(&self, address: &CloudAddress) -> Result<Box<dyn Provider>, CloudError> {
         Ok(match (self, &address.target) {
-            (Self::DigitalOcean(account), CloudTarget::Ip(ip)) => Box::new(DigitalOcean {
-                account: account.clone(),
-                ip: *ip,
-            }),
+            (Self::DigitalOcean(account), CloudTarget::Ip(ip)) => Box::new(DigitalOcean::new(account.clone(), *ip)),
             (Self::Hetzner(account), CloudTarget::Ip(ip)) => Box::new(Hetzner::new(account.clone(), *ip)),
             (Self::Vultr(account), CloudTarget::Ip(ip)) => Box::new(Vultr::new(account.clone(), *ip)),
             (Self::Aws(account), target) => Box::new(Aws::new(account.clone(), target.clone())),

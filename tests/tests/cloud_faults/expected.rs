@@ -50,8 +50,7 @@ pub fn expected(case: &Case) -> End {
 fn moves(case: &Case) -> End {
     let is_vultrs = case.provider == Provider::Vultr;
     match (case.fault, case.often) {
-        // There is no action that could tell that it came to nothing, only the owner, who does not change.
-        (Fault::ActionErrs, _) if is_vultrs && case.step == Endpoint::Assign => End::Deadline,
+        // There is no action that could tell that it came to nothing, only the owner, who does not change: it is asked for again.
         (Fault::ActionErrs, Often::Always) if is_vultrs => End::Deadline,
         (Fault::ActionErrs, Often::Always) => End::Action,
         // It was done, and the owner tells (Vultr's answer is empty, and so is its half), or is done the next time.

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use hb_ebpf::Nanos;
 use serde::Deserialize;
@@ -21,15 +22,33 @@ const ID: &str = "/metadata/v1/id";
 /// One reserved IP.
 #[derive(Debug)]
 pub(super) struct DigitalOcean {
-    pub(super) account: Arc<Account>,
-    pub(super) ip: IpAddr,
+    account: Arc<Account>,
+    ip: IpAddr,
+    /// Its actions are told of among all of the account's, and not under the address.
+    is_elsewhere: AtomicBool,
 }
 
 impl DigitalOcean {
+    pub(super) fn new(account: Arc<Account>, ip: IpAddr) -> Self {
+        Self {
+            account,
+            ip,
+            is_elsewhere: AtomicBool::new(ip.is_ipv6()),
+        }
+    }
+
     fn path(&self) -> String {
         match self.ip {
             IpAddr::V4(ip) => format!("/v2/reserved_ips/{ip}"),
             IpAddr::V6(ip) => format!("/v2/reserved_ipv6/{ip}"),
+        }
+    }
+
+    fn state(&self, action: &Action) -> ActionState {
+        match action.status.as_str() {
+            "in-progress" => ActionState::Running,
+            "completed" => ActionState::Completed,
+            status => ActionState::Errored(self.account.api.readable(status)),
         }
     }
 
@@ -83,17 +102,25 @@ impl Provider for DigitalOcean {
 
     fn progress<'a>(&'a self, action: &'a ActionId) -> Answer<'a, ActionState> {
         Box::pin(async move {
-            let path = format!("{}/actions/{action}", self.path());
-            let reply = match json_of::<ActionReply>(self.account.api.get(&path).await?) {
-                // Of addresses that a user brought along, and of IPv6, it may know nothing.
-                Err(Failure::Refused { status: 404, .. }) => return Ok(ActionState::Untold),
-                reply => reply?,
-            };
-            Ok(match reply.action.status.as_str() {
-                "in-progress" => ActionState::Running,
-                "completed" => ActionState::Completed,
-                status => ActionState::Errored(self.account.api.readable(status)),
-            })
+            if !self.is_elsewhere.load(Ordering::Relaxed) {
+                let path = format!("{}/actions/{action}", self.path());
+                match json_of::<ActionReply>(self.account.api.get(&path).await?) {
+                    // Of addresses that a user brought along it may know nothing there.
+                    Err(Failure::Refused { status: 404, .. }) => {}
+                    reply => return Ok(self.state(&reply?.action)),
+                }
+            }
+            match json_of::<ActionReply>(self.account.api.get(&format!("/v2/actions/{action}")).await?) {
+                // It knows nothing, or the token may not ask: it can move the address all the same.
+                Err(Failure::Refused { status: 404, .. } | Failure::Unauthorised { status: 403, .. }) => {
+                    Ok(ActionState::Untold)
+                }
+                reply => {
+                    let action = reply?.action;
+                    self.is_elsewhere.store(true, Ordering::Relaxed);
+                    Ok(self.state(&action))
+                }
+            }
         })
     }
 

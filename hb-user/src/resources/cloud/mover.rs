@@ -86,10 +86,15 @@ impl<'a> Mover<'a> {
                 self.wait_for_others(&reason, &mut looks).await?;
             } else {
                 match self.assign(&to, &owner).await {
-                    Ok(Assignment::Done | Assignment::Begun) => return self.verify(to).await,
-                    Ok(Assignment::Accepted(action)) => match self.follow(&action).await? {
-                        End::Completed | End::Untold => return self.verify(to).await,
-                        End::Errored(message) => {
+                    Ok(assignment) => match self.end(assignment).await? {
+                        End::Completed | End::Untold => {
+                            if self.verify(&to).await? {
+                                return self.confirm(to).await;
+                            }
+                            // It came to nothing, or was undone by somebody; or it is shown very late.
+                            unheard = Some(clock::now());
+                        }
+                        End::Errored { action, message } => {
                             errors += 1;
                             if errors == self.pacing.errors {
                                 return Err(MoveError::Action { action, message });
@@ -109,11 +114,10 @@ impl<'a> Mover<'a> {
                             return Err(refused.into());
                         }
                         owner = now;
-                        if owner.is(&to) {
-                            return self.verify(to).await;
+                        if !owner.is(&to) {
+                            self.retry(refused.to_string(), pauses.next()).await?;
+                            continue;
                         }
-                        self.retry(refused.to_string(), pauses.next()).await?;
-                        continue;
                     }
                     Err(failure) => {
                         if matches!(failure, Failure::Passing { .. }) {
@@ -126,7 +130,7 @@ impl<'a> Mover<'a> {
             // Whatever was said, it may have been done: by us, or by somebody else.
             owner = self.ask(Provider::owner).await?;
             if owner.is(&to) {
-                return self.verify(to).await;
+                return self.confirm(to).await;
             }
         }
     }
@@ -169,12 +173,17 @@ impl<'a> Mover<'a> {
         self.tell(&Progress::Completed { action, at });
     }
 
-    /// Waits for the end of our action.
-    async fn follow(&mut self, action: &ActionId) -> Result<End, MoveError> {
-        let end = self.end_of(action).await?;
+    /// Waits for the end of what was accepted, where the API tells of one.
+    async fn end(&mut self, assignment: Assignment) -> Result<End, MoveError> {
+        let action = match assignment {
+            Assignment::Done => return Ok(End::Completed),
+            Assignment::Begun => return Ok(End::Untold),
+            Assignment::Accepted(action) => action,
+        };
+        let end = self.end_of(&action).await?;
         match &end {
-            End::Completed => self.completed(Some(action.clone())),
-            End::Untold | End::Errored(_) => {}
+            End::Completed => self.completed(Some(action)),
+            End::Untold | End::Errored { .. } => {}
         }
         Ok(end)
     }
@@ -189,7 +198,12 @@ impl<'a> Mover<'a> {
                 ActionState::Running => {}
                 ActionState::Completed => return Ok(End::Completed),
                 ActionState::Untold => return Ok(End::Untold),
-                ActionState::Errored(message) => return Ok(End::Errored(message)),
+                ActionState::Errored(message) => {
+                    return Ok(End::Errored {
+                        action: action.clone(),
+                        message,
+                    });
+                }
             }
         }
     }
@@ -216,23 +230,26 @@ impl<'a> Mover<'a> {
         self.end_of(&action).await.map(drop)
     }
 
-    /// Reads the owner back until it is `to`, and then asks the metadata service.
-    async fn verify(mut self, to: InstanceId) -> Result<Moved, MoveError> {
+    /// Reads the owner back until it is `to`; `false` where it is not in the end, and the API never said that the move is done.
+    async fn verify(&mut self, to: &InstanceId) -> Result<bool, MoveError> {
         let begun = clock::now();
         let mut pauses = Pauses::of_looks(self.pacing.poll);
         loop {
             let owner = self.ask(Provider::owner).await?;
-            if owner.is(&to) {
-                break;
+            if owner.is(to) {
+                return Ok(true);
             }
-            // Where the API does not tell when it is done, only the time given is the limit.
-            if self.moved.completed.is_some() && since(begun) > self.pacing.settle {
-                return Err(MoveError::NotOurs { owner });
+            let reason = format!("the address belongs to {owner}");
+            if since(begun) > self.pacing.settle {
+                if self.moved.completed.is_some() {
+                    return Err(MoveError::NotOurs { owner });
+                }
+                self.retry(reason, pauses.next()).await?;
+                return Ok(false);
             }
-            self.last = format!("the address belongs to {owner}");
+            self.last = reason;
             self.pause(pauses.next()).await?;
         }
-        self.confirm(to).await
     }
 
     /// By the API it is `to`'s. Where that is this host, it is asked whether it sees that, too: what the API shows first may not
@@ -364,7 +381,7 @@ impl<'a> Mover<'a> {
 enum End {
     Completed,
     Untold,
-    Errored(String),
+    Errored { action: ActionId, message: String },
 }
 
 fn since(begun: Nanos) -> Duration {

@@ -12,6 +12,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 const IP: &str = "198.51.100.9";
+const SIX: &str = "2001:db8::7";
 const OURS: u64 = 3_164_444;
 const THEIRS: u64 = 3_164_445;
 
@@ -20,6 +21,10 @@ struct State {
     owner: Option<u64>,
     moving: Option<(u64, u32)>,
     active: &'static str,
+    /// So many of its actions end in an error.
+    errors: u32,
+    /// Its actions are not found under the address.
+    is_brought_along: bool,
 }
 
 type Shared = Arc<Mutex<State>>;
@@ -29,6 +34,8 @@ async fn cloud() -> (Server, Shared) {
         owner: Some(THEIRS),
         moving: None,
         active: "true",
+        errors: 0,
+        is_brought_along: false,
     }));
     let shared = state.clone();
     let server = Server::start(move |asked| answer(&mut state.lock().expect("alone"), asked)).await;
@@ -58,10 +65,12 @@ fn answer(state: &mut State, asked: &Asked) -> Said {
             let actions = json!({ "actions": [actions["action"].take()], "links": {}, "meta": { "total": 1 } });
             Said::new(200, actions)
         }
-        "GET /v2/reserved_ips/198.51.100.9/actions/72531856" => Said::new(200, action(look(state))),
+        "GET /v2/reserved_ips/198.51.100.9/actions/72531856" if !state.is_brought_along => {
+            Said::new(200, action(look(state)))
+        }
+        "GET /v2/actions/72531856" => Said::new(200, action(look(state))),
         "GET /v2/reserved_ips/198.51.100.9" => Said::new(200, address(state)),
         "GET /v2/reserved_ipv6/2001:db8::7" => {
-            look(state);
             let mut reply = address(state);
             let droplet = reply["reserved_ip"]["droplet"].take();
             Said::new(
@@ -85,6 +94,10 @@ fn metadata(state: &State, line: &str) -> Said {
 
 fn look(state: &mut State) -> &'static str {
     match state.moving.take() {
+        Some(_) if state.errors > 0 => {
+            state.errors -= 1;
+            "errored"
+        }
         Some((droplet, 0 | 1)) => {
             state.owner = Some(droplet);
             "completed"
@@ -165,12 +178,73 @@ async fn a_move_is_asked_for_followed_and_read_back() {
 }
 
 #[tokio::test]
-async fn an_ipv6_address_has_its_own_paths_and_an_action_nobody_knows_of() {
+async fn an_ipv6_address_has_its_own_paths_and_its_action_none() {
     let (server, _state) = cloud().await;
-    let (ip, _dir) = floating_ip(CloudKind::DigitalOcean, "2001:db8::7", &server);
+    let (ip, _dir) = floating_ip(CloudKind::DigitalOcean, SIX, &server);
     let moved = take_over(&ip).await.expect("taken over");
-    assert_eq!((moved.completed, moved.is_active), (None, None));
-    assert!(moved.accepted.is_some());
+    assert!(moved.accepted.is_some() && moved.completed.is_some());
+    assert_eq!(moved.is_active, None);
+    assert_eq!(
+        server.log()[..6],
+        [
+            "GET /metadata/v1/id",
+            "GET /v2/reserved_ipv6/2001:db8::7",
+            "POST /v2/reserved_ipv6/2001:db8::7/actions",
+            "GET /v2/actions/72531856",
+            "GET /v2/actions/72531856",
+            "GET /v2/reserved_ipv6/2001:db8::7",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn an_action_that_ends_in_an_error_is_begun_again() {
+    for (target, is_brought_along) in [(IP, false), (IP, true), (SIX, false)] {
+        let (server, state) = cloud().await;
+        let (ip, _dir) = floating_ip(CloudKind::DigitalOcean, target, &server);
+        state.lock().expect("alone").errors = 1;
+        state.lock().expect("alone").is_brought_along = is_brought_along;
+        let moved = take_over(&ip).await.expect("taken over");
+        assert_eq!(server.count("POST"), 2, "{:?}", server.log());
+        assert!(moved.completed.is_some());
+        // Where it is found is found out once.
+        let vain = server.count("GET /v2/reserved_ips/198.51.100.9/actions/");
+        assert!(!is_brought_along || vain == 1, "{:?}", server.log());
+    }
+}
+
+/// The address can be moved with such a token, and the owner tells of it.
+#[tokio::test]
+async fn a_token_that_may_not_ask_for_actions_is_no_hindrance() {
+    for status in [403, 404] {
+        let (server, state) = cloud().await;
+        let (ip, _dir) = floating_ip(CloudKind::DigitalOcean, SIX, &server);
+        let said = Fault::Said(error(status, "You are not authorized to perform this operation"));
+        server.faults("GET /v2/actions/", [said]);
+        let end = async {
+            while server.count("GET /v2/actions/") == 0 {
+                clock::sleep(Duration::from_millis(1)).await;
+            }
+            state.lock().expect("alone").owner = Some(OURS);
+            std::future::pending::<()>().await;
+        };
+        let moved = tokio::select! {
+            moved = take_over(&ip) => moved.expect("taken over"),
+            () = end => unreachable!("it has no end"),
+        };
+        assert!(moved.accepted.is_some() && moved.completed.is_none());
+    }
+    let (server, _state) = cloud().await;
+    let (ip, _dir) = floating_ip(CloudKind::DigitalOcean, SIX, &server);
+    server.faults(
+        "GET /v2/actions/",
+        [Fault::Said(error(401, "Unable to authenticate you"))],
+    );
+    let error = take_over(&ip).await.expect_err("no access");
+    assert!(
+        matches!(error, MoveError::Failed(Failure::Unauthorised { .. })),
+        "{error}"
+    );
 }
 
 #[tokio::test]

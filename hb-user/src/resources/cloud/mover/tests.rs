@@ -34,6 +34,8 @@ enum Fault {
     Says(ActionState),
     Owner(Owner),
     Active(Option<bool>),
+    /// It is accepted, and comes to nothing.
+    Nothing,
 }
 
 /// A provider in memory. An action is done after it was looked at twice.
@@ -46,6 +48,8 @@ struct Inner {
     /// Of whom it is going to be, after so many looks.
     moving: Option<(InstanceId, u32)>,
     has_no_actions: bool,
+    /// It accepts, and only the owner tells when it is done.
+    only_begins: bool,
     log: Vec<&'static str>,
     faults: HashMap<&'static str, VecDeque<Fault>>,
 }
@@ -139,7 +143,16 @@ impl Provider for Cloud {
     }
 
     fn assign<'a>(&'a self, to: &'a InstanceId, _from: &'a Owner) -> Answer<'a, Assignment> {
-        Box::pin(self.answer("assign", move |inner, _| {
+        Box::pin(self.answer("assign", move |inner, fault| {
+            let comes_about = !matches!(fault, Some(Fault::Nothing));
+            if inner.only_begins {
+                inner.owner = if comes_about {
+                    Some(to.clone())
+                } else {
+                    inner.owner.take()
+                };
+                return Assignment::Begun;
+            }
             if inner.has_no_actions {
                 inner.owner = Some(to.clone());
                 return Assignment::Done;
@@ -530,11 +543,66 @@ async fn an_action_that_the_api_knows_nothing_of_is_told_by_the_owner() {
             is_changing: false,
         })
     };
-    let cloud = cloud.fault("owner", (0..20).map(|_| theirs()));
+    let cloud = cloud.fault("owner", (0..5).map(|_| theirs()));
     cloud.inner().owner = Some(me());
     let moved = taken(&cloud).await;
     assert_eq!(moved.completed, None);
     assert!(moved.accepted.is_some());
+}
+
+/// What was accepted may come to nothing without anybody's saying so: where only the owner tells, it is asked for again.
+#[tokio::test]
+async fn what_came_to_nothing_unseen_is_asked_for_again() {
+    let untold = || Cloud::theirs().fault("progress", [Fault::Says(ActionState::Untold)]);
+    let begun = || {
+        let cloud = Cloud::theirs().fault("assign", [Fault::Nothing]);
+        cloud.inner().only_begins = true;
+        cloud
+    };
+    for cloud in [untold(), begun()] {
+        let moved = taken(&cloud).await;
+        let log = cloud.log();
+        assert_eq!(log.iter().filter(|call| **call == "assign").count(), 2, "{log:?}");
+        let waited = moved.accepted.expect("accepted").since(moved.begun);
+        assert!(
+            waited.0 >= PACING.settle.as_nanos().try_into().expect("short"),
+            "{waited:?}"
+        );
+    }
+    // Within the time that there is.
+    let cloud = Cloud::theirs().fault("assign", (0..1000).map(|_| Fault::Nothing));
+    cloud.inner().only_begins = true;
+    let short = Order {
+        within: PACING.settle * 4,
+        ..order()
+    };
+    let error = take(&cloud, &short).await.expect_err("nothing comes of it");
+    assert!(matches!(error, MoveError::Deadline { .. }), "{error}");
+    assert!(error.to_string().ends_with("the address belongs to 2"), "{error}");
+    let log = cloud.log();
+    let assigns = log.iter().filter(|call| **call == "assign").count();
+    assert!((2..=4).contains(&assigns), "{log:?}");
+}
+
+/// Somebody else's taking it meanwhile is seen before it is taken from them.
+#[tokio::test]
+async fn what_is_asked_for_again_is_claimed_again() {
+    let owner = |id: &str| {
+        Fault::Owner(Owner {
+            instance: InstanceId::new(id),
+            is_changing: false,
+        })
+    };
+    let seen = std::iter::once(owner("2")).chain((0..1000).map(|_| owner("3")));
+    let cloud = Cloud::theirs().fault("assign", [Fault::Nothing]).fault("owner", seen);
+    cloud.inner().only_begins = true;
+    let claimed = Order {
+        claim: Claim::From(vec![Some(other())]),
+        ..order()
+    };
+    let error = take(&cloud, &claimed).await.expect_err("contended");
+    assert!(matches!(error, MoveError::Contended { .. }), "{error}");
+    assert_eq!(cloud.log().iter().filter(|call| **call == "assign").count(), 1);
 }
 
 #[tokio::test]
