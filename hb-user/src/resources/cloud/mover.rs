@@ -214,6 +214,7 @@ impl<'a> Mover<'a> {
         let action = match self.call(provider.pending()).await {
             Ok(action) => action,
             Err(failure @ Failure::Unauthorised { .. }) => return Err(failure.into()),
+            Err(failure @ Failure::Throttled { .. }) => return self.wait(failure, pauses).await,
             // As good as an API that does not tell: a while.
             Err(failure) => {
                 tracing::debug!(%failure, "cannot read what is under way");

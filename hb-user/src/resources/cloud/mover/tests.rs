@@ -469,6 +469,15 @@ async fn a_list_of_actions_that_cannot_be_read_is_no_end() {
 }
 
 #[tokio::test]
+async fn a_list_of_actions_may_be_throttled_too() {
+    let cloud = Cloud::theirs().fault("pending", [Fault::Fails(throttled(300))]);
+    cloud.inner().moving = Some((other(), 1));
+    let moved = taken(&cloud).await;
+    let accepted = moved.accepted.expect("accepted");
+    assert!(accepted.since(moved.begun) >= Nanos::from_millis(300));
+}
+
+#[tokio::test]
 async fn throttling_is_obeyed_within_the_time_given() {
     let cloud = Cloud::theirs().fault("assign", [Fault::Fails(throttled(100))]);
     let moved = taken(&cloud).await;
