@@ -313,3 +313,39 @@ fn check_says_where_they_go() -> Result<()> {
     }
     Ok(())
 }
+
+/// Where two interfaces are in the same network it goes where the kernel itself sends what goes to that network.
+#[test]
+fn of_two_interfaces_in_its_network_it_goes_on_the_one_with_the_lower_metric() -> Result<()> {
+    let (v4, v6) = ("203.0.113.77", "2001:db8:9::77");
+    let cluster = cluster(files(&format!("primary {v4} {v6}\n")))?;
+    let host = &cluster.network.primary;
+    for command in [
+        "link add second0 type veth peer name second1",
+        "link set second1 up",
+        "link set second0 up",
+        "route add 203.0.113.0/24 dev second0 metric 100",
+        "route add 203.0.113.0/24 dev eth0 metric 600",
+        "-6 route add 2001:db8:9::/64 dev second0 metric 100",
+        "-6 route add 2001:db8:9::/64 dev eth0 metric 600",
+    ] {
+        host.run_ok("ip", &command.split(' ').collect::<Vec<_>>())?;
+    }
+    let places = |interface: &str| [format!("{v4}/24 on {interface}"), format!("{v6}/64 on {interface}")];
+    let ensure_on = |interface: &str| -> Result<()> {
+        let output = cluster.run_hb(Primary, &["check"])?;
+        let squeezed = output.text.split_whitespace().collect::<Vec<_>>().join(" ");
+        for place in places(interface) {
+            ensure!(squeezed.contains(&place), "{place}: {}", output.text);
+        }
+        Ok(())
+    };
+    ensure_on("second0")?;
+    // Without a cable the other one is left.
+    host.run_ok("ip", &["link", "set", "second1", "down"])?;
+    cluster.wait_until("its routes are said to be cut", LIMIT, || {
+        let of = |family| host.run_ok("ip", &[family, "route", "show", "dev", "second0"]);
+        Ok(of("-4")?.contains("linkdown") && of("-6")?.contains("linkdown"))
+    })?;
+    ensure_on("eth0")
+}

@@ -1,8 +1,9 @@
 //! Where an address goes: what haresources says, and what the routing table adds.
 
+use std::cmp::Reverse;
 use std::net::{IpAddr, Ipv4Addr};
 
-use netlink_packet_route::route::{RouteHeader, RouteType};
+use netlink_packet_route::route::{RouteFlags, RouteHeader, RouteType};
 use serde::{Deserialize, Serialize};
 
 use super::message::Message;
@@ -30,6 +31,10 @@ pub(super) struct Network {
     pub(super) ip: IpAddr,
     pub(super) bits: u8,
     pub(super) interface: u32,
+    /// Of two that are equal otherwise the lower one is used (`RTA_PRIORITY`).
+    pub(super) metric: u32,
+    /// Nothing goes there now: the interface has no carrier.
+    pub(super) is_cut: bool,
 }
 
 impl Plan {
@@ -38,14 +43,16 @@ impl Plan {
         Some(Self::with(address, address.bits?, address.interface.clone()?))
     }
 
-    /// The smallest network that contains the address says the rest. One of a single address says nothing of others.
+    /// The smallest network that contains the address says the rest. One of a single address says nothing of others. Of equal ones
+    /// it is the one that the kernel would use: with a carrier rather than without, by the lower metric, the first.
     pub(super) fn find(address: &Address, networks: &[Network]) -> Option<(Network, u8)> {
         let all = if address.ip.is_ipv4() { 32 } else { 128 };
         let most = address.bits.unwrap_or(all);
         let fits = |network: &&Network| {
             (1..all).contains(&network.bits) && network.bits <= most && contains(network.ip, network.bits, address.ip)
         };
-        let network = networks.iter().filter(fits).max_by_key(|network| network.bits)?;
+        let rank = |network: &&Network| (Reverse(network.bits), network.is_cut, network.metric);
+        let network = networks.iter().filter(fits).min_by_key(rank)?;
         Some((*network, address.bits.unwrap_or(network.bits)))
     }
 
@@ -97,15 +104,18 @@ fn network(route: &[u8]) -> Option<Network> {
     const RTMSG: usize = 12;
     const DESTINATION: u16 = 1;
     const OUT_INTERFACE: u16 = 4;
+    const PRIORITY: u16 = 6;
     const GATEWAYS: [u16; 3] = [5, 9, 18];
 
     let header = RouteHeader::parse(route).ok()?;
-    let (mut ip, mut interface) = (None, None);
+    // Of IPv4 a metric of 0 is left out.
+    let (mut ip, mut interface, mut metric) = (None, None, 0);
     for attribute in attributes(route.get(RTMSG..)?) {
         let value = attribute.value();
         match attribute.kind() {
             DESTINATION => ip = address(value),
             OUT_INTERFACE => interface = value.first_chunk().map(|index| u32::from_ne_bytes(*index)),
+            PRIORITY => metric = value.first_chunk().map_or(0, |metric| u32::from_ne_bytes(*metric)),
             kind if GATEWAYS.contains(&kind) => return None,
             _ => {}
         }
@@ -114,6 +124,8 @@ fn network(route: &[u8]) -> Option<Network> {
         ip: ip?,
         bits: header.destination_prefix_length,
         interface: interface?,
+        metric,
+        is_cut: header.flags.intersects(RouteFlags::Dead | RouteFlags::Linkdown),
     };
     // Of what is local only 127.0.0.0/8 is a network.
     let is_wanted = (header.kind == RouteType::Unicast && header.table == RouteHeader::RT_TABLE_MAIN)
@@ -135,6 +147,8 @@ mod tests {
             ip: ip.parse().expect("an address"),
             bits,
             interface,
+            metric: 0,
+            is_cut: false,
         }
     }
 
@@ -189,6 +203,38 @@ mod tests {
     }
 
     #[test]
+    fn of_equal_networks_the_one_that_the_kernel_would_use() {
+        let table = [
+            // The kernel tells of equal networks by rising metrics; their order must not matter.
+            ([(1, 100, false), (2, 600, false)], 1),
+            ([(1, 600, false), (2, 100, false)], 2),
+            ([(1, 100, false), (2, 100, false)], 1),
+            // Over a cable that is not plugged in nothing goes.
+            ([(1, 100, true), (2, 600, false)], 2),
+            ([(1, 600, false), (2, 100, true)], 1),
+            ([(1, 600, true), (2, 100, true)], 2),
+        ];
+        for (ip, net, bits) in [("10.1.2.10", "10.1.2.0", 24), ("2001:db8:1::10", "2001:db8:1::", 64)] {
+            for (equals, expected) in table {
+                let networks = equals.map(|(interface, metric, is_cut)| Network {
+                    metric,
+                    is_cut,
+                    ..network(net, bits, interface)
+                });
+                let found = Plan::find(&address(ip, None), &networks);
+                assert_eq!(found.map(|(it, _)| it.interface), Some(expected), "{ip} of {equals:?}");
+            }
+        }
+        // A larger network is another one, though it is there.
+        let cut = Network {
+            is_cut: true,
+            ..network("10.1.2.0", 24, 1)
+        };
+        let found = Plan::find(&address("10.1.2.10", None), &[network("10.0.0.0", 8, 2), cut]);
+        assert_eq!(found.map(|(it, _)| it.interface), Some(1));
+    }
+
+    #[test]
     fn broadcast_addresses() {
         let table = [
             ("192.0.2.10", 24, Broadcast::Last, "192.0.2.255"),
@@ -233,13 +279,29 @@ mod tests {
     fn routes_without_a_gateway_are_networks() {
         let (net, index, gateway) = ([10, 1, 2, 0], 3_u32.to_ne_bytes(), [10, 1, 2, 1]);
         let (dst, oif, via): (Attribute<'_>, Attribute<'_>, Attribute<'_>) = ((1, &net), (4, &index), (5, &gateway));
-        let expected = Some(super::Network {
+        let network = super::Network {
             ip: IpAddr::from(net),
             bits: 24,
             interface: 3,
-        });
+            metric: 0,
+            is_cut: false,
+        };
+        let expected = Some(network);
         let (main, local, unicast, host) = (254, 255, 1, 2);
         assert_eq!(super::network(&route(24, main, unicast, &[dst, oif])), expected);
+        let metric = 600_u32.to_ne_bytes();
+        let far = super::Network { metric: 600, ..network };
+        assert_eq!(
+            super::network(&route(24, main, unicast, &[dst, (6, &metric), oif])),
+            Some(far)
+        );
+        // RTNH_F_DEAD, RTNH_F_ONLINK, RTNH_F_LINKDOWN.
+        for (flags, is_cut) in [(1, true), (4, false), (16, true), (17, true)] {
+            let mut bytes = route(24, main, unicast, &[dst, oif]);
+            bytes[8..12].copy_from_slice(&u32::to_ne_bytes(flags));
+            let expected = super::Network { is_cut, ..network };
+            assert_eq!(super::network(&bytes), Some(expected), "{flags}");
+        }
         let not = [
             route(24, main, unicast, &[dst, oif, via]),
             route(24, main, unicast, &[dst]),
