@@ -344,11 +344,71 @@ fn where_nobody_can_be_asked_that_is_not_taken_for_free() -> Result<()> {
         let host = &cluster.network.primary;
         ensure!(held(host, ip)?.is_some());
         ensure!(host.log().contains("lone0 has no carrier"), "{}", host.log());
+        cluster.wait_for_status(Primary, "it is announced, and nobody hears of it", |status| {
+            Ok(status.number("/groups/0/since_ms")? > 1_500)
+        })?;
+        let capture = Capture::start(host, "lone1", told_of(ip)?)?;
         host.run_ok("ip", &["link", "set", "lone1", "up"])?;
         cluster.wait_for_status(Primary, "the check settles it", |status| {
             Ok(text(status, 0, "probe")? == "free")
         })?;
+        capture.wait_for(2 * ANNOUNCEMENTS, LIMIT)?;
     }
+    Ok(())
+}
+
+/// ARP about an address that is told to all; the answers of the cable's other end, which is this host, too, are to one.
+fn told_of(ip: &str) -> Result<impl Fn(&[u8]) -> bool + Send + use<>> {
+    let about = arp_about(ip)?;
+    Ok(move |frame: &[u8]| about(frame) && frame[0] & 1 == 1)
+}
+
+/// A switch that a cable is plugged into knows nothing, and the neighbours know what they were told last.
+#[test]
+fn all_are_told_again_when_its_interface_has_changed() -> Result<()> {
+    let ip = "203.0.113.77";
+    let mut cluster = cluster(often(&format!("primary {ip}/24/lone0\n")))?;
+    let commands = |commands: &[&str], host: &Host| -> Result<()> {
+        for command in commands {
+            host.run_ok("ip", &command.split(' ').collect::<Vec<_>>())?;
+        }
+        Ok(())
+    };
+    let links = [
+        "link add lone0 type veth peer name lone1",
+        "link set lone1 up",
+        "link set lone0 up",
+    ];
+    commands(&links, &cluster.network.primary)?;
+    let capture = Capture::start(&cluster.network.primary, "lone1", told_of(ip)?)?;
+    for server in Server::ALL {
+        cluster.start_hb(server)?;
+    }
+    let host = &cluster.network.primary;
+    capture.wait_for(2 * ANNOUNCEMENTS, LIMIT)?;
+    let is_missed = |status: &Status| Ok(status.has_alarm("address missing", ip));
+    let _ = capture.take();
+
+    commands(&["link set lone1 down"], host)?;
+    cluster.wait_until("a check has seen that", LIMIT, || {
+        Ok(host.log().contains("nobody hears of it: its interface has no carrier"))
+    })?;
+    commands(&["link set lone1 up"], host)?;
+    capture.wait_for(2 * ANNOUNCEMENTS, LIMIT)?;
+
+    let told = told_of(ip)?;
+    let from_another = move |frame: &[u8]| told(frame) && frame[22..28] == [2, 0, 0, 0, 0, 0x77];
+    let another = Capture::start(host, "lone1", from_another)?;
+    commands(&["link set lone0 address 02:00:00:00:00:77"], host)?;
+    another.wait_for(2 * ANNOUNCEMENTS, LIMIT)?;
+
+    // One that is switched off keeps its IPv4 addresses.
+    commands(&["link set lone0 down"], host)?;
+    cluster.wait_for_status(Primary, "it is missed", is_missed)?;
+    let _ = capture.take();
+    commands(&["link set lone0 up"], host)?;
+    capture.wait_for(2 * ANNOUNCEMENTS, LIMIT)?;
+    ensure!(number(&cluster.status(Primary)?, 0, "repairs")? == 0);
     Ok(())
 }
 

@@ -282,6 +282,7 @@ impl Hands {
         let before = begun.saturating_add(hb_ebpf::Nanos(u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX)));
         // From here on it may come, and is to be removed from there.
         self.mark(address, Some(ready.plan.clone()));
+        self.lock().entry(address).seen = Some(ready.interface);
         let probes = is_asked && !is_asked_first;
         let answer = self.order(address, Task::Add { before, probes }, ready, limit).await?;
         if answer.was_here.is_ok() && probes {

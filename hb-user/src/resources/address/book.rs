@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use hb_ebpf::Nanos;
 use serde::{Deserialize, Serialize};
 
+use super::interface::Interface;
 use super::worker::Upkeep;
 use super::{Plan, Ready};
 use crate::config::{Address, Addresses, ConflictPolicy};
@@ -120,6 +121,8 @@ pub(super) struct Entry {
     pub(super) ready: Option<Ready>,
     /// Where it was added.
     pub(super) used: Option<Plan>,
+    /// The interface as it was when it was added there, or checked.
+    pub(super) seen: Option<Interface>,
     pub(super) findings: Findings,
     pub(super) twin: Option<Twin>,
     told: Option<Twin>,

@@ -43,6 +43,13 @@ impl Interface {
             mac: is_announced.then_some(mac),
         })
     }
+
+    /// Whether there are neighbours that must be told anew of the addresses on it, since it was seen like `before`: what was
+    /// announced without a carrier is lost, a switch forgets what is unplugged, and another Ethernet address is news.
+    pub(super) fn is_news_since(&self, before: &Self) -> bool {
+        let is_same = before.has_carrier && (before.index, before.mac) == (self.index, self.mac);
+        self.has_carrier && !is_same
+    }
 }
 
 fn ask(socket: &OwnedFd, name: &str, what: libc::Ioctl) -> Result<libc::ifreq, Errno> {
@@ -76,6 +83,31 @@ mod tests {
         assert!(lo.index > 0);
         assert_eq!(lo.has_carrier, lo.is_up, "it is its own other end");
         assert_eq!(lo.mac, None);
+    }
+
+    #[test]
+    fn neighbours_are_told_of_a_carrier_that_came_and_of_another_ethernet_address() {
+        let it = Interface {
+            index: 3,
+            is_up: true,
+            has_carrier: true,
+            mac: Some([2, 0, 0, 0, 0, 5]),
+        };
+        let cut = Interface {
+            has_carrier: false,
+            ..it
+        };
+        let off = Interface { is_up: false, ..cut };
+        let other = Interface {
+            mac: Some([2, 0, 0, 0, 0, 6]),
+            ..it
+        };
+        let anew = Interface { index: 4, ..it };
+        for before in [cut, off, other, anew] {
+            assert!(it.is_news_since(&before), "{before:?}");
+            assert!(!cut.is_news_since(&before), "{before:?}");
+        }
+        assert!(!it.is_news_since(&it));
     }
 
     #[test]

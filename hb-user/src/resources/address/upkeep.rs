@@ -46,21 +46,28 @@ impl Hands {
         let address = &held.address;
         let ready = match self.ready(address).await {
             Ok(ready) if ready.interface.is_up => ready,
-            Ok(ready) => return self.miss(held, PlaceError::Down(ready.plan.interface).to_string()),
+            Ok(ready) => {
+                self.lock().entry(address).seen = Some(ready.interface);
+                return self.miss(held, PlaceError::Down(ready.plan.interface).to_string());
+            }
             Err(error) => return self.miss(held, crate::cli::causes(&error)),
         };
-        let (key, mends, upkeep) = {
+        let (key, before, mends, upkeep) = {
             let mut book = self.lock();
-            (book.entry(address).key, !book.is_resting, book.upkeep())
+            let entry = book.entry(address);
+            (entry.key, entry.seen, !book.is_resting, book.upkeep())
         };
+        let tells = before.is_some_and(|before| ready.interface.is_news_since(&before));
         let task = Task::Check {
             mends,
+            tells,
             probes: upkeep.listens,
         };
         let asked = clock::now();
         let Ok(answer) = self.0.thread.order(task, key, &ready.prepared, upkeep).await else {
             return;
         };
+        self.see(held, &ready, tells);
         let is_unknown = self.lock().entry(address).findings.probe == Probe::Unknown;
         // Of one that was removed meanwhile nobody was asked.
         let is_asked = answer.asked.is_some() && unasked(&ready, &answer).is_none();
@@ -86,6 +93,17 @@ impl Hands {
                 "somebody has removed it, and in maintenance nothing is touched".to_owned(),
             ),
             Err(refusal) => self.miss(held, explain(&ready.plan, &refusal)),
+        }
+    }
+
+    /// Notes how its interface is, as it was when its neighbours were told, or could not be.
+    fn see(&self, held: &Held, ready: &Ready, was_told: bool) {
+        let (ip, interface) = (held.address.ip, &ready.plan.interface);
+        let before = self.lock().entry(&held.address).seen.replace(ready.interface);
+        if was_told {
+            tracing::info!(address = %ip, interface, "its interface has changed: the neighbours are told again");
+        } else if !ready.interface.has_carrier && before.is_none_or(|before| before.has_carrier) {
+            tracing::warn!(address = %ip, interface, "nobody hears of it: its interface has no carrier");
         }
     }
 

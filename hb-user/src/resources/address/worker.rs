@@ -47,8 +47,9 @@ pub(super) enum Task {
     Keep,
     /// Ask whether somebody else has it. It is not here.
     Probe,
-    /// See whether it is still here, if it should be; put it back if `mends`; ask whether somebody else has it, too.
-    Check { mends: bool, probes: bool },
+    /// See whether it is still here, if it should be; put it back if `mends`; announce it as if it had just come if `tells`; ask
+    /// whether somebody else has it, too.
+    Check { mends: bool, tells: bool, probes: bool },
 }
 
 /// How an address that is here is looked after.
@@ -235,7 +236,7 @@ impl Worker {
                 answer.unheard = self.listen(order.upkeep.listens);
                 answer.asked = self.probe(it);
             }
-            Task::Check { mends, probes } => {
+            Task::Check { mends, tells, probes } => {
                 if !self.kept.is_here(order.key) {
                     // Removed since the check was ordered.
                     answer.was_here = Ok(true);
@@ -247,6 +248,10 @@ impl Worker {
                         Ok(_) => self.come(order, &mut answer, probes),
                         Err(refusal) => answer.was_here = Err(refusal),
                     }
+                    return answer;
+                }
+                if answer.was_here == Ok(true) && tells {
+                    self.come(order, &mut answer, probes);
                     return answer;
                 }
                 self.kept.go_on(order.key, it, order.upkeep.refresh, clock::now());

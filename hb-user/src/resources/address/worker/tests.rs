@@ -38,9 +38,38 @@ fn a_check_of_what_is_not_kept_asks_nobody() {
     };
     let check = Task::Check {
         mends: false,
+        tells: false,
         probes: true,
     };
     assert_eq!(found(check), (Ok(true), None), "it may have been removed meanwhile");
     assert_eq!(found(Task::Keep), (Ok(false), None));
     assert_eq!(found(check), (Ok(true), Some(Ok(()))));
+}
+
+#[test]
+fn a_check_that_tells_begins_the_announcements_again() {
+    let Ok(mut worker) = Worker::open() else {
+        return;
+    };
+    let mut next_after = |task| {
+        let order = Order {
+            number: 1,
+            task,
+            key: 7,
+            prepared: prepared(),
+            upkeep: Upkeep::default(),
+        };
+        let answer = worker.carry_out(&order);
+        let next = worker.kept.next();
+        (answer.was_here, next.map(|next| next.since(answer.ended)))
+    };
+    let check = |tells| Task::Check {
+        mends: true,
+        tells,
+        probes: true,
+    };
+    assert_eq!(next_after(check(true)), (Ok(true), None), "it is not kept");
+    next_after(Task::Keep);
+    assert_eq!(next_after(check(false)), (Ok(true), None));
+    assert_eq!(next_after(check(true)), (Ok(true), Some(Nanos::from_millis(10))));
 }
