@@ -320,6 +320,64 @@ fn by_policy_it_is_asked_for_first_and_not_taken() -> Result<()> {
     Ok(())
 }
 
+/// What asks for the address without saying who asks, from a machine that is about to take it.
+fn probe_of_another() -> Vec<u8> {
+    let parts: [&[u8]; 6] = [
+        &[0xFF; 6],
+        &ATTACKER_MAC,
+        &[0x08, 0x06, 0, 1, 8, 0, 6, 4, 0, 1],
+        &ATTACKER_MAC,
+        &[0; 10],
+        &[198, 51, 100, 10],
+    ];
+    parts.concat()
+}
+
+/// RFC 5227, section 2.1.1: of two that ask at the same time neither has it, and both would take it.
+#[test]
+fn by_policy_what_another_is_about_to_take_is_not_taken() -> Result<()> {
+    let toml =
+        "[address]\nconflict = \"refuse\"\nprobe = \"300ms\"\ncheck = \"300ms\"\n[cluster]\nstart_retry = \"1s\"\n";
+    let mut cluster = cluster(files(&format!("primary {V4}\n")).hb_toml(toml))?;
+    for server in Server::ALL {
+        cluster.start_hb(server)?;
+    }
+    let ask = |cluster: &Cluster| inject(&cluster.network.attacker, INTERFACE, [probe_of_another()]);
+    let words = format!("{V4} is asked for on eth0 by {}", shown(ATTACKER_MAC));
+    for server in Server::ALL {
+        cluster.wait_for_status(server, "it is refused", |status| {
+            ask(&cluster)?;
+            let problem = status.text("/groups/0/problem").unwrap_or_default();
+            Ok(problem.contains(&words))
+        })?;
+        ensure_absent(&cluster, server, V4)?;
+    }
+    let status = cluster.status(Primary)?;
+    ensure!(!status.has_alarm("address twice", V4), "nobody uses it");
+    // When nobody asks any more it is tried again.
+    cluster.wait_until("somebody has it", LIMIT, || {
+        Ok(held(&cluster.network.primary, V4)?.is_some() || held(&cluster.network.secondary, V4)?.is_some())
+    })?;
+    let owner = match held(&cluster.network.primary, V4)? {
+        Some(_) => Primary,
+        None => Secondary,
+    };
+    // From then on who asks is answered, and that is all.
+    let answer = |frame: &[u8]| frame.get(12..14) == Some(&[0x08, 0x06]) && frame.get(20..22) == Some(&[0, 2]);
+    let about = arp_about(V4)?;
+    let capture = Capture::start(&cluster.network.attacker, INTERFACE, move |frame| {
+        about(frame) && answer(frame) && frame[0] & 1 == 0
+    })?;
+    cluster.wait_for_status(owner, "it stays", |status| {
+        ask(&cluster)?;
+        Ok(state(status, 0) == Some("running") && capture.frames().len() >= 3)
+    })?;
+    let status = cluster.status(owner)?;
+    ensure!(number(&status, 0, "conflicts")? == 0 && text(&status, 0, "probe")? == "free");
+    ensure!(status.alarms().is_empty(), "{:?}", status.alarms());
+    Ok(())
+}
+
 /// Nobody can be asked over a cable that is not plugged in: that is not known then, and no reason for no owner.
 #[test]
 fn where_nobody_can_be_asked_that_is_not_taken_for_free() -> Result<()> {

@@ -125,6 +125,8 @@ pub(super) struct Entry {
     pub(super) seen: Option<Interface>,
     pub(super) findings: Findings,
     pub(super) twin: Option<Twin>,
+    /// Who asked for it while we did.
+    pub(super) rival: Option<Twin>,
     told: Option<Twin>,
 }
 
@@ -179,6 +181,16 @@ impl Book {
             entry.told = Some(twin);
         }
         is_news.then_some((address, &*entry))
+    }
+
+    /// Another machine asks for an address as we do, and is about to take it. It does not use it: that is no conflict yet.
+    pub(super) fn contest(&mut self, key: u32, rival: Twin) -> Option<&Address> {
+        let (address, entry) = self.entries.iter_mut().find(|(_, entry)| entry.key == key)?;
+        entry.rival = Some(rival);
+        if entry.findings.probe == Probe::Waiting {
+            entry.findings.probe = Probe::Taken;
+        }
+        Some(address)
     }
 
     /// How all stand, in the order of their addresses.

@@ -26,6 +26,8 @@ const BACKLOG: usize = 32 * 1024;
 pub(super) struct Claim {
     pub(super) ip: IpAddr,
     pub(super) mac: [u8; 6],
+    /// Whether it only asks for it, as who is about to take it.
+    pub(super) is_probe: bool,
     /// Where that was heard.
     pub(super) interface: u32,
 }
@@ -56,18 +58,24 @@ impl Ears {
         })
     }
 
-    /// Listens for these addresses, and no others.
-    pub(super) fn listen(&mut self, addresses: impl Iterator<Item = IpAddr> + Clone) -> Result<(), Errno> {
-        let v4 = addresses.clone().filter_map(|ip| match ip {
+    /// Listens for these addresses, and no others; for who else asks for those that are `wanted`, too. Who asks for an IPv6
+    /// address does so in a group that most interfaces hear only when they have joined it (RFC 4862, section 5.4.2).
+    pub(super) fn listen(
+        &mut self,
+        addresses: impl Iterator<Item = IpAddr> + Clone,
+        wanted: impl Iterator<Item = IpAddr>,
+    ) -> Result<(), Errno> {
+        let v4_of = |ip| match ip {
             IpAddr::V4(ip) => Some(ip),
             IpAddr::V6(_) => None,
-        });
+        };
+        let (v4, wanted) = (addresses.clone().filter_map(v4_of), wanted.filter_map(v4_of));
         let v6 = addresses.filter_map(|ip| match ip {
             IpAddr::V4(_) => None,
             IpAddr::V6(ip) => Some(ip),
         });
         let (has_v4, has_v6) = (v4.clone().next().is_some(), v6.clone().next().is_some());
-        let v4 = self.arp.listen(has_v4, |filter| filter.arp(v4));
+        let v4 = self.arp.listen(has_v4, |filter| filter.arp(v4, wanted));
         let v6 = self.neighbours.listen(has_v6, |filter| filter.neighbours(v6));
         v4.and(v6)
     }
@@ -139,8 +147,8 @@ impl Ear {
             let mut frame = [0; 128];
             match receive(&self.socket, &mut frame) {
                 Ok((length, interface)) => {
-                    if let Some((ip, mac)) = read(&frame[..length.min(128)]) {
-                        each(Claim { ip, mac, interface });
+                    if let Some(claim) = read(&frame[..length.min(128)], interface) {
+                        each(claim);
                     }
                 }
                 // Nothing more; or an interface went down, which is said once.
@@ -176,31 +184,41 @@ fn receive(socket: &OwnedFd, frame: &mut [u8; 128]) -> Result<(usize, u32), Errn
 }
 
 /// Whose Ethernet address a frame says an address has. Whatever it is, and however short.
-fn read(frame: &[u8]) -> Option<(IpAddr, [u8; 6])> {
+fn read(frame: &[u8], interface: u32) -> Option<Claim> {
     let (header, rest) = frame.split_at_checked(14)?;
     let from: [u8; 6] = header[6..12].try_into().ok()?;
-    match u16::from_be_bytes([header[12], header[13]]) {
-        0x0806 => read_arp(rest),
-        0x86DD => read_advertisement(rest, from),
-        _ => None,
-    }
+    let (ip, mac, is_probe) = match u16::from_be_bytes([header[12], header[13]]) {
+        0x0806 => read_arp(rest)?,
+        0x86DD => read_advertisement(rest, from)?,
+        _ => return None,
+    };
+    Some(Claim {
+        ip,
+        mac,
+        is_probe,
+        interface,
+    })
 }
 
-/// RFC 826: whatever is asked or answered, the sender says who it is. In a probe it says nothing (RFC 5227, section 2.1.1).
-fn read_arp(arp: &[u8]) -> Option<(IpAddr, [u8; 6])> {
+/// RFC 826: whatever is asked or answered, the sender says who it is. In a probe it says nothing, and means what it asks for
+/// (RFC 5227, section 2.1.1).
+fn read_arp(arp: &[u8]) -> Option<(IpAddr, [u8; 6], bool)> {
+    const REQUEST: [u8; 2] = [0, 1];
     const ETHERNET_AND_IPV4: [u8; 6] = [0, 1, 8, 0, 6, 4];
 
     if arp.get(..6)? != ETHERNET_AND_IPV4 {
         return None;
     }
     let mac: [u8; 6] = arp.get(8..14)?.try_into().ok()?;
-    let ip: [u8; 4] = arp.get(14..18)?.try_into().ok()?;
-    arp.get(18..28)?;
-    Some((ip.into(), mac))
+    let sender: [u8; 4] = arp.get(14..18)?.try_into().ok()?;
+    let target: [u8; 4] = arp.get(24..28)?.try_into().ok()?;
+    let is_probe = sender == [0; 4] && arp.get(6..8)? == REQUEST;
+    let ip = if is_probe { target } else { sender };
+    Some((ip.into(), mac, is_probe))
 }
 
 /// RFC 4861, section 4.4, of which section 7.1.2 says that a router has not forwarded it.
-fn read_advertisement(packet: &[u8], from: [u8; 6]) -> Option<(IpAddr, [u8; 6])> {
+fn read_advertisement(packet: &[u8], from: [u8; 6]) -> Option<(IpAddr, [u8; 6], bool)> {
     const FIXED: [(usize, u8); 4] = [(6, 58), (7, 255), (40, 136), (41, 0)];
 
     if FIXED.iter().any(|(at, byte)| packet.get(*at) != Some(byte)) {
@@ -210,7 +228,7 @@ fn read_advertisement(packet: &[u8], from: [u8; 6]) -> Option<(IpAddr, [u8; 6])>
     // The target's Ethernet address, where it comes first of the options, as it does.
     let option = packet.get(64..72).filter(|option| option[..2] == [2, 1]);
     let mac = option.and_then(|option| option[2..8].try_into().ok()).unwrap_or(from);
-    Some((ip.into(), mac))
+    Some((ip.into(), mac, false))
 }
 
 #[cfg(test)]

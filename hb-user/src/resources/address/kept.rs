@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use hb_ebpf::Nanos;
 
+use super::ears::Claim;
 use super::message::{Announcement, Prepared};
 
 /// How long after the first announcement the others follow.
@@ -34,6 +35,8 @@ pub(super) struct Kept {
     pub(super) prepared: Prepared,
     /// Whether it is here. If not, it was only asked whether somebody else has it.
     is_here: bool,
+    /// Until when who asks for it, too, counts as who has it (RFC 5227, section 2.1.1).
+    asks_until: Nanos,
     /// The pause between two announcements after the burst; 0: there are none.
     refresh: Nanos,
     begun: Nanos,
@@ -58,6 +61,7 @@ impl Kept {
             key,
             prepared: *prepared,
             is_here: false,
+            asks_until: Nanos(0),
             refresh: Nanos(0),
             begun: now,
             sent: AFTER.len(),
@@ -76,6 +80,11 @@ impl Kept {
             None if self.refresh == Nanos(0) => None,
             None => Some(self.refreshed.saturating_add(self.refresh)),
         }
+    }
+
+    /// Whether somebody who asks for it now is about to take what we are about to take.
+    fn is_contested(&self, now: Nanos) -> bool {
+        !self.is_here && now <= self.asks_until
     }
 
     /// Somebody else uses it.
@@ -116,8 +125,10 @@ impl All {
         Self(all)
     }
 
-    /// An address has come, and was announced for the first time. True if it was not known.
+    /// An address has come, and was announced for the first time. True if it was not known, or not here: what is to be listened for
+    /// is another thing then.
     pub(super) fn begin(&mut self, key: u32, prepared: &Prepared, refresh: Nanos, now: Nanos) -> bool {
+        let was_here = self.is_here(key);
         let (index, is_new) = self.place(key, prepared, now);
         if let Some(kept) = index.and_then(|index| self.0.get_mut(index)) {
             *kept = Kept {
@@ -127,25 +138,29 @@ impl All {
                 ..Kept::new(key, prepared, now)
             };
         }
-        is_new
+        is_new || !was_here
     }
 
-    /// An address is here, and was announced long ago. True if it was not known.
+    /// An address is here, and was announced long ago. True as above.
     pub(super) fn go_on(&mut self, key: u32, prepared: &Prepared, refresh: Nanos, now: Nanos) -> bool {
+        let was_here = self.is_here(key);
         let (index, is_new) = self.place(key, prepared, now);
         if let Some(kept) = index.and_then(|index| self.0.get_mut(index)) {
             kept.is_here = true;
             kept.prepared = *prepared;
             kept.refresh = refresh;
         }
-        is_new
+        is_new || !was_here
     }
 
-    /// An address is about to be asked for. True if it was not known.
-    pub(super) fn ask(&mut self, key: u32, prepared: &Prepared, now: Nanos) -> bool {
+    /// An address is about to be asked for, and answers count until some time. True if it was not known.
+    pub(super) fn ask(&mut self, key: u32, prepared: &Prepared, until: Nanos, now: Nanos) -> bool {
         let (index, is_new) = self.place(key, prepared, now);
         if let Some(kept) = index.and_then(|index| self.0.get_mut(index)) {
             kept.prepared = *prepared;
+            kept.asks_until = until;
+            // An answer to this question is told, whatever was told a moment ago.
+            kept.claimed = None;
         }
         is_new
     }
@@ -164,6 +179,11 @@ impl All {
 
     pub(super) fn addresses(&self) -> impl Iterator<Item = IpAddr> + Clone {
         self.0.iter().map(|kept| kept.prepared.ip)
+    }
+
+    /// Those that are not here, and may come.
+    pub(super) fn wanted(&self) -> impl Iterator<Item = IpAddr> + Clone {
+        self.0.iter().filter(|kept| !kept.is_here).map(|kept| kept.prepared.ip)
     }
 
     /// When the next announcement is due.
@@ -188,20 +208,17 @@ impl All {
         })
     }
 
-    /// Somebody says on an interface that an address is theirs. What is to be done about each of ours that it is.
-    pub(super) fn claim(
-        &mut self,
-        (ip, interface, mac): (IpAddr, u32, [u8; 6]),
-        now: Nanos,
-        mut each: impl FnMut(u32, Claimed, &Announcement),
-    ) {
+    /// Somebody says on an interface that an address is theirs, or is about to be. What is to be done about each of ours that it is.
+    pub(super) fn claim(&mut self, claim: &Claim, now: Nanos, mut each: impl FnMut(u32, Claimed, &Announcement)) {
         for kept in &mut self.0 {
             let Some(announcement) = kept.prepared.announcement else {
                 continue;
             };
-            let is_it = kept.prepared.ip == ip && announcement.interface == interface && announcement.mac != mac;
-            if is_it {
-                let claimed = kept.claim(mac, now);
+            let is_it = kept.prepared.ip == claim.ip
+                && announcement.interface == claim.interface
+                && announcement.mac != claim.mac;
+            if is_it && (!claim.is_probe || kept.is_contested(now)) {
+                let claimed = kept.claim(claim.mac, now);
                 each(kept.key, claimed, &announcement);
             }
         }

@@ -138,15 +138,19 @@ impl Hands {
         let since = clock::now();
         let mut unknown = None;
         for _ in 0..QUESTIONS {
-            let answer = self.0.thread.order(Task::Probe, key, &ready.prepared, upkeep).await;
+            // For all of it from now on, so that no moment between two questions is left out.
+            let until = hb_ebpf::Nanos(u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX));
+            let until = clock::now().saturating_add(until);
+            let task = Task::Probe { until };
+            let answer = self.0.thread.order(task, key, &ready.prepared, upkeep).await;
             unknown = unasked(ready, &answer.map_err(|error| error.to_string())?);
             if unknown.is_some() {
                 break;
             }
-            if let Some(twin) = self.twin_within(address, since, wait / QUESTIONS).await {
+            if let Some((twin, what)) = self.twin_within(address, since, wait / QUESTIONS).await {
                 let (ip, interface) = (address.ip, &ready.plan.interface);
                 return Err(format!(
-                    "{ip} is in use on {interface} by {} (hb.toml: address.conflict is refuse)",
+                    "{ip} is {what} on {interface} by {} (hb.toml: address.conflict is refuse)",
                     twin.shown()
                 ));
             }
@@ -161,14 +165,25 @@ impl Hands {
         Ok(())
     }
 
-    /// Who uses an address, as far as that is heard from a moment on, within a time.
-    async fn twin_within(&self, address: &Address, since: hb_ebpf::Nanos, wait: Duration) -> Option<Twin> {
+    /// Who uses an address, or is about to, as far as that is heard from a moment on, within a time; and which of them.
+    async fn twin_within(
+        &self,
+        address: &Address,
+        since: hb_ebpf::Nanos,
+        wait: Duration,
+    ) -> Option<(Twin, &'static str)> {
         let listening = async {
             loop {
                 let heard = self.0.shared.heard.notified();
-                let twin = self.lock().entry(address).twin.filter(|twin| twin.at >= since);
-                if let Some(twin) = twin {
-                    return twin;
+                let found = {
+                    let mut book = self.lock();
+                    let entry = book.entry(address);
+                    let all = [(entry.twin, "in use"), (entry.rival, "asked for")];
+                    let mut all = all.into_iter().filter_map(|(twin, what)| Some((twin?, what)));
+                    all.find(|(twin, _)| twin.at >= since)
+                };
+                if let Some(found) = found {
+                    return found;
                 }
                 heard.await;
             }
@@ -214,12 +229,16 @@ pub(super) fn heard(shared: &Arc<Shared>, heard: Heard) {
     let shared = shared.clone();
     // Asking the kernel for its interfaces may take as long as somebody else holds its lock.
     tokio::task::spawn_blocking(move || {
-        let Heard { key, mac, at } = heard;
+        let Heard { key, mac, is_probe, at } = heard;
         if is_ours(mac) {
             return;
         }
         let twin = Twin { mac, at };
-        if let Some((address, entry)) = shared.lock().claim(key, twin) {
+        if is_probe {
+            if let Some(address) = shared.lock().contest(key, twin) {
+                tracing::warn!(address = %address.ip, mac = twin.shown(), "another machine is about to take it, too");
+            }
+        } else if let Some((address, entry)) = shared.lock().claim(key, twin) {
             let (ip, here, mac) = (address.ip, entry.used.is_some(), twin.shown());
             tracing::error!(address = %ip, %mac, here, "is in use by another machine");
         }

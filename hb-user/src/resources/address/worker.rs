@@ -11,7 +11,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 
-use super::ears::Ears;
+use super::ears::{Claim, Ears};
 use super::frame::Frame;
 use super::kept::All;
 use super::message::{Announcement, Prepared};
@@ -45,8 +45,8 @@ pub(super) enum Task {
     Look,
     /// It is here since long ago: look after it.
     Keep,
-    /// Ask whether somebody else has it. It is not here.
-    Probe,
+    /// Ask whether somebody else has it, or is about to take it; answers count until some time. It is not here.
+    Probe { until: Nanos },
     /// See whether it is still here, if it should be; put it back if `mends`; announce it as if it had just come if `tells`; ask
     /// whether somebody else has it, too.
     Check { mends: bool, tells: bool, probes: bool },
@@ -79,11 +79,12 @@ pub(super) struct Answer {
     pub(super) ended: Nanos,
 }
 
-/// Somebody else uses an address.
+/// Somebody else uses an address, or asks for it as we do.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Heard {
     pub(super) key: u32,
     pub(super) mac: [u8; 6],
+    pub(super) is_probe: bool,
     pub(super) at: Nanos,
 }
 
@@ -121,6 +122,7 @@ impl Heard {
         Self {
             key: 0,
             mac: [0; 6],
+            is_probe: false,
             at: Nanos(0),
         }
     }
@@ -186,19 +188,15 @@ impl Worker {
             ears, kept, packets, ..
         } = self;
         ears.hear(at, |claim| {
-            kept.claim(
-                (claim.ip, claim.interface, claim.mac),
-                at,
-                |key, claimed, announcement| {
-                    if claimed.is_defended {
-                        let _ = announce(packets, announcement);
-                    }
-                    if claimed.is_told {
-                        let mac = claim.mac;
-                        tell(Heard { key, mac, at });
-                    }
-                },
-            );
+            let Claim { mac, is_probe, .. } = claim;
+            kept.claim(&claim, at, |key, claimed, announcement| {
+                if claimed.is_defended {
+                    let _ = announce(packets, announcement);
+                }
+                if claimed.is_told {
+                    tell(Heard { key, mac, is_probe, at });
+                }
+            });
         });
     }
 
@@ -231,8 +229,8 @@ impl Worker {
                 self.kept.go_on(order.key, it, order.upkeep.refresh, clock::now());
                 answer.unheard = self.listen(order.upkeep.listens);
             }
-            Task::Probe => {
-                self.kept.ask(order.key, it, clock::now());
+            Task::Probe { until } => {
+                self.kept.ask(order.key, it, until, clock::now());
                 answer.unheard = self.listen(order.upkeep.listens);
                 answer.asked = self.probe(it);
             }
@@ -281,7 +279,8 @@ impl Worker {
 
     fn listen(&mut self, is_wanted: bool) -> Option<Errno> {
         let addresses = self.kept.addresses().filter(move |_| is_wanted);
-        self.ears.listen(addresses).err()
+        let wanted = self.kept.wanted().filter(move |_| is_wanted);
+        self.ears.listen(addresses, wanted).err()
     }
 
     /// Who has it answers at once, or never.

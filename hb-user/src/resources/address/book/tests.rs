@@ -66,6 +66,21 @@ fn who_uses_it_too_is_told_of_once_a_minute_or_when_it_is_another() {
 }
 
 #[test]
+fn who_is_about_to_take_it_does_not_use_it() {
+    let mut book = Book::default();
+    let key = book.entry(&address(1)).key;
+    assert_eq!(book.contest(key, twin(7, 0)), Some(&address(1)));
+    assert_eq!(book.contest(key + 1, twin(7, 0)), None);
+    let entry = book.entry(&address(1));
+    assert_eq!((entry.rival, entry.findings.probe), (Some(twin(7, 0)), Probe::None));
+    entry.findings.probe = Probe::Waiting;
+    book.contest(key, twin(7, 1));
+    let standing = &book.standings(Nanos(0))[0];
+    assert_eq!((standing.twin, standing.findings.conflicts), (None, 0));
+    assert_eq!(standing.findings.probe, Probe::Taken);
+}
+
+#[test]
 fn a_twin_that_is_not_heard_any_more_is_none() {
     let mut book = Book::default();
     let key = book.entry(&address(1)).key;

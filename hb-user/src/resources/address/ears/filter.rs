@@ -10,9 +10,10 @@ use nix::errno::Errno;
 const MAX: usize = 1_500;
 /// How much of a frame is let through.
 const ALL: u32 = 128;
-/// Where things are in a frame: ARP's sender; the next header of IPv6, the type of `ICMPv6`, and the target of an advertisement, of which
+/// Where things are in a frame: ARP's sender and its target; the next header of IPv6, the type of `ICMPv6`, and the target of an advertisement, of which
 /// the first and the last four bytes are looked at. Who reads it looks at all of them.
 const SENDER: u32 = 28;
+const ASKED_FOR: u32 = 38;
 const NEXT_HEADER: u32 = 20;
 const ICMPV6: u32 = 58;
 const TYPE: u32 = 54;
@@ -32,14 +33,23 @@ impl Filter {
         Self(all)
     }
 
-    /// Lets through what is from one of these.
-    pub(super) fn arp(&mut self, addresses: impl Iterator<Item = Ipv4Addr>) {
+    /// Lets through what is from one of these, and what is from nobody and asks for one of those that are `wanted`.
+    pub(super) fn arp(&mut self, addresses: impl Iterator<Item = Ipv4Addr>, wanted: impl Iterator<Item = Ipv4Addr>) {
+        let refuse = statement(BPF_RET | BPF_K, 0);
         self.0.clear();
         self.0.push(statement(BPF_LD | BPF_W | BPF_ABS, SENDER));
         for ip in addresses {
             self.add(&[equal(ip.to_bits(), 1), statement(BPF_RET | BPF_K, ALL)]);
         }
-        self.0.push(statement(BPF_RET | BPF_K, 0));
+        self.add(&[
+            equal_or_next(Ipv4Addr::UNSPECIFIED.to_bits()),
+            refuse,
+            statement(BPF_LD | BPF_W | BPF_ABS, ASKED_FOR),
+        ]);
+        for ip in wanted {
+            self.add(&[equal(ip.to_bits(), 1), statement(BPF_RET | BPF_K, ALL)]);
+        }
+        self.0.push(refuse);
     }
 
     /// Lets through advertisements of one of these.

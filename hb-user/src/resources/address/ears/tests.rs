@@ -19,6 +19,14 @@ fn announcements(text: &str) -> Vec<Vec<u8>> {
     frames.iter().flatten().map(|frame| frame.bytes().to_vec()).collect()
 }
 
+/// Who says what in a frame, and whether he only asks.
+fn says(frame: &[u8]) -> Option<(IpAddr, [u8; 6], bool)> {
+    read(frame, 3).map(|claim| {
+        assert_eq!(claim.interface, 3);
+        (claim.ip, claim.mac, claim.is_probe)
+    })
+}
+
 /// Which of these frames come through.
 fn passed(filter: &Filter, frames: &[Vec<u8>]) -> Vec<bool> {
     let (to, from) = UnixDatagram::pair().expect("sockets");
@@ -38,7 +46,7 @@ fn arp_about_our_addresses_only() {
     let v4 = ours.map(|text| text.parse::<std::net::Ipv4Addr>().expect("an address"));
     let mut filter = Filter::new();
     assert_eq!(passed(&filter, &announcements("192.0.2.10")), [false, false]);
-    filter.arp(v4.into_iter());
+    filter.arp(v4.into_iter(), std::iter::empty());
     for text in ours {
         assert_eq!(passed(&filter, &announcements(text)), [true, true], "{text}");
     }
@@ -49,6 +57,12 @@ fn arp_about_our_addresses_only() {
         passed(&filter, &[probe.bytes().to_vec(), vec![0; 14], vec![]])[..2],
         [false, false]
     );
+    // But of one that we are about to take it is let through.
+    filter.arp(v4.into_iter(), [v4[1]].into_iter());
+    let probes = ["192.0.2.10", "192.0.2.11", "192.0.2.12"].map(|text| frame::probe(MAC, ip(text)).bytes().to_vec());
+    assert_eq!(passed(&filter, &probes), [false, true, false]);
+    assert_eq!(passed(&filter, &announcements("192.0.2.10")), [true, true]);
+    assert_eq!(passed(&filter, &announcements("192.0.2.12")), [false, false]);
 }
 
 #[test]
@@ -87,24 +101,27 @@ fn as_many_as_are_looked_after_fit() {
 fn who_says_what() {
     for text in ["192.0.2.10", "2001:db8::10"] {
         for frame in announcements(text) {
-            assert_eq!(read(&frame), Some((ip(text), MAC)), "{frame:x?}");
+            assert_eq!(says(&frame), Some((ip(text), MAC, false)), "{frame:x?}");
             for length in 0..frame.len().min(42) {
-                assert_eq!(read(&frame[..length]), None, "{text} of {length} bytes");
+                assert_eq!(says(&frame[..length]), None, "{text} of {length} bytes");
             }
         }
     }
     // What a router forwarded is nobody's word here, and without the option the sender is who has it.
     let mut forwarded = announcements("2001:db8::10").remove(0);
     forwarded[21] = 254;
-    assert_eq!(read(&forwarded), None);
+    assert_eq!(says(&forwarded), None);
     let mut bare = announcements("2001:db8::10").remove(0);
     bare.truncate(78);
     bare[6..12].copy_from_slice(&[9; 6]);
-    assert_eq!(read(&bare), Some((ip("2001:db8::10"), [9; 6])));
-    // A probe says that nobody has anything.
+    assert_eq!(says(&bare), Some((ip("2001:db8::10"), [9; 6], false)));
+    // A probe says that nobody has anything, and what somebody is about to take; an answer from nobody says nothing.
     let probe = frame::probe(MAC, ip("192.0.2.10"));
-    assert_eq!(read(probe.bytes()), Some((ip("0.0.0.0"), MAC)));
-    assert_eq!(read(frame::probe(MAC, ip("2001:db8::10")).bytes()), None);
+    assert_eq!(says(probe.bytes()), Some((ip("192.0.2.10"), MAC, true)));
+    let mut answer = probe.bytes().to_vec();
+    answer[21] = 2;
+    assert_eq!(says(&answer), Some((ip("0.0.0.0"), MAC, false)));
+    assert_eq!(says(frame::probe(MAC, ip("2001:db8::10")).bytes()), None);
 }
 
 proptest! {
@@ -118,6 +135,6 @@ proptest! {
                 _ => {}
             }
         }
-        let _ = read(&bytes);
+        let _ = read(&bytes, 3);
     }
 }

@@ -17,6 +17,16 @@ fn prepared(interface: u32) -> Prepared {
     }
 }
 
+/// What somebody says on the interface 7.
+fn said(mac: [u8; 6], is_probe: bool) -> Claim {
+    Claim {
+        ip: IpAddr::from([192, 0, 2, 10]),
+        mac,
+        is_probe,
+        interface: 7,
+    }
+}
+
 /// When announcements on which interfaces are sent until a time, in milliseconds, by who wakes exactly when he should.
 fn play(all: &mut All, until: u64) -> Vec<(u64, u32)> {
     let mut sent = Vec::new();
@@ -80,22 +90,26 @@ fn one_that_begins_again_begins_anew_and_one_that_ends_is_silent() {
 #[test]
 fn one_that_was_only_asked_for_is_not_announced() {
     let mut all = All::new();
-    assert!(all.ask(1, &prepared(7), Nanos(0)));
+    assert!(all.ask(1, &prepared(7), NEVER, Nanos(0)));
     assert_eq!((all.next(), all.is_here(1)), (None, false));
     assert_eq!(all.addresses().count(), 1);
+    assert_eq!(all.wanted().count(), 1);
+    assert!(
+        all.begin(1, &prepared(7), NEVER, Nanos(0)),
+        "who asks for it is not listened for any more"
+    );
+    assert_eq!((all.is_here(1), all.wanted().count()), (true, 0));
     assert!(
         !all.begin(1, &prepared(7), NEVER, Nanos(0)),
         "it is listened for already"
     );
-    assert!(all.is_here(1));
 }
 
 #[test]
 fn who_uses_it_is_told_and_answered_with_restraint() {
     let claim = |all: &mut All, mac, millis| {
         let mut found = Vec::new();
-        let what = (IpAddr::from([192, 0, 2, 10]), 7, mac);
-        all.claim(what, Nanos::from_millis(millis), |key, claimed, _| {
+        all.claim(&said(mac, false), Nanos::from_millis(millis), |key, claimed, _| {
             found.push((key, claimed.is_told, claimed.is_defended));
         });
         found
@@ -115,8 +129,34 @@ fn who_uses_it_is_told_and_answered_with_restraint() {
     assert_eq!(claim(&mut all, OTHER, 12_000), [(1, false, true)]);
     // What is only asked for is nothing to be defended.
     let mut all = All::new();
-    all.ask(3, &prepared(7), Nanos(0));
+    all.ask(3, &prepared(7), NEVER, Nanos(0));
     assert_eq!(claim(&mut all, OTHER, 1), [(3, true, false)]);
+    // An answer to the next question is told, though one was a moment ago.
+    assert_eq!(claim(&mut all, OTHER, 2), [(3, false, false)]);
+    all.ask(3, &prepared(7), NEVER, Nanos::from_millis(3));
+    assert_eq!(claim(&mut all, OTHER, 4), [(3, true, false)]);
+}
+
+#[test]
+fn who_asks_for_it_counts_while_we_ask_ourselves() {
+    let mut all = All::new();
+    let asked = |all: &mut All, mac, millis| {
+        let mut is_it = false;
+        all.claim(&said(mac, true), Nanos::from_millis(millis), |key, claimed, _| {
+            assert!(!claimed.is_defended);
+            is_it = key == 1;
+        });
+        is_it
+    };
+    assert!(!asked(&mut all, OTHER, 0));
+    all.ask(1, &prepared(7), Nanos::from_millis(300), Nanos::from_millis(100));
+    assert!(!asked(&mut all, MAC, 101), "it is us");
+    assert!(asked(&mut all, OTHER, 101));
+    assert!(asked(&mut all, OTHER, 300));
+    assert!(!asked(&mut all, OTHER, 301), "then it is theirs to find out");
+    all.ask(1, &prepared(7), Nanos::from_millis(600), Nanos::from_millis(400));
+    all.begin(1, &prepared(7), NEVER, Nanos::from_millis(500));
+    assert!(!asked(&mut all, OTHER, 501), "it is ours by now");
 }
 
 #[test]

@@ -69,7 +69,7 @@ fn a_check_that_tells_begins_the_announcements_again() {
         probes: true,
     };
     assert_eq!(next_after(check(true)), (Ok(true), None), "it is not kept");
-    next_after(Task::Keep);
+    assert_eq!(next_after(Task::Keep), (Ok(false), None));
     assert_eq!(next_after(check(false)), (Ok(true), None));
     assert_eq!(next_after(check(true)), (Ok(true), Some(Nanos::from_millis(10))));
 }
