@@ -98,6 +98,7 @@ async fn work(capture: &Capture) -> Result<()> {
         ..Addresses::default()
     };
     let hands = Hands::start(Wanted::default(), &settings)?;
+    hands.fear_freezes(Duration::from_secs(2));
     WATCHED.store(find_thread()?, Ordering::Relaxed);
     COUNT.store(0, Ordering::Relaxed);
     let (v4, v6) = (address("192.0.2.10", 24), address("2001:db8::10", 64));

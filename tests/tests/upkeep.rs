@@ -320,6 +320,37 @@ fn by_policy_it_is_asked_for_first_and_not_taken() -> Result<()> {
     Ok(())
 }
 
+/// While it is frozen another takes over, and what that says waits to be heard.
+#[test]
+fn who_was_frozen_does_not_take_the_neighbours_from_the_next() -> Result<()> {
+    let cluster = started(files(&format!("primary {V4}\n")).hb_toml("[address]\nrefresh = \"300ms\"\n"))?;
+    wait_for_holder(&cluster, Primary, V4)?;
+    let capture = Capture::start(&cluster.network.attacker, INTERFACE, arp_about(V4)?)?;
+    // Its burst is over, so that it would answer.
+    cluster.wait_for_status(Primary, "all is quiet", |status| {
+        Ok(status.number("/groups/0/since_ms")? > 1_500)
+    })?;
+    cluster.hb(Primary)?.stop()?;
+    wait_for_holder(&cluster, Secondary, V4)?;
+    wait_for_gratuitous(&cluster, &capture, Secondary, 2 * ANNOUNCEMENTS)?;
+    let woken = Moment::now();
+    cluster.hb(Primary)?.cont()?;
+    cluster.wait_until("it has let go", LIMIT, || {
+        Ok(held(&cluster.network.primary, V4)?.is_none())
+    })?;
+    let gone = Moment::now();
+    let frames = capture.frames();
+    let said: Vec<_> = frames
+        .iter()
+        .filter(|it| it.at > woken && it.at < gone)
+        .cloned()
+        .collect();
+    ensure!(gratuitous(&said, Primary).is_empty(), "{said:?}");
+    // It would have been heard.
+    ensure!(!gratuitous(&frames, Primary).is_empty());
+    Ok(())
+}
+
 /// What asks for the address without saying who asks, from a machine that is about to take it.
 fn probe_of_another() -> Vec<u8> {
     let parts: [&[u8]; 6] = [

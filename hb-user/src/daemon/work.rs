@@ -306,6 +306,7 @@ pub(super) fn hands(cluster: &Cluster, running: Option<&Hands>, held: Vec<Held>)
         None if addresses.is_empty() => return Ok(None),
         None => Hands::start(realtime::hands(&cluster.realtime), &cluster.addresses)?,
     };
+    hands.fear_freezes(cluster.timers.deadtime);
     hands.adopt(held);
     hands.configure(&cluster.addresses, addresses);
     Ok(Some(hands))

@@ -108,6 +108,8 @@ impl Twin {
 #[derive(Debug, Default)]
 pub(super) struct Book {
     pub(super) settings: Addresses,
+    /// After so long a silence of this node's others take over.
+    pub(super) deadtime: Nanos,
     /// Nothing is to be touched.
     pub(super) is_resting: bool,
     entries: HashMap<Address, Entry>,
@@ -165,6 +167,7 @@ impl Book {
         Upkeep {
             refresh: Nanos(u64::try_from(self.settings.refresh.as_nanos()).unwrap_or(u64::MAX)),
             listens: self.settings.conflict != ConflictPolicy::Ignore,
+            deadtime: self.deadtime,
         }
     }
 

@@ -46,6 +46,8 @@ pub(super) struct Kept {
     refreshed: Nanos,
     defended: Option<Nanos>,
     claimed: Option<([u8; 6], Nanos)>,
+    /// Until then nothing is said of it: this host was frozen, and somebody else may have it.
+    quiet_until: Nanos,
 }
 
 /// What is to be done about an address that somebody else uses, too.
@@ -68,6 +70,7 @@ impl Kept {
             refreshed: now,
             defended: None,
             claimed: None,
+            quiet_until: Nanos(0),
         }
     }
 
@@ -75,11 +78,12 @@ impl Kept {
         if !self.is_here || self.prepared.announcement.is_none() {
             return None;
         }
-        match AFTER.get(self.sent) {
-            Some(after) => Some(self.begun.saturating_add(*after)),
-            None if self.refresh == Nanos(0) => None,
-            None => Some(self.refreshed.saturating_add(self.refresh)),
-        }
+        let due = match AFTER.get(self.sent) {
+            Some(after) => self.begun.saturating_add(*after),
+            None if self.refresh == Nanos(0) => return None,
+            None => self.refreshed.saturating_add(self.refresh),
+        };
+        Some(due.max(self.quiet_until))
     }
 
     /// Whether somebody who asks for it now is about to take what we are about to take.
@@ -97,7 +101,8 @@ impl Kept {
             self.claimed = Some((mac, now));
         }
         let is_in_burst = self.sent < AFTER.len();
-        let is_defended = self.is_here && !is_in_burst && self.defended.is_none_or(|last| now.since(last) >= DEFENCES);
+        let may_speak = self.is_here && now >= self.quiet_until;
+        let is_defended = may_speak && !is_in_burst && self.defended.is_none_or(|last| now.since(last) >= DEFENCES);
         if is_defended {
             self.defended = Some(now);
         }
@@ -175,6 +180,23 @@ impl All {
     /// Whether an address is here, as far as orders say.
     pub(super) fn is_here(&self, key: u32) -> bool {
         self.0.iter().any(|kept| kept.key == key && kept.is_here)
+    }
+
+    /// Says nothing of those that are here until some time, or until one comes anew.
+    pub(super) fn hush(&mut self, until: Nanos) {
+        for kept in self.0.iter_mut().filter(|kept| kept.is_here) {
+            kept.quiet_until = until;
+        }
+    }
+
+    /// Whether nothing is said of an address now.
+    pub(super) fn is_quiet(&self, key: u32, now: Nanos) -> bool {
+        self.0.iter().any(|kept| kept.key == key && now < kept.quiet_until)
+    }
+
+    /// Whether any address is here.
+    pub(super) fn has_any(&self) -> bool {
+        self.0.iter().any(|kept| kept.is_here)
     }
 
     pub(super) fn addresses(&self) -> impl Iterator<Item = IpAddr> + Clone {

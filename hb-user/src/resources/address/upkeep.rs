@@ -34,6 +34,11 @@ pub(super) fn begin(inner: &Arc<Inner>, check: Duration) -> Option<AbortHandle> 
 }
 
 impl Hands {
+    /// After how long a silence others take over: who was frozen for so long says nothing of addresses for a while.
+    pub fn fear_freezes(&self, deadtime: Duration) {
+        self.lock().deadtime = hb_ebpf::Nanos(u64::try_from(deadtime.as_nanos()).unwrap_or(u64::MAX));
+    }
+
     /// Looks for each address that is here, and puts back what is missing.
     pub(super) async fn check(&self) {
         let used = self.lock().used();
@@ -67,6 +72,9 @@ impl Hands {
         let Ok(answer) = self.0.thread.order(task, key, &ready.prepared, upkeep).await else {
             return;
         };
+        if answer.is_quiet {
+            return;
+        }
         self.see(held, &ready, tells);
         let is_unknown = self.lock().entry(address).findings.probe == Probe::Unknown;
         // Of one that was removed meanwhile nobody was asked.

@@ -16,11 +16,15 @@ use super::frame::Frame;
 use super::kept::All;
 use super::message::{Announcement, Prepared};
 use super::netlink::{Netlink, Refusal, attributes};
-use crate::clock;
+use crate::clock::{self, Suspended};
 use crate::pulse::wake::{Alarm, Bell};
 
 /// An address may be on an interface several times, with other numbers of bits. Nobody means it to be there so often.
 const ROUNDS: usize = 8;
+
+/// So long, or for two deadtimes, a host that was frozen says nothing on its own: long enough for the controller to listen, and to
+/// give up what others have taken over.
+const QUIET: Nanos = Nanos::from_millis(10_000);
 
 /// Something to do.
 #[derive(Clone, Copy, Debug)]
@@ -59,6 +63,8 @@ pub(super) struct Upkeep {
     pub(super) refresh: Nanos,
     /// Whether others that use it are listened for.
     pub(super) listens: bool,
+    /// After so long a silence others take over; 0: nobody does.
+    pub(super) deadtime: Nanos,
 }
 
 /// What came of it.
@@ -71,6 +77,8 @@ pub(super) struct Answer {
     pub(super) unannounced: Option<Errno>,
     /// Why others that use it are not heard.
     pub(super) unheard: Option<Errno>,
+    /// Of a check: it was not made, since this host was frozen a moment ago.
+    pub(super) is_quiet: bool,
     /// Whether others were asked if they use it, or why that could not be sent; `None` where it was not tried.
     pub(super) asked: Option<Result<(), Errno>>,
     /// When the work began.
@@ -109,6 +117,7 @@ impl Answer {
             was_here: Ok(false),
             unannounced: None,
             unheard: None,
+            is_quiet: false,
             asked: None,
             started: Nanos(0),
             ended: Nanos(0),
@@ -137,6 +146,9 @@ pub(super) struct Worker {
     ears: Ears,
     kept: All,
     alarm: Alarm,
+    /// As the last order has it.
+    deadtime: Nanos,
+    suspended: Suspended,
 }
 
 impl Worker {
@@ -148,13 +160,17 @@ impl Worker {
             ears: Ears::open()?,
             kept: All::new(),
             alarm: Alarm::new()?,
+            deadtime: Nanos(0),
+            suspended: Suspended::so_far(),
         })
     }
 
-    /// Sleeps until somebody rings, the next announcement is due, or there is something to be heard.
-    pub(super) fn sleep(&self, bell: &Bell) {
+    /// Sleeps until somebody rings, the next announcement is due, or there is something to be heard. Who was frozen meanwhile says
+    /// nothing for a while: others may have taken over, and it would take the neighbours from them.
+    pub(super) fn sleep(&mut self, bell: &Bell) {
         let now = clock::now();
-        let next = [self.kept.next(), self.ears.next(now)].into_iter().flatten().min();
+        let next = [self.kept.next(), self.ears.next(now), self.lookout(now)];
+        let next = next.into_iter().flatten().min();
         // An alarm that is never to go off is set to a time that never comes. It cannot fail with what we pass; should it,
         // the bell wakes us all the same.
         let _ = self.alarm.set(next.unwrap_or(Nanos(u64::MAX)));
@@ -167,6 +183,21 @@ impl Worker {
             PollFd::new(neighbours.unwrap_or(bell.as_fd()), PollFlags::POLLIN),
         ];
         let _ = poll(&mut fds, PollTimeout::NONE);
+        // What was due before it slept was late for another reason.
+        let (woken, planned) = (clock::now(), next.map(|next| next.max(now)));
+        let late = planned.map_or(Nanos(0), |planned| woken.since(planned));
+        // While the machine is suspended our clock stands still.
+        let late = late.saturating_add(self.suspended.missed());
+        if self.deadtime > Nanos(0) && late > Nanos(self.deadtime.0 / 2) {
+            let deadtimes = Nanos(self.deadtime.0.saturating_mul(2));
+            self.kept.hush(woken.saturating_add(QUIET.max(deadtimes)));
+        }
+    }
+
+    /// It looks at the clock so often that it notices to have been frozen for a deadtime.
+    fn lookout(&self, now: Nanos) -> Option<Nanos> {
+        let is_wanted = self.deadtime > Nanos(0) && self.kept.has_any();
+        is_wanted.then(|| now.saturating_add(Nanos(self.deadtime.0 / 4)))
     }
 
     /// Repeats the announcements that are due. One that is refused is lost: others follow.
@@ -207,6 +238,7 @@ impl Worker {
             started: clock::now(),
             ..Answer::nothing()
         };
+        self.deadtime = order.upkeep.deadtime;
         match order.task {
             Task::Add { before, probes } => {
                 answer.was_here = self.add_until(it, before);
@@ -238,6 +270,10 @@ impl Worker {
                 if !self.kept.is_here(order.key) {
                     // Removed since the check was ordered.
                     answer.was_here = Ok(true);
+                    return answer;
+                }
+                if self.kept.is_quiet(order.key, answer.started) {
+                    answer.is_quiet = true;
                     return answer;
                 }
                 answer.was_here = self.look(it).map(|bits| bits.is_some());

@@ -160,6 +160,37 @@ fn who_asks_for_it_counts_while_we_ask_ourselves() {
 }
 
 #[test]
+fn who_was_frozen_says_nothing_until_it_is_told_or_some_time_has_passed() {
+    let mut all = All::new();
+    all.begin(1, &prepared(7), Nanos::from_millis(60_000), Nanos(0));
+    all.begin(2, &prepared(8), NEVER, Nanos(0));
+    play(&mut all, 61_200);
+    all.hush(Nanos::from_millis(140_000));
+    let at = Nanos::from_millis;
+    assert!(all.is_quiet(1, at(139_999)) && !all.is_quiet(1, at(140_000)) && !all.is_quiet(3, at(0)));
+    let is_defended = |all: &mut All, millis| {
+        let mut found = false;
+        all.claim(&said(OTHER, false), at(millis), |_, claimed, _| {
+            found = claimed.is_defended;
+        });
+        found
+    };
+    assert!(!is_defended(&mut all, 130_000) && !is_defended(&mut all, 139_999));
+    assert!(is_defended(&mut all, 140_000));
+    // What was overdue follows then.
+    assert_eq!(play(&mut all, 200_000), [(140_000, 7), (200_000, 7)]);
+    all.hush(at(300_000));
+    all.go_on(1, &prepared(7), NEVER, at(250_000));
+    assert!(all.is_quiet(1, at(299_999)), "a check does not end it");
+    all.begin(1, &prepared(7), NEVER, at(250_000));
+    assert!(
+        !all.is_quiet(1, at(250_000)) && all.is_quiet(2, at(250_000)),
+        "one that comes anew does"
+    );
+    assert_eq!(play(&mut all, 250_010), [(250_010, 7)]);
+}
+
+#[test]
 fn it_never_grows() {
     let mut all = All::new();
     let capacity = all.0.capacity();

@@ -73,3 +73,28 @@ fn a_check_that_tells_begins_the_announcements_again() {
     assert_eq!(next_after(check(false)), (Ok(true), None));
     assert_eq!(next_after(check(true)), (Ok(true), Some(Nanos::from_millis(10))));
 }
+
+#[test]
+fn who_was_frozen_neither_checks_nor_tells() {
+    let Ok(mut worker) = Worker::open() else {
+        return;
+    };
+    let mut order = Order {
+        number: 1,
+        task: Task::Keep,
+        key: 7,
+        prepared: prepared(),
+        upkeep: Upkeep::default(),
+    };
+    worker.carry_out(&order);
+    worker.kept.hush(clock::now().saturating_add(QUIET));
+    order.task = Task::Check {
+        mends: true,
+        tells: true,
+        probes: true,
+    };
+    let answer = worker.carry_out(&order);
+    assert!(answer.is_quiet && answer.asked.is_none() && worker.kept.next().is_none());
+    worker.kept.hush(clock::now());
+    assert!(!worker.carry_out(&order).is_quiet);
+}
