@@ -6,7 +6,7 @@ use hb_ebpf::Nanos;
 use serde::{Deserialize, Serialize};
 
 use super::interface::Interface;
-use super::worker::Upkeep;
+use super::order::Upkeep;
 use super::{Plan, Ready};
 use crate::config::{Address, Addresses, ConflictPolicy};
 

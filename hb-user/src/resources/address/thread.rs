@@ -8,7 +8,8 @@ use std::thread::JoinHandle;
 use tokio::sync::oneshot;
 
 use super::message::Prepared;
-use super::worker::{Answer, Heard, Order, Task, Upkeep, Worker};
+use super::order::{Answer, Heard, Order, Task, Upkeep};
+use super::worker::Worker;
 use crate::pulse::touched;
 use crate::pulse::wake::{Bell, Doorbell, Post};
 use crate::realtime::{self, Granted, Wanted};

@@ -9,7 +9,7 @@ use nix::sys::socket::LinkAddr;
 use tokio::task::AbortHandle;
 
 use super::book::{Findings, Held, Probe, Twin};
-use super::worker::{Answer, Heard, Task};
+use super::order::{Answer, Heard, Task};
 use super::{Hands, Inner, PlaceError, Ready, Shared, explain};
 use crate::clock;
 use crate::config::{Address, ConflictPolicy};

@@ -1,5 +1,6 @@
 use super::super::Plan;
 use super::super::interface::Interface;
+use super::super::order::Upkeep;
 use super::*;
 
 /// Of an address that is always here, as if there were neighbours.
