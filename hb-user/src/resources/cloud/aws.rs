@@ -228,6 +228,10 @@ impl Provider for Aws {
         self.account.api.heard()
     }
 
+    fn throttled(&self) -> Option<Failure> {
+        self.account.api.throttled()
+    }
+
     fn rate_limit(&self) -> Option<RateLimit> {
         self.account.api.rate_limit()
     }

@@ -30,6 +30,8 @@ const METADATA: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(2)]
 const THROTTLED: Duration = Duration::from_secs(2);
 /// At least a little, so that a Retry-After of 0 does not make us a flood.
 const LEAST_WAIT: Duration = Duration::from_millis(200);
+/// Limits of requests are by the hour at the longest: what is remembered of them, too.
+const LONGEST_WAIT: Duration = Duration::from_hours(1);
 /// A connection without traffic is probed so often, so that one that has died is not met first by a failover.
 const KEEPALIVE: Duration = Duration::from_secs(5);
 /// An idle connection is kept for so long; what is asked regularly keeps it for ever.
@@ -48,6 +50,15 @@ pub(super) struct Http {
     limit: Mutex<Option<RateLimit>>,
     /// See [`Http::heard`]; 0: never.
     heard: AtomicU64,
+    spared: Mutex<Option<Spared>>,
+}
+
+/// The service wants to be left alone.
+#[derive(Debug)]
+struct Spared {
+    /// The call that it said so to.
+    call: String,
+    until: Nanos,
 }
 
 /// The base only: the client holds the token.
@@ -118,6 +129,7 @@ impl Http {
             redaction,
             limit: Mutex::default(),
             heard: AtomicU64::new(0),
+            spared: Mutex::default(),
         })
     }
 
@@ -139,6 +151,34 @@ impl Http {
     /// What the API said last of the requests that are left.
     pub(super) fn rate_limit(&self) -> Option<RateLimit> {
         *self.limit.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A refusal in the place of an answer, while it wants to be left alone by whoever has this token, and has said for how long.
+    pub(super) fn throttled(&self) -> Option<Failure> {
+        let spared = self.spared.lock().unwrap_or_else(PoisonError::into_inner);
+        let Spared { call, until } = spared.as_ref()?;
+        let left = until.since(clock::now());
+        (left > Nanos(0)).then(|| Failure::Throttled {
+            call: call.clone(),
+            message: "not asked again before".to_owned(),
+            wait: Duration::from_nanos(left.0),
+        })
+    }
+
+    /// Remembers how long it wants to be left alone, until it answers somebody all the same.
+    fn spare(&self, call: &str, status: StatusCode, wait: Option<Duration>) {
+        let is_refused = status == StatusCode::TOO_MANY_REQUESTS;
+        if status.is_server_error() || (is_refused && wait.is_none()) {
+            return;
+        }
+        let spared = wait.filter(|_| is_refused).map(|wait| {
+            let nanos = u64::try_from(wait.min(LONGEST_WAIT).as_nanos()).unwrap_or(u64::MAX);
+            Spared {
+                call: call.to_owned(),
+                until: clock::now().saturating_add(Nanos(nanos)),
+            }
+        });
+        *self.spared.lock().unwrap_or_else(PoisonError::into_inner) = spared;
     }
 
     /// Words out of a reply, fit for one line of a log, and without the token.
@@ -198,6 +238,7 @@ impl Http {
             self.heard.store(clock::now().0, Ordering::Relaxed);
         }
         let wait = retry_after(&response);
+        self.spare(&call, status, wait);
         if let Some(limit) = rate_limit(response.headers()) {
             *self.limit.lock().unwrap_or_else(PoisonError::into_inner) = Some(limit);
         }

@@ -271,7 +271,7 @@ impl<'a> Mover<'a> {
         let mut pauses = Pauses::of_looks(self.pacing.poll);
         loop {
             let provider = self.provider;
-            let answer = self.call(provider.active()).await;
+            let answer = self.hear(provider.active()).await;
             let pause = pauses.next();
             let is_over = since(begun) > self.pacing.settle || pause >= self.left();
             let is_unheard = is_over || since(heard) > self.pacing.unheard;
@@ -322,8 +322,17 @@ impl<'a> Mover<'a> {
         }
     }
 
-    /// One call, cut off where the time is over.
+    /// One call of the API, which is spared as long as it wants, where there is so much time: else it may let us in before.
     async fn call<T>(&self, answer: Answer<'_, T>) -> Result<T, Failure> {
+        let spared = self.provider.throttled();
+        match spared.filter(|failure| failure.wait().is_some_and(|wait| wait < self.left())) {
+            Some(failure) => Err(failure),
+            None => self.hear(answer).await,
+        }
+    }
+
+    /// One call, cut off where the time is over.
+    async fn hear<T>(&self, answer: Answer<'_, T>) -> Result<T, Failure> {
         match timeout(self.left(), answer).await {
             Ok(result) => result,
             Err(_) => Err(Failure::Passing {

@@ -59,6 +59,11 @@ pub trait Provider: fmt::Debug + Send + Sync {
     /// When the API last said anything that is no failure of its own (5xx).
     fn heard(&self) -> Option<Nanos>;
 
+    /// What a call would be refused with now, as the API has said to a call for this or another address of the account's.
+    fn throttled(&self) -> Option<Failure> {
+        None
+    }
+
     /// What the API said last of the requests that are left, if it ever did.
     fn rate_limit(&self) -> Option<RateLimit> {
         None

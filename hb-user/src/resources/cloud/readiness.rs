@@ -112,7 +112,7 @@ pub(super) async fn of(provider: &dyn Provider, known: Option<InstanceId>) -> Re
     let _ = provider.keep_warm().await;
     let identity = provider.identity().await;
     // A metadata service that is not there holds up nothing.
-    let (owner, named) = tokio::join!(provider.owner(), provider.named());
+    let (owner, named) = tokio::join!(owner(provider), provider.named());
     let rehearsal = match (&identity, &owner) {
         (Ok(me), Ok(_)) => match provider.rehearse(me).await {
             // As good as not asked: the next one will tell. But a takeover would be throttled, too.
@@ -135,6 +135,14 @@ pub(super) async fn of(provider: &dyn Provider, known: Option<InstanceId>) -> Re
         is_active: provider.active().await.ok().flatten(),
         rate_limit: provider.rate_limit(),
         answered: clock::now(),
+    }
+}
+
+/// What is asked regularly can wait, and its requests are better left to whoever has to take an address over.
+async fn owner(provider: &dyn Provider) -> Result<Owner, Failure> {
+    match provider.throttled() {
+        Some(failure) => Err(failure),
+        None => provider.owner().await,
     }
 }
 

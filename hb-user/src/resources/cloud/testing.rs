@@ -202,10 +202,18 @@ pub(crate) fn floating_ip(kind: CloudKind, target: &str, server: &Server) -> (Fl
 }
 
 pub(crate) fn of(settings: &CloudSettings, target: &str) -> FloatingIp {
-    let address = settings.kind.parse(target).expect("an address");
-    let provider = Accounts::open(settings).expect("an account").provider(&address);
-    let provider = provider.expect("a provider");
-    FloatingIp::new(address, settings.clone(), provider, PACING, None)
+    let [ip] = all_of(settings, [target]);
+    ip
+}
+
+/// Several of one account's.
+pub(crate) fn all_of<const N: usize>(settings: &CloudSettings, targets: [&str; N]) -> [FloatingIp; N] {
+    let accounts = Accounts::open(settings).expect("an account");
+    targets.map(|target| {
+        let address = settings.kind.parse(target).expect("an address");
+        let provider = accounts.provider(&address).expect("a provider");
+        FloatingIp::new(address, settings.clone(), provider, PACING, None)
+    })
 }
 
 pub(crate) fn settings(kind: CloudKind, server: &Server) -> (CloudSettings, TempDir) {

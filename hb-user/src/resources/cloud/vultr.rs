@@ -82,7 +82,8 @@ impl Vultr {
             if cursor.len() > CURSOR {
                 return Err(unread("the name of the list's next page is too long"));
             }
-            query = "&cursor=".to_owned();
+            query.clear();
+            query.push_str("&cursor=");
             query.extend(form_urlencoded::byte_serialize(cursor.as_bytes()));
         }
         Err(unread(&format!("the list has more than {PAGES} pages")))
@@ -174,6 +175,10 @@ impl Provider for Vultr {
 
     fn heard(&self) -> Option<Nanos> {
         self.account.api.heard()
+    }
+
+    fn throttled(&self) -> Option<Failure> {
+        self.account.api.throttled()
     }
 
     fn rate_limit(&self) -> Option<RateLimit> {

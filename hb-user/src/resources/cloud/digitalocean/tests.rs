@@ -4,8 +4,8 @@ use super::*;
 use crate::clock;
 use crate::config::CloudKind;
 use crate::resources::cloud::testing::{
-    Asked, Fault, Said, Server, TOKEN, a_fixed_id_is_held_against_metadata, floating_ip, of, settings, take_over,
-    take_over_within,
+    Asked, Fault, Said, Server, TOKEN, a_fixed_id_is_held_against_metadata, all_of, floating_ip, of, settings,
+    take_over, take_over_within,
 };
 use crate::resources::cloud::{CloudError, FloatingIp, MoveError};
 use std::sync::Mutex;
@@ -318,6 +318,52 @@ async fn throttling_is_obeyed() {
     let moved = take_over(&ip).await.expect("taken over");
     let accepted = moved.accepted.expect("accepted");
     assert!(accepted.since(moved.begun).0 >= 1_000_000_000);
+}
+
+fn throttled(seconds: u32) -> Fault {
+    Fault::Said(error(429, "API Rate limit exceeded.").with("retry-after", seconds))
+}
+
+/// Its limit is the token's, and so is what it says of it.
+#[tokio::test]
+async fn an_api_that_throttles_is_left_alone_by_all_addresses() {
+    let (server, _state) = cloud().await;
+    let (settings, _dir) = settings(CloudKind::DigitalOcean, &server);
+    let [four, six] = all_of(&settings, [IP, SIX]);
+    server.faults("GET /v2", [throttled(300)]);
+    assert!(four.readiness().await.owner.is_err());
+    let readiness = six.readiness().await;
+    assert_eq!(server.count("GET /v2"), 1, "{:?}", server.log());
+    let wait = readiness.retry_after().expect("it is known");
+    // Less than was said, and a busy machine's time more.
+    assert!(
+        wait < Duration::from_mins(5) && wait > Duration::from_secs(200),
+        "{wait:?}"
+    );
+    let problems = readiness.problems();
+    assert!(problems[0].contains("too many requests"), "{problems:?}");
+    // Whether it answers at all cannot be told from memory. And what it answers shows that it takes requests again.
+    assert!(six.answers().await);
+    assert_eq!(server.count("GET /v2"), 2);
+    assert_eq!(four.readiness().await.problems(), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_takeover_waits_for_what_another_address_was_told() {
+    let (server, _state) = cloud().await;
+    let (settings, _dir) = settings(CloudKind::DigitalOcean, &server);
+    let [four, six] = all_of(&settings, [IP, SIX]);
+    server.faults("GET /v2", [throttled(1)]);
+    let told = clock::now();
+    assert!(four.readiness().await.owner.is_err());
+    let moved = take_over(&six).await.expect("taken over");
+    assert!(moved.accepted.expect("accepted").since(told).0 >= 1_000_000_000);
+    assert_eq!(server.count("GET /v2/reserved_ipv6"), 2, "{:?}", server.log());
+
+    // Where the time does not suffice it is tried: it may be let in before.
+    server.faults("GET /v2", [throttled(3600)]);
+    assert!(six.readiness().await.owner.is_err());
+    take_over(&four).await.expect("taken over");
 }
 
 #[tokio::test]

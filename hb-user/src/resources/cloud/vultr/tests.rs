@@ -119,7 +119,7 @@ async fn a_list_that_was_not_read_to_its_end_says_nothing() {
         |_| Said::new(200, list(&json!([nameless()]), "")),
     ];
     for answers in lists {
-        let server = Server::start(move |asked| answers(asked)).await;
+        let server = Server::start(answers).await;
         let (ip, _dir) = floating_ip(CloudKind::Vultr, IP, &server);
         let failure = ip.owner().await.expect_err("no answer");
         assert!(matches!(failure, Failure::Passing { .. }), "{failure}");
