@@ -64,13 +64,11 @@ fn asks(case: &Case) -> End {
     match (case.step, case.fault) {
         // The instance has no role.
         (Endpoint::Credentials, Fault::NotFound) => End::Setting,
-        // Nothing is known of the action: the owner tells.
-        (Endpoint::Action, Fault::NotFound) => End::Moved,
+        (Endpoint::Pending, Fault::Unauthorized | Fault::Forbidden) => End::Unauthorised,
+        // Nothing is known of the action, or of any: the owner tells.
+        (Endpoint::Action, Fault::NotFound) | (Endpoint::Pending, _) => End::Moved,
         // The token may move the address, and not ask for all actions.
         (Endpoint::Action, Fault::Forbidden) if case.is_ipv6 => End::Moved,
-        // Nor is it known of a list that cannot be read: the owner tells when it is over. But the token is no good.
-        (Endpoint::Pending, Fault::Unauthorized | Fault::Forbidden) => End::Unauthorised,
-        (Endpoint::Pending, _) => End::Moved,
         // It is looked for in the list, then, which has it.
         (Endpoint::Read | Endpoint::Verify, Fault::NotFound) if has_list => End::Moved,
         (_, fault) => by_class(fault, case.often),
