@@ -130,6 +130,7 @@ async fn vultr_attaches_only_what_is_detached_and_that_takes_time() -> Result<()
     let asked = Asker::of(Provider::Vultr)?;
     let first = asked.get("/v2/reserved-ips").await?;
     let next = first["meta"]["links"]["next"].as_str().context("no next page")?;
+    let next: String = form_urlencoded::byte_serialize(next.as_bytes()).collect();
     let second = asked.get(&format!("/v2/reserved-ips?cursor={next}")).await?;
     let ips = second["reserved_ips"].as_array().context("no list")?;
     let found = ips
