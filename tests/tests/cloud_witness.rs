@@ -193,7 +193,7 @@ fn with_a_lease_who_is_answered_no_more_gives_up() -> Result<()> {
     })?;
     let gave_up = site.last(Secondary, "stop")? - gone;
     // A third of the lease and a question in vain before, it was answered.
-    let least = LEASE - LEASE / 3 - ANSWER;
+    let least = (LEASE * 2 / 3).saturating_sub(ANSWER);
     ensure!(gave_up > least && gave_up < LEASE + SLACK, "after {gave_up:?}");
     cluster.wait_for_status(Secondary, "it says why", |status| {
         Ok(status.has_alarm("lease lost", "") && status.json["witness"] == false)
