@@ -57,7 +57,12 @@ const STOP: [What; 2] = [What::StopBegin, What::StopEnd { ok: true }];
 
 fn ensure_moves(nodes: &Nodes, node: usize, expected: &[[What; 2]]) -> Result<()> {
     let moves: Vec<_> = moves(nodes, node)?.iter().map(|stamp| stamp.what).collect();
-    ensure!(moves == expected.concat(), "{}: {moves:?}", name(node));
+    ensure!(
+        moves == expected.concat(),
+        "{}: {moves:?}\n{}",
+        name(node),
+        nodes.log(node)
+    );
     Ok(())
 }
 

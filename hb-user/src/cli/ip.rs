@@ -200,11 +200,11 @@ fn complaint(ip: &FloatingIp, readiness: Readiness) -> Option<Failed> {
     };
     let problems = problems.join("; ");
     let (exit, class, complaint) = match is_ours {
+        Some(true) if !problems.is_empty() => (Exit::Failed, NOT_READY, problems),
         Some(true) if readiness.is_active == Some(false) => {
             (Exit::NotOurs, NOT_ACTIVE, MoveError::NotActive.to_string())
         }
-        Some(true) if problems.is_empty() => return None,
-        Some(true) => (Exit::Failed, NOT_READY, problems),
+        Some(true) => return None,
         Some(false) | None => {
             let complaint = format!("{} belongs to {owner}", ip.address().target);
             if problems.is_empty() {

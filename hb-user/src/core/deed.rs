@@ -77,6 +77,8 @@ pub struct Deed<I> {
     /// Whose it was when the provider said what the cluster says: the instance of who ran its group then, as far as that is
     /// known.
     agreed: Option<(Option<Runner>, I)>,
+    /// That was not read by us, but by the process before.
+    is_hearsay: bool,
     /// Whose it was when it was last read, if that was not agreed and who runs its group is heard.
     doubted: Option<I>,
     /// It is not ours although its group runs here: since when, and whose it is.
@@ -100,6 +102,7 @@ impl<I: Clone + Eq> Deed<I> {
             since: now,
             last: None,
             agreed: None,
+            is_hearsay: false,
             doubted: None,
             away: None,
         }
@@ -110,6 +113,7 @@ impl<I: Clone + Eq> Deed<I> {
     pub fn known(agreed: Option<I>, patience: Patience, now: Nanos) -> Self {
         Self {
             agreed: agreed.map(|instance| (None, instance)),
+            is_hearsay: true,
             ..Self::new(patience, now)
         }
     }
@@ -132,9 +136,9 @@ impl<I: Clone + Eq> Deed<I> {
         self.last = Some(runner);
         // Who has the group now has got the address, too. Whose it was before is no measure any more.
         self.agreed.take_if(|(of, _)| of.get_or_insert(runner) != &runner);
-        // It was started here, which ends when the address is read back.
+        // It was started here, which ends when the address is read back, or is asserted again, whether or not that could be read.
         if let (Runner::Us, Some(me)) = (runner, me) {
-            self.agreed = Some((Some(runner), me.clone()));
+            (self.agreed, self.is_hearsay) = (Some((Some(runner), me.clone())), false);
         }
         true
     }
@@ -166,7 +170,9 @@ impl<I: Clone + Eq> Deed<I> {
     #[must_use]
     pub fn shown(&self) -> Option<(usize, &I)> {
         match (self.holder, &self.agreed) {
-            (Holder::Peer(node), Some((Some(Runner::Peer(of)), instance))) if *of == node => Some((node, instance)),
+            (Holder::Peer(node), Some((Some(Runner::Peer(of)), instance))) if *of == node && !self.is_hearsay => {
+                Some((node, instance))
+            }
             (Holder::Us { .. } | Holder::Peer(_) | Holder::Moving(_) | Holder::Nobody, _) => None,
         }
     }
@@ -211,10 +217,10 @@ impl<I: Clone + Eq> Deed<I> {
             .agreed
             .as_ref()
             .is_some_and(|(of, instance)| *of == Some(runner) && instance != owner);
-        if is_other && before.as_ref() != Some(owner) {
+        if is_other && !self.is_hearsay && before.as_ref() != Some(owner) {
             self.doubted = Some(owner.clone());
         } else {
-            self.agreed = Some((Some(runner), owner.clone()));
+            (self.agreed, self.is_hearsay) = (Some((Some(runner), owner.clone())), false);
         }
     }
 

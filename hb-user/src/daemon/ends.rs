@@ -76,10 +76,12 @@ impl Daemon {
                 }
             }
             Seen::Witness { asked, answers } => {
-                if answers && self.node.needs_witness() && self.node.witness_answers() {
-                    tracing::debug!("the provider answers still");
-                } else {
+                let counts = self.node.needs_witness() && self.node.witness_answers();
+                let is_news = if answers { !counts } else { !self.node.lacks_witness() };
+                if is_news {
                     tracing::info!(answers, "the provider was asked who may own anything");
+                } else {
+                    tracing::debug!(answers, "the provider was asked again");
                 }
                 self.keeper.witnessed(now);
                 self.feed(&Event::Witness { asked, answers });

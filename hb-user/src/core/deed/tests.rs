@@ -98,6 +98,17 @@ fn a_word_from_before_is_no_measure_of_who_has_it_now() {
     assert_eq!((deed.agreed(), deed.shown()), (None, None));
 }
 
+/// It may have been ours when that was written down, and the group was on its way.
+#[test]
+fn what_a_former_process_knew_is_no_evidence_of_who_the_peer_is() {
+    let mut deed = Deed::known(Some(ME), PATIENCE, NOW);
+    deed.held_by(Holder::Moving(B), None, NOW);
+    deed.held_by(Holder::Peer(B), None, NOW);
+    assert_eq!((deed.agreed(), deed.shown()), (Some(&ME), None));
+    read(&mut deed, Some(&"b"), false, later(1));
+    assert_eq!((deed.agreed(), deed.shown()), (Some(&"b"), Some((B, &"b"))));
+}
+
 /// Somebody has given it to a stranger, and the peer that runs its group has not noticed yet, or dies before it does.
 #[test]
 fn what_is_read_once_is_not_agreed_while_a_peer_is_heard() {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{After, Memory, Node};
 use crate::core::mutation::{Mutation, is_mutated};
 use crate::core::peer::Fencing;
-use crate::core::{Action, Cause, Contact, Holder, PeerView, Quorum, Taker};
+use crate::core::{Action, Cause, Contact, Holder, PeerView, Quorum, Settings, Taker};
 use hb_ebpf::beat::Status;
 
 /// So often within the span a group is asserted again because its floating IP was taken away; then no more, until the span is
@@ -142,6 +142,18 @@ impl Node {
         };
         let Some(asked) = asked else { return false };
         self.settings.witness && self.rivals().any(|node| asked >= self.peers[node].silent_since)
+    }
+
+    /// Under new settings an answer may count for a shorter time. One that counted until now does so until it could be asked for again.
+    pub(super) fn renew_witness(&mut self, old: &Settings) {
+        let Witness::Answers(asked) = self.witness else { return };
+        let counted = old
+            .witness_lease
+            .is_none_or(|lease| self.now < asked.saturating_add(lease));
+        if let Some(lease) = self.settings.witness_lease.filter(|_| counted) {
+            let due = self.now.since(Nanos(lease.0 / RENEWALS));
+            self.witness = Witness::Answers(asked.max(due));
+        }
     }
 
     /// Whether an answer to what was asked at this time does not count any more.

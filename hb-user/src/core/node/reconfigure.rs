@@ -23,6 +23,7 @@ impl Node {
     /// understood until they are met again, with [`Event::Peer`](crate::core::Event::Peer) and the new digest.
     pub(super) fn reconfigure(&mut self, new: &Reconfiguration) -> Vec<Action> {
         let old = std::mem::replace(&mut self.settings, new.settings.clone());
+        self.renew_witness(&old);
         if old.is_leased() != self.settings.is_leased() {
             // The lease that we are told of next counts; until then we go on as we were.
             self.lease = self.lease || !self.settings.is_leased();

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::net::{IpAddr, Ipv4Addr};
 
-use netlink_packet_route::route::{RouteFlags, RouteHeader, RouteType};
+use netlink_packet_route::route::{RouteHeader, RouteType};
 use serde::{Deserialize, Serialize};
 
 use super::message::Message;
@@ -33,8 +33,6 @@ pub(super) struct Network {
     pub(super) interface: u32,
     /// Of two that are equal otherwise the lower one is used (`RTA_PRIORITY`).
     pub(super) metric: u32,
-    /// Nothing goes there now: the interface has no carrier.
-    pub(super) is_cut: bool,
 }
 
 impl Plan {
@@ -44,14 +42,15 @@ impl Plan {
     }
 
     /// The smallest network that contains the address says the rest. One of a single address says nothing of others. Of equal ones
-    /// it is the one that the kernel would use: with a carrier rather than without, by the lower metric, the first.
+    /// it is the one with the lower metric, or the first. Whether it has a carrier does not matter: that was so when the
+    /// configuration was read, and the plan is for a takeover that may come much later.
     pub(super) fn find(address: &Address, networks: &[Network]) -> Option<(Network, u8)> {
         let all = if address.ip.is_ipv4() { 32 } else { 128 };
         let most = address.bits.unwrap_or(all);
         let fits = |network: &&Network| {
             (1..all).contains(&network.bits) && network.bits <= most && contains(network.ip, network.bits, address.ip)
         };
-        let rank = |network: &&Network| (Reverse(network.bits), network.is_cut, network.metric);
+        let rank = |network: &&Network| (Reverse(network.bits), network.metric);
         let network = networks.iter().filter(fits).min_by_key(rank)?;
         Some((*network, address.bits.unwrap_or(network.bits)))
     }
@@ -125,7 +124,6 @@ fn network(route: &[u8]) -> Option<Network> {
         bits: header.destination_prefix_length,
         interface: interface?,
         metric,
-        is_cut: header.flags.intersects(RouteFlags::Dead | RouteFlags::Linkdown),
     };
     // Of what is local only 127.0.0.0/8 is a network.
     let is_wanted = (header.kind == RouteType::Unicast && header.table == RouteHeader::RT_TABLE_MAIN)
@@ -148,7 +146,6 @@ mod tests {
             bits,
             interface,
             metric: 0,
-            is_cut: false,
         }
     }
 
@@ -206,32 +203,20 @@ mod tests {
     fn of_equal_networks_the_one_that_the_kernel_would_use() {
         let table = [
             // The kernel tells of equal networks by rising metrics; their order must not matter.
-            ([(1, 100, false), (2, 600, false)], 1),
-            ([(1, 600, false), (2, 100, false)], 2),
-            ([(1, 100, false), (2, 100, false)], 1),
-            // Over a cable that is not plugged in nothing goes.
-            ([(1, 100, true), (2, 600, false)], 2),
-            ([(1, 600, false), (2, 100, true)], 1),
-            ([(1, 600, true), (2, 100, true)], 2),
+            ([(1, 100), (2, 600)], 1),
+            ([(1, 600), (2, 100)], 2),
+            ([(1, 100), (2, 100)], 1),
         ];
         for (ip, net, bits) in [("10.1.2.10", "10.1.2.0", 24), ("2001:db8:1::10", "2001:db8:1::", 64)] {
             for (equals, expected) in table {
-                let networks = equals.map(|(interface, metric, is_cut)| Network {
+                let networks = equals.map(|(interface, metric)| Network {
                     metric,
-                    is_cut,
                     ..network(net, bits, interface)
                 });
                 let found = Plan::find(&address(ip, None), &networks);
                 assert_eq!(found.map(|(it, _)| it.interface), Some(expected), "{ip} of {equals:?}");
             }
         }
-        // A larger network is another one, though it is there.
-        let cut = Network {
-            is_cut: true,
-            ..network("10.1.2.0", 24, 1)
-        };
-        let found = Plan::find(&address("10.1.2.10", None), &[network("10.0.0.0", 8, 2), cut]);
-        assert_eq!(found.map(|(it, _)| it.interface), Some(1));
     }
 
     #[test]
@@ -284,7 +269,6 @@ mod tests {
             bits: 24,
             interface: 3,
             metric: 0,
-            is_cut: false,
         };
         let expected = Some(network);
         let (main, local, unicast, host) = (254, 255, 1, 2);
@@ -295,13 +279,6 @@ mod tests {
             super::network(&route(24, main, unicast, &[dst, (6, &metric), oif])),
             Some(far)
         );
-        // RTNH_F_DEAD, RTNH_F_ONLINK, RTNH_F_LINKDOWN.
-        for (flags, is_cut) in [(1, true), (4, false), (16, true), (17, true)] {
-            let mut bytes = route(24, main, unicast, &[dst, oif]);
-            bytes[8..12].copy_from_slice(&u32::to_ne_bytes(flags));
-            let expected = super::Network { is_cut, ..network };
-            assert_eq!(super::network(&bytes), Some(expected), "{flags}");
-        }
         let not = [
             route(24, main, unicast, &[dst, oif, via]),
             route(24, main, unicast, &[dst]),

@@ -75,7 +75,10 @@ impl Hands {
         if answer.is_quiet {
             return;
         }
-        self.see(held, &ready, tells);
+        let is_told = tells && answer.was_here == Ok(true);
+        if is_told || !tells {
+            self.see(held, &ready, is_told);
+        }
         let is_unknown = self.lock().entry(address).findings.probe == Probe::Unknown;
         // Of one that was removed meanwhile nobody was asked.
         let is_asked = answer.asked.is_some() && unasked(&ready, &answer).is_none();

@@ -78,7 +78,7 @@ impl Worker {
         let late = planned.map_or(Nanos(0), |planned| woken.since(planned));
         // While the machine is suspended our clock stands still.
         let late = late.saturating_add(self.suspended.missed());
-        if self.deadtime > Nanos(0) && late > Nanos(self.deadtime.0 / 2) {
+        if self.deadtime > Nanos(0) && late > Nanos(self.deadtime.0 / 4 * 3) {
             let deadtimes = Nanos(self.deadtime.0.saturating_mul(2));
             self.kept.hush(woken.saturating_add(QUIET.max(deadtimes)));
         }

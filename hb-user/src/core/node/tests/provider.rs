@@ -3,7 +3,7 @@
 use super::super::*;
 use super::bench::*;
 use crate::core::testing::{ms, settings};
-use crate::core::{Command, Outcome, Taker, Which};
+use crate::core::{Carry, Command, Outcome, Reconfiguration, Taker, Which};
 
 const TO_B: Event = Event::Moved {
     group: 0,
@@ -248,6 +248,28 @@ fn an_answer_with_a_lease_has_to_be_renewed() {
     bench.says(B, &[Released]);
     assert_eq!(bench.at(ms(90_000)), [""; 0]);
     assert!(bench.node.has_lease() && bench.node.deadline().is_none());
+}
+
+/// It was good for ever, and is asked for again at once.
+#[test]
+fn a_reload_that_shortens_the_lease_ends_nothing() {
+    let mut bench = witnessed();
+    bench.now = ms(2_000);
+    bench.silent(B);
+    witness(&mut bench, true);
+    bench.now = ms(900_000);
+    let shorter = Reconfiguration {
+        settings: Settings {
+            witness_lease: Some(ms(60_000)),
+            ..bench.node.settings.clone()
+        },
+        nodes: vec![Some(0), Some(1)],
+        groups: vec![Carry::Kept(0)],
+    };
+    assert_eq!(bench.tell(&Event::Reconfigure(Box::new(shorter))), [""; 0]);
+    assert_eq!(bench.node.witness_due(), Some(bench.now));
+    assert_eq!(bench.at(ms(939_999)), [""; 0]);
+    assert_eq!(bench.at(ms(940_000)), ["release 0: lease"]);
 }
 
 /// Without one it lasts as long as the silence.
