@@ -24,6 +24,7 @@ fn settled(nodes: usize, auto_failback: &str) -> Result<Nodes> {
     cluster.start_all()?;
     cluster.wait_for_owner("web", 0, LIMIT)?;
     wait_until_met(&cluster)?;
+    cluster.wait_until_everybody_counts()?;
     Ok(cluster)
 }
 

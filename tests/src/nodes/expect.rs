@@ -1,5 +1,7 @@
 //! What tests of a cluster do again and again: wait for a state of its daemons, insist on one.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result, anyhow, ensure};
 
 use super::{Files, Nodes, lan::name};
@@ -20,7 +22,19 @@ impl Nodes {
         cluster.start_all()?;
         cluster.wait_for_owner(WEB, 0, LIMIT)?;
         cluster.wait_until_agreed(0)?;
+        cluster.wait_until_everybody_counts()?;
         Ok(cluster)
+    }
+
+    /// Waits until no lease hangs on one node alone. Where a majority decides, who is met by one that wants a group already counts
+    /// for its lease a deadtime later (hb-user/src/core/lease.rs): were another cut off before, the group would be given up.
+    pub fn wait_until_everybody_counts(&self) -> Result<()> {
+        if self.count() < 3 {
+            return Ok(());
+        }
+        let deadtime = Duration::from_micros(self.status(0)?.number("/deadtime_us")?);
+        let met = Moment::now();
+        self.wait_until("everybody counts", LIMIT, || Ok(met.elapsed() > deadtime))
     }
 
     /// Waits until all see all, and all say that a node has the first group, and that nothing is wrong.
