@@ -76,9 +76,9 @@ impl Daemon {
                 }
             }
             Seen::Witness { asked, answers } => {
+                // A question in vain changes nothing while the last answer counts, nor does another.
                 let counts = self.node.needs_witness() && self.node.witness_answers();
-                let is_news = if answers { !counts } else { !self.node.lacks_witness() };
-                if is_news {
+                if !counts && (answers || !self.node.lacks_witness()) {
                     tracing::info!(answers, "the provider was asked who may own anything");
                 } else {
                     tracing::debug!(answers, "the provider was asked again");

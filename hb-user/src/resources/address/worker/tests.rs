@@ -20,6 +20,16 @@ fn prepared() -> Prepared {
     Prepared::new(&plan, &interface)
 }
 
+fn order(task: Task) -> Order {
+    Order {
+        number: 1,
+        task,
+        key: 7,
+        prepared: prepared(),
+        upkeep: Upkeep::default(),
+    }
+}
+
 #[test]
 fn a_check_of_what_is_not_kept_asks_nobody() {
     // Without the right to open packet sockets there is nothing to be tested.
@@ -27,14 +37,7 @@ fn a_check_of_what_is_not_kept_asks_nobody() {
         return;
     };
     let mut found = |task| {
-        let order = Order {
-            number: 1,
-            task,
-            key: 7,
-            prepared: prepared(),
-            upkeep: Upkeep::default(),
-        };
-        let answer = worker.carry_out(&order);
+        let answer = worker.carry_out(&order(task));
         (answer.was_here, answer.asked)
     };
     let check = Task::Check {
@@ -53,14 +56,7 @@ fn a_check_that_tells_begins_the_announcements_again() {
         return;
     };
     let mut next_after = |task| {
-        let order = Order {
-            number: 1,
-            task,
-            key: 7,
-            prepared: prepared(),
-            upkeep: Upkeep::default(),
-        };
-        let answer = worker.carry_out(&order);
+        let answer = worker.carry_out(&order(task));
         let next = worker.kept.next();
         (answer.was_here, next.map(|next| next.since(answer.ended)))
     };
