@@ -25,7 +25,7 @@ const STATE: &str = "/run/stamp";
 /// Where each host's stamps are: `TIME PID ID WHAT [CODE]`, the time being of day, in seconds.
 const STAMPS: &str = "/var/log/stamps";
 
-/// The script. It stamps as its first deed and as its last one.
+/// The script. It stamps as its first deed, and when it has ended but for remembering whether it runs.
 const SCRIPT: &str = r#"#!/bin/bash
 begun=$EPOCHREALTIME
 operation=${!#}
@@ -51,17 +51,16 @@ stamp "$begun" "$operation-begin"
 if [ "$operation" = start ]; then : >"$state/held/$id"; fi
 if [ -e "$fault.takes" ]; then sleep "$(<"$fault.takes")"; fi
 if [ -e "$fault.hangs" ]; then sleep 1000; fi
-code=0
 if [ -e "$fault.fails" ]; then
     echo "told to fail"
-    code=1
-elif [ "$operation" = start ]; then
-    : >"$state/running/$id"
-else
-    rm -f "$state/running/$id" "$state/held/$id"
+    stamp "$EPOCHREALTIME" "$operation-end 1"
+    exit 1
 fi
-stamp "$EPOCHREALTIME" "$operation-end $code"
-exit $code
+if [ "$operation" = stop ]; then rm -f "$state/held/$id"; fi
+stamp "$EPOCHREALTIME" "$operation-end 0"
+# After the stamp: who sees where it runs finds the stamp of it, too.
+if [ "$operation" = start ]; then : >"$state/running/$id"; else rm -f "$state/running/$id"; fi
+exit 0
 "#;
 
 /// Notes the loss of all that is held on a host.

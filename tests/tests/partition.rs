@@ -192,13 +192,17 @@ fn both_own(ha_cf: &str) -> Result<()> {
 
     let healed = Moment::now();
     nodes.lan.heal()?;
-    nodes.wait_for_owner(WEB, 0, LIMIT)?;
-    nodes.wait_until_agreed(0)?;
-    let end = Moment::now();
     let calls = |node: usize| -> Result<Vec<_>> {
         let calls = nodes.calls(node, WEB, healed)?;
         Ok(calls.iter().map(|stamp| (stamp.what, stamp.at)).collect())
     };
+    // The loser has stopped before its daemon, and then the other's, know of it.
+    nodes.wait_until("n1 has started it again", LIMIT, || {
+        Ok(calls(0)?.iter().any(|(what, _)| *what == What::StartEnd { ok: true }))
+    })?;
+    nodes.wait_for_owner(WEB, 0, LIMIT)?;
+    nodes.wait_until_agreed(0)?;
+    let end = Moment::now();
     let (kept, lost) = (calls(0)?, calls(1)?);
     let [(What::StartBegin, again), (What::StartEnd { ok: true }, _)] = kept[..] else {
         anyhow::bail!("on the one that keeps it: {kept:?}");
