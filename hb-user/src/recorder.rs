@@ -136,6 +136,7 @@ impl Recorder {
             | Event::Sick { .. }
             | Event::Moved { .. }
             | Event::Witness { .. }
+            | Event::Readiness { .. }
             | Event::Fenced { .. }
             | Event::Command(_)
             | Event::Tick

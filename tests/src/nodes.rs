@@ -252,10 +252,10 @@ impl Nodes {
         Ok(Ownership::of(&self.stamps()?))
     }
 
-    /// Waits until a resource runs on one node and on no other.
+    /// Waits until a resource runs on one node and on no other, and that node's daemon, if there is one, knows.
     pub fn wait_for_owner(&self, resource: &str, node: usize, limit: Duration) -> Result<()> {
         self.wait_until(&format!("{resource} runs on {} alone", name(node)), limit, || {
-            Ok(self.runs_on(resource)? == [node])
+            Ok(self.runs_on(resource)? == [node] && self.status(node).map_or(true, |status| status.is_at_rest()))
         })
     }
 

@@ -141,11 +141,8 @@ impl Provided {
 
     /// Waits until both daemons hear each other, and agree with each other and with what is that a server has it all.
     pub fn wait_until_agreed(&self, server: Server) -> Result<()> {
-        let is_agreed = |status: &Status| {
-            let group = status.groups.first();
-            let is_at_rest = group.is_some_and(|it| it.state != "acquiring" && it.state != "releasing");
-            status.sees_all_peers() && is_at_rest && status.owner() == Some(server.name())
-        };
+        let is_agreed =
+            |status: &Status| status.sees_all_peers() && status.is_at_rest() && status.owner() == Some(server.name());
         self.cluster
             .wait_until(&format!("both agree that it is with {}", server.name()), LIMIT, || {
                 let all = Server::ALL.map(|one| self.cluster.status(one).is_ok_and(|status| is_agreed(&status)));

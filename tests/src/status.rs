@@ -177,6 +177,13 @@ impl Status {
         !self.peers.is_empty() && self.peers.iter().all(|peer| peer.state == "up" && peer.hears_us)
     }
 
+    /// Whether no group is being started or stopped here. A script's work shows before the daemon knows that the script has ended.
+    #[must_use]
+    pub fn is_at_rest(&self) -> bool {
+        let is_at_work = |group: &Group| ["acquiring", "releasing"].contains(&group.state.as_str());
+        !self.groups.iter().any(is_at_work)
+    }
+
     /// The owner of the first group, which in the tutorial's cluster is the only one.
     #[must_use]
     pub fn owner(&self) -> Option<&str> {

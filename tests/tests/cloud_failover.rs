@@ -164,11 +164,24 @@ fn an_api_that_is_gone_meanwhile_is_waited_for() -> Result<()> {
         site.cluster.cloud.recover();
         site.wait_until_moved(lost)?;
 
-        // Primary, which has just begun, knows nothing of the cloud yet.
-        let before = leave(&site.cluster.cloud, Gone::Silent);
-        let back = Moment::now();
+        // Primary, which has just begun, would have it back, and could not move it. So secondary goes on.
+        site.cluster.wait_for_status(Secondary, "it has it", |status| {
+            Ok(status.is_at_rest() && status.owner() == Some("secondary"))
+        })?;
+        leave(&site.cluster.cloud, Gone::Silent);
+        let (back, [_, before]) = (Moment::now(), site.touched()?);
         site.cluster.power_on(Primary)?;
-        wait_until_trying(&site, Primary, before)?;
+        site.cluster.wait_for_status(Primary, "it waits", |status| {
+            Ok(status.sees_all_peers()
+                && status
+                    .text("/groups/0/waiting")
+                    .is_ok_and(|waiting| waiting == "readiness"))
+        })?;
+        site.cluster.wait_for_beats(Primary, 20)?;
+        ensure!(
+            site.runs_only_on(Secondary)? && site.touched()?[1] == before,
+            "it was touched"
+        );
         site.cluster.cloud.recover();
         site.wait_until_with(Primary, back)?;
         site.cluster.ensure_handed_over(Secondary, Primary)

@@ -75,6 +75,7 @@ fn no_disaster_breaks_a_rule_and_every_kind_of_disaster_happens() {
         "cuts",
         "deaths",
         "dropped",
+        "failbacks put off",
         "failed fencings",
         "failed starts",
         "farewells",
@@ -166,6 +167,11 @@ mod mutations {
     #[test]
     fn a_group_in_the_wrong_place_is_caught() {
         breaks(Mutation::NeverReturns, Rule::Settled);
+    }
+
+    #[test]
+    fn a_failback_that_would_fail_is_caught() {
+        breaks(Mutation::ReturnsUnready, Rule::Unready);
     }
 
     #[test]

@@ -207,6 +207,13 @@ pub enum Event {
         /// Which of the two.
         answers: bool,
     },
+    /// Whether a group could be started here now, as far as that can be known before: its floating IPs could be moved.
+    Readiness {
+        /// Which.
+        group: usize,
+        /// Whether it could.
+        ready: bool,
+    },
     /// The fencing of a node has ended.
     Fenced {
         /// Which.

@@ -46,6 +46,8 @@ pub struct GroupView {
     pub held_off: Option<Nanos>,
     /// Whether we gave way to a node that is not heard, and that the provider gave the floating IP to.
     pub gave_way: bool,
+    /// Whether it could be started here now, as far as we were told.
+    pub is_ready: bool,
 }
 
 /// Why a node must not become silent now, not even for a moment that it has told of.
@@ -102,6 +104,9 @@ struct Group {
     gave_way: bool,
     #[serde(default)]
     taken_back: TakenBack,
+    /// It could not be started here now, by [`Event::Readiness`].
+    #[serde(default)]
+    is_unready: bool,
 }
 
 impl Group {
@@ -119,6 +124,7 @@ impl Group {
             restarted: None,
             gave_way: false,
             taken_back: TakenBack::default(),
+            is_unready: false,
         }
     }
 
@@ -219,6 +225,7 @@ impl Node {
             Event::Sick { group } => work.extend(self.nurse(*group)),
             Event::Moved { group, to } => work.extend(self.moved(*group, *to)),
             Event::Witness { asked, answers } => self.witnessed(*asked, *answers),
+            Event::Readiness { group, ready } => self.prepared(*group, *ready),
             Event::Fenced { node, done } => self.fenced(*node, *done),
             Event::Command(command) => work.extend(self.obey(*command)),
             Event::Reconfigure(new) => work.extend(self.reconfigure(new)),
@@ -326,6 +333,7 @@ impl Node {
             taken_back,
             held_off,
             gave_way: group.gave_way,
+            is_ready: !group.is_unready,
         })
     }
 

@@ -53,6 +53,16 @@ impl Daemon {
         self.keeper.witness(due, now);
     }
 
+    /// The core is told which groups could be started here, where that has changed.
+    pub(super) fn tell_readiness(&mut self) {
+        for group in 0..self.cluster.groups.len() {
+            let ready = self.keeper.is_group_ready(group);
+            if self.node.group(group).is_some_and(|view| view.is_ready != ready) {
+                self.feed(&Event::Readiness { group, ready });
+            }
+        }
+    }
+
     /// What a provider has answered.
     pub(super) fn learn(&mut self, seen: Seen) {
         let now = clock::now();
@@ -70,7 +80,9 @@ impl Daemon {
                 let lost: Vec<usize> = self.node.rivals().collect();
                 let nodes = self.peers.iter().map(|peer| (peer.index, lost.contains(&peer.index)));
                 let nodes: Vec<(usize, bool)> = nodes.collect();
-                match self.keeper.learn(&address, readiness, &nodes, now) {
+                let moved = self.keeper.learn(&address, readiness, &nodes, now);
+                self.tell_readiness();
+                match moved {
                     Some((group, to)) => self.feed(&Event::Moved { group, to }),
                     None => self.look_after(now),
                 }

@@ -23,6 +23,8 @@ const PATIENCE: Patience = Patience {
 };
 /// Where an API is about to refuse us, it is left alone for so many times as long.
 const SPARING: u64 = 10;
+/// What fails for a reason that passes is asked again after this, at the latest: an alarm hangs on it, and perhaps a failback.
+const SOON: Nanos = Nanos::from_millis(5_000);
 /// The first question may come at once, others only so long after the last.
 const LEAST: Nanos = Nanos::from_millis(1_000);
 /// However long an API wants to be left alone, it is asked again after this: limits of requests are by the hour at the longest.
@@ -320,6 +322,13 @@ impl Keeper {
         Some(kept.readiness.as_ref()?.is_ready())
     }
 
+    /// Whether a group's floating IPs could all be taken over, as of the last answers. Of whom nothing was asked yet that is not
+    /// known, and so they could not.
+    pub(super) fn is_group_ready(&self, group: usize) -> bool {
+        let mut of_group = self.kept.iter().filter(|kept| kept.group == group);
+        of_group.all(|kept| kept.readiness.as_ref().is_some_and(|it| it.is_ready()))
+    }
+
     pub(super) fn standings(&self) -> impl Iterator<Item = Standing<'_>> {
         self.kept.iter().map(|kept| Standing {
             address: kept.ip.address(),
@@ -359,6 +368,8 @@ impl Kept {
             .is_some_and(|rate| rate.remaining < rate.limit / SPARING);
         let pause = if is_scarce {
             Nanos(usual.0.saturating_mul(SPARING))
+        } else if readiness.may_pass() {
+            usual.min(SOON)
         } else {
             usual
         };

@@ -202,6 +202,7 @@ impl Daemon {
         daemon.granted = realtime::ask(&realtime::controller(&daemon.cluster.realtime));
         daemon.tell_what_was_granted();
         daemon.feed(if is_new { &Event::Begin } else { &Event::Tick });
+        daemon.tell_readiness();
         Ok(daemon)
     }
 }

@@ -37,12 +37,13 @@ impl Nodes {
         self.wait_until("everybody counts", LIMIT, || Ok(met.elapsed() > deadtime))
     }
 
-    /// Waits until all see all, and all say that a node has the first group, and that nothing is wrong.
+    /// Waits until all see all, and all say that a node has the first group, that nothing is under way, and nothing wrong.
     pub fn wait_until_agreed(&self, owner: usize) -> Result<()> {
         let owner = name(owner);
         for node in 0..self.count() {
             self.wait_for_status(node, &format!("it is at peace, and {owner} has it"), |status| {
-                Ok(status.sees_all_peers() && status.owner() == Some(&owner) && status.alarms().is_empty())
+                let is_calm = status.is_at_rest() && status.alarms().is_empty();
+                Ok(status.sees_all_peers() && status.owner() == Some(&owner) && is_calm)
             })?;
         }
         Ok(())

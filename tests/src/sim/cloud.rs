@@ -58,6 +58,8 @@ pub(super) struct Keeper {
     instances: [Option<usize>; NODES],
     is_asking: [bool; GROUPS],
     due: [Nanos; GROUPS],
+    /// Whether the owner could be read when that was tried last: then it could be moved.
+    is_ready: [bool; GROUPS],
     /// When the question to the witness that is under way, or planned, begins.
     question: Option<Nanos>,
 }
@@ -98,14 +100,21 @@ impl Cloud {
 }
 
 impl Keeper {
-    pub(super) fn new(clock: Nanos) -> Self {
+    /// Without a provider there is nothing to be ready for.
+    pub(super) fn new(clock: Nanos, has_provider: bool) -> Self {
         Self {
             deeds: (0..GROUPS).map(|_| Deed::new(PATIENCE, clock)).collect(),
             instances: [None; NODES],
             is_asking: [false; GROUPS],
             due: [Nanos(0); GROUPS],
+            is_ready: [!has_provider; GROUPS],
             question: None,
         }
+    }
+
+    /// Whether a group's address could be moved, as far as is known.
+    pub(super) fn is_ready(&self, id: usize) -> bool {
+        self.is_ready[id]
     }
 }
 
@@ -149,6 +158,23 @@ impl World {
         }
     }
 
+    /// The core is told of the first group of which it does not know whether it could be started, and after that of the next.
+    pub(super) fn tell_readiness(&mut self, host: usize) -> Step {
+        let Some(life) = &self.hosts[host].life else {
+            return Ok(());
+        };
+        let (keeper, node) = (&life.keeper, &life.control.node);
+        let ids = self.plan.configs[life.control.config].ids.iter().enumerate();
+        let mut news = ids.filter_map(|(index, id)| {
+            let ready = keeper.is_ready(*id);
+            (node.group(index)?.is_ready != ready).then_some((index, ready))
+        });
+        let Some((group, ready)) = news.next() else {
+            return self.judge.check_asking(self.now, host, node);
+        };
+        self.feed(host, &Event::Readiness { group, ready })
+    }
+
     /// The owner of an address is asked for.
     pub(super) fn look(&mut self, host: usize, id: usize) {
         let now = self.now;
@@ -183,6 +209,7 @@ impl World {
         };
         let (number, keeper, node) = (life.number, &mut life.keeper, &life.control.node);
         keeper.is_asking[id] = false;
+        keeper.is_ready[id] = matches!(reply, Reply::Owner(_));
         let mut pause = VERIFY;
         let mut event = None;
         if let Reply::Owner(owner) = reply {
@@ -213,6 +240,7 @@ impl World {
         let due = self.now.saturating_add(pause);
         keeper.due[id] = due;
         self.schedule(due, Happening::Look { host, life: number, id });
+        self.tell_readiness(host)?;
         let Some(event) = event else { return Ok(()) };
         self.judge.misses_address(host, id);
         self.last_fault = self.last_fault.max(self.now);

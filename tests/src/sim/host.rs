@@ -114,7 +114,7 @@ impl Host {
             slots: (0..plan.nodes).map(|_| Default::default()).collect(),
             pulse: Pulse::new(&settings, incarnation, digest, control.node.advert(), plan.pings, clock),
             control,
-            keeper: Keeper::new(clock),
+            keeper: Keeper::new(clock, plan.cloud.is_some()),
             news: VecDeque::new(),
             is_rung: false,
             orders: VecDeque::new(),

@@ -44,6 +44,8 @@ pub enum Rule {
     Unwitnessed,
     /// With a witness an address that a living node took while it was silent is not taken back from it, or once at the most.
     Fight,
+    /// Who has a group is asked for it only by a node that could start it, or by a person.
+    Unready,
 }
 
 /// A rule that was broken.

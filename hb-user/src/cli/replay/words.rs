@@ -27,6 +27,10 @@ pub(super) fn event(event: &Event, names: &Names) -> String {
         }
         Event::Witness { answers: true, .. } => "the provider answers".to_owned(),
         Event::Witness { answers: false, .. } => "the provider does not answer".to_owned(),
+        Event::Readiness { group, ready } => {
+            let not = if *ready { "" } else { " not" };
+            format!("{} could{not} be started here", names.group(*group))
+        }
         Event::Sick { group } => format!("{} sick", names.group(*group)),
         Event::Fenced { node, done: true } => format!("{} fenced", names.node(*node)),
         Event::Fenced { node, done: false } => format!("{} could not be fenced", names.node(*node)),

@@ -27,6 +27,8 @@ pub enum Waiting {
     Lease,
     /// The start failed here, and is not tried again yet.
     Retry,
+    /// It would come back here, but could not be started now.
+    Readiness,
     /// Its configuration is another, so what it does is not known.
     Differs(usize),
     /// Not met yet.
@@ -61,6 +63,7 @@ impl Waiting {
             Self::Doubt => "doubt",
             Self::Lease => "lease",
             Self::Retry => "retry",
+            Self::Readiness => "readiness",
             Self::Differs(_) => "differs",
             Self::Unmet(_) => "unmet",
             Self::Held(_) => "held",
@@ -90,7 +93,7 @@ impl Waiting {
             | Self::Majority(node)
             | Self::Fence(node)
             | Self::Stuck(node) => Some(node),
-            Self::Start | Self::Maintenance | Self::Doubt | Self::Lease | Self::Retry => None,
+            Self::Start | Self::Maintenance | Self::Doubt | Self::Lease | Self::Retry | Self::Readiness => None,
         }
     }
 }
@@ -262,8 +265,11 @@ impl Node {
     /// Why a group that nobody has, and that falls to us, is not started.
     pub(super) fn waiting(&self, index: usize) -> Option<Waiting> {
         let group = &self.groups[index];
-        if group.state.is_held() || self.holders(index).next().is_some() && !group.state.is_wanted() {
+        if group.state.is_held() {
             return None;
+        }
+        if self.holders(index).next().is_some() && !group.state.is_wanted() {
+            return Some(Waiting::Readiness).filter(|_| self.waits_for_readiness(index));
         }
         if self.in_maintenance() {
             return Some(Waiting::Maintenance);

@@ -164,17 +164,34 @@ impl Node {
                 Wish::Nothing
             };
         };
-        if is_mutated(Mutation::NeverReturns) {
-            return Wish::Nothing;
+        if self.returns_from(holder, index) && self.may_return(index) {
+            Wish::Ask
+        } else {
+            Wish::Nothing
         }
-        let is_ours = self.settings.groups[index].preferred == me && group.memory == Memory::Nothing;
+    }
+
+    /// Whether a group is to come back here from a node that has it.
+    fn returns_from(&self, holder: usize, index: usize) -> bool {
+        let is_ours = self.settings.groups[index].preferred == self.settings.me
+            && self.groups[index].memory == Memory::Nothing
+            && !is_mutated(Mutation::NeverReturns);
         match (self.settings.failback, self.peers[holder].group(index)) {
             // It will let go, or has begun to.
-            (Failback::Return, GroupState::Running | GroupState::Claimed | GroupState::Releasing) if is_ours => {
-                Wish::Ask
-            }
-            (Failback::Return | Failback::Stay, _) => Wish::Nothing,
+            (Failback::Return, GroupState::Running | GroupState::Claimed | GroupState::Releasing) => is_ours,
+            (Failback::Return | Failback::Stay, _) => false,
         }
+    }
+
+    /// Nobody who runs a group is asked for it by a node that could not start it.
+    fn may_return(&self, index: usize) -> bool {
+        !self.groups[index].is_unready || is_mutated(Mutation::ReturnsUnready)
+    }
+
+    /// Whether a group would come back here, if only it could be started.
+    pub(super) fn waits_for_readiness(&self, index: usize) -> bool {
+        let holder = self.holders(index).next();
+        self.may_act() && !self.may_return(index) && holder.is_some_and(|holder| self.returns_from(holder, index))
     }
 
     /// The peers that have the group, or may have it.

@@ -117,6 +117,12 @@ impl Node {
             .then(|| self.acquire(index, Cause::Moved, true))
     }
 
+    pub(super) fn prepared(&mut self, index: usize, ready: bool) {
+        if let Some(group) = self.groups.get_mut(index) {
+            group.is_unready = !ready;
+        }
+    }
+
     /// A group that we gave way with stays away while there is a silent node that may have it.
     pub(super) fn return_to(&mut self) {
         if !self.has_rivals() {

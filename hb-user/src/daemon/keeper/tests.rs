@@ -174,6 +174,21 @@ fn a_limit_that_is_nearly_used_up_is_spared() {
     }
 }
 
+#[test]
+fn a_failure_that_may_pass_is_looked_at_again_soon() {
+    let mut keeper = keeper(Holder::Nobody, false);
+    let usual = nanos(keeper.kept[0].ip.settings().verify_interval);
+    let refused = Failure::Refused {
+        call: "GET /".to_owned(),
+        status: 404,
+        message: "no such address".to_owned(),
+    };
+    for (failure, pause) in [(failure(), SOON), (refused, usual)] {
+        learn(&mut keeper, readiness(Err(failure)));
+        assert_eq!(keeper.deadline(), Some(NOW.saturating_add(pause)));
+    }
+}
+
 #[tokio::test]
 async fn an_api_that_wants_to_be_left_alone_is_left_alone() {
     let throttled = |seconds| {
@@ -286,4 +301,15 @@ fn what_is_known_outlives_a_restart() {
         next.claims(0, &[(7, true)], false),
         former.claims(0, &[(7, true)], false)
     );
+}
+
+#[test]
+fn a_group_is_ready_when_all_its_addresses_were_asked_for_and_are() {
+    let mut keeper = keeper(LONG_AGO, false);
+    assert!(!keeper.is_group_ready(0), "that is not known yet");
+    assert!(keeper.is_group_ready(1), "it has none");
+    learn(&mut keeper, readiness(Ok(Some("2"))));
+    assert!(keeper.is_group_ready(0), "whosever it is");
+    learn(&mut keeper, readiness(Err(failure())));
+    assert!(!keeper.is_group_ready(0));
 }

@@ -87,12 +87,23 @@ impl Readiness {
     /// How long the API wants to be left alone: the longest wait that it answered one of the questions with.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
-        let failures = [
+        self.failures().filter_map(Failure::wait).max()
+    }
+
+    /// Whether a question failed for a reason that may be over soon, and not because too many were asked.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        self.failures()
+            .any(|failure| failure.is_passing() && failure.wait().is_none())
+    }
+
+    fn failures(&self) -> impl Iterator<Item = &Failure> {
+        let all = [
             self.identity.as_ref().err(),
             self.owner.as_ref().err(),
             self.rehearsal.as_ref().err(),
         ];
-        failures.into_iter().flatten().filter_map(Failure::wait).max()
+        all.into_iter().flatten()
     }
 
     /// Whether the address is this host's; `None` where that is not known.

@@ -1,7 +1,7 @@
 //! What the provider is good for: who may take an address, and who must let go.
 
 use hb_ebpf::Nanos;
-use hb_user::core::Contact;
+use hb_user::core::{Contact, GroupState, Holder, Node, Waiting};
 
 use super::{Judge, Rule, Violation};
 use crate::sim::cloud::Cloud;
@@ -139,6 +139,22 @@ impl Judge {
                 name(from)
             );
             return Self::broken(Rule::Fight, now, what);
+        }
+        Ok(())
+    }
+
+    /// The core of a host was told all that is known of its readiness.
+    pub(in crate::sim) fn check_asking(&mut self, now: Nanos, host: usize, node: &Node) -> Result<(), Violation> {
+        let groups = (0..GROUPS).filter_map(|index| Some((index, node.group(index)?)));
+        for (index, view) in groups.filter(|(_, view)| !view.is_ready) {
+            if view.waiting == Some(Waiting::Readiness) {
+                self.count("failbacks put off");
+            }
+            let is_had = node.holder(index) != Holder::Nobody;
+            if view.state == GroupState::Asking && is_had && !self.was_told[host].takeover {
+                let what = format!("{} asks for its group {index}, and could not start it", name(host));
+                return Self::broken(Rule::Unready, now, what);
+            }
         }
         Ok(())
     }

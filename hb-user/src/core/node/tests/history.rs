@@ -84,6 +84,10 @@ impl History {
                 group: self.dice.index(2),
                 to: [Taker::Node(peer), Taker::Other, Taker::Unknown][self.dice.index(3)],
             },
+            85 if self.dice.percent(40) => Event::Readiness {
+                group: self.dice.index(2),
+                ready: self.dice.percent(50),
+            },
             85 => Event::Witness {
                 asked: self.now,
                 answers: self.dice.percent(70),

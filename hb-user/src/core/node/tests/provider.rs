@@ -3,7 +3,7 @@
 use super::super::*;
 use super::bench::*;
 use crate::core::testing::{ms, settings};
-use crate::core::{Carry, Command, Outcome, Reconfiguration, Taker, Which};
+use crate::core::{Carry, Command, Failback, Outcome, Reconfiguration, Taker, Which};
 
 const TO_B: Event = Event::Moved {
     group: 0,
@@ -310,4 +310,67 @@ fn where_a_majority_decides_the_provider_is_not_asked() {
     assert!(!bench.node.needs_witness());
     assert_eq!(witness(&mut bench, false), [""; 0]);
     assert!(bench.node.has_lease());
+}
+
+fn prepared(bench: &mut Bench, ready: bool) -> Vec<String> {
+    bench.tell(&Event::Readiness { group: 0, ready })
+}
+
+/// A failback that would fail takes the group from a node that runs it well.
+#[test]
+fn a_group_is_asked_back_by_a_node_that_could_start_it() {
+    let mut bench = Bench::two();
+    prepared(&mut bench, false);
+    for _ in 0..2 {
+        bench.says(B, &[Running]);
+    }
+    assert_eq!((bench.state(), bench.waiting()), (Released, Some(Waiting::Readiness)));
+    prepared(&mut bench, true);
+    assert_eq!((bench.state(), bench.waiting()), (Asking, Some(Waiting::Held(B))));
+    prepared(&mut bench, false);
+    assert_eq!(bench.state(), Released, "it is not asked any more");
+    prepared(&mut bench, true);
+    bench.says(B, &[Releasing]);
+    assert_eq!(bench.says(B, &[Released]), ["acquire 0: fail_back"]);
+}
+
+/// A start that fails is better than none.
+#[test]
+fn what_nobody_has_is_started_ready_or_not() {
+    let mut bench = Bench::two();
+    prepared(&mut bench, false);
+    bench.run(&[B]);
+    let mut bench = Bench::two_of_b();
+    bench.says(B, &[Running]);
+    prepared(&mut bench, false);
+    bench.silent(B);
+    assert_eq!(bench.state(), Acquiring);
+}
+
+/// An operator knows better.
+#[test]
+fn an_order_is_carried_out_ready_or_not() {
+    let mut bench = Bench::two();
+    prepared(&mut bench, false);
+    for _ in 0..2 {
+        bench.says(B, &[Running]);
+    }
+    bench.order(Command::Takeover(Which::All));
+    assert_eq!(bench.state(), Asking);
+}
+
+/// Who does not ask back has nothing to wait for.
+#[test]
+fn it_waits_for_readiness_only_where_it_would_come_back() {
+    let stays = Settings {
+        failback: Failback::Stay,
+        ..settings(2, A, 1)
+    };
+    for mut bench in [Bench::new(stays), Bench::two_of_b()] {
+        prepared(&mut bench, false);
+        for _ in 0..2 {
+            bench.says(B, &[Running]);
+        }
+        assert_eq!((bench.state(), bench.waiting()), (Released, None));
+    }
 }
