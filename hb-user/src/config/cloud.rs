@@ -9,10 +9,14 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Cluster, Warning};
+use super::Cluster;
 
+mod oddities;
 #[cfg(test)]
 mod tests;
+
+/// In seconds.
+const HOUR: u64 = 3600;
 
 /// A provider of floating IPs, which is also the name of its table in hb.toml, and of its resources in haresources.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -73,6 +77,16 @@ impl CloudKind {
             }
             (Self::Aws, Some(region)) => format!("https://ec2.{region}.amazonaws.com"),
             (Self::Aws, None) => "https://ec2.amazonaws.com".to_owned(),
+        }
+    }
+
+    /// How many requests a token is good for, where the documentation says it by the hour.
+    fn requests_an_hour(self) -> Option<u64> {
+        match self {
+            Self::DigitalOcean => Some(5000),
+            Self::Hetzner => Some(3600),
+            // 30 a second, and buckets that fill up faster than anybody reads owners.
+            Self::Vultr | Self::Aws => None,
         }
     }
 
@@ -324,66 +338,27 @@ impl Cluster {
         resources.filter_map(|resource| resource.cloud.as_ref())
     }
 
-    /// Addresses of which a host of this provider's can have one only, where there are more.
-    fn crowded(&self, kind: CloudKind) -> Vec<String> {
-        match kind {
-            CloudKind::DigitalOcean => {}
-            CloudKind::Hetzner | CloudKind::Vultr | CloudKind::Aws => return Vec::new(),
-        }
-        let of_family = |is_v6: bool| {
-            let all = self.cloud_addresses().filter(move |address| {
-                let is_of_family = |ip: &IpAddr| ip.is_ipv6() == is_v6;
-                address.kind == kind && address.ip().is_some_and(is_of_family)
-            });
-            all.map(ToString::to_string).collect::<Vec<_>>()
-        };
-        let families = [false, true].map(of_family);
-        let crowded = families.into_iter().filter(|family| family.len() > 1);
-        crowded.map(|family| family.join(", ")).collect()
+    /// The floating IPs of a provider's.
+    fn addresses_of(&self, kind: CloudKind) -> impl Iterator<Item = &CloudAddress> {
+        self.cloud_addresses().filter(move |address| address.kind == kind)
     }
 
-    /// What is odd about the providers' settings.
-    pub(super) fn cloud_oddities(&self) -> Vec<Warning> {
-        let mut warnings = Vec::new();
-        for settings in &self.clouds {
-            let mut warn = |message: String| {
-                warnings.push(Warning {
-                    origin: format!("hb.toml:{}", settings.line),
-                    message,
-                });
-            };
-            if !self.cloud_addresses().any(|address| address.kind == settings.kind) {
-                warn(format!(
-                    "no {0}::ADDRESS of haresources is moved by hb: the table [{0}] is not used",
-                    settings.kind
-                ));
-            }
-            if settings.witness_lease != Some(WITNESS_LEASE) && !settings.witness {
-                warn(format!(
-                    "{}.witness_lease: the provider is no witness, whose answers could end: `witness = true` makes it one",
-                    settings.kind
-                ));
-            }
-            if settings.witness && self.nodes.len() > 2 {
-                warn(format!(
-                    "{}.witness: with three nodes or more a majority decides, and the provider is not asked",
-                    settings.kind
-                ));
-            }
-            for all in self.crowded(settings.kind) {
-                warn(format!(
-                    "a droplet can have one reserved IPv4 address and one IPv6 address: no two of {all} can be on one host, so a \
-                     node that has one cannot take over another"
-                ));
-            }
-            if settings.api_url.starts_with("http:") {
-                warn(format!(
-                    "{}.api_url: the token goes over the network unencrypted: use https, but for tests",
-                    settings.kind
-                ));
-            }
-        }
-        warnings
+    /// How often each node reads each owner again: as hb.toml says, but not more often than the token allows.
+    #[must_use]
+    pub fn verify_interval(&self, settings: &CloudSettings) -> Duration {
+        settings.verify_interval.max(self.least_verify_interval(settings.kind))
+    }
+
+    /// How often that may be, so that of the requests which a token is good for, and which all nodes share, half are left to
+    /// takeovers.
+    #[must_use]
+    pub fn least_verify_interval(&self, kind: CloudKind) -> Duration {
+        let Some(limit) = kind.requests_an_hour() else {
+            return Duration::ZERO;
+        };
+        let readers = self.addresses_of(kind).count().saturating_mul(self.nodes.len());
+        let readers = u64::try_from(readers).unwrap_or(u64::MAX);
+        Duration::from_secs(readers.saturating_mul(2 * HOUR).div_ceil(limit))
     }
 }
 

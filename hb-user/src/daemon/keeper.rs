@@ -85,6 +85,10 @@ pub(super) struct Keeper {
 struct Kept {
     ip: FloatingIp,
     group: usize,
+    /// How often it is asked for.
+    interval: Nanos,
+    /// How often it may be.
+    least: Nanos,
     deed: Deed<InstanceId>,
     due: Nanos,
     asked: Option<Nanos>,
@@ -117,6 +121,8 @@ impl Keeper {
                 let mut kept = known.unwrap_or_else(|| Kept::new(ip.clone(), group, now));
                 kept.ip = ip.clone();
                 kept.group = group;
+                kept.interval = nanos(cluster.verify_interval(ip.settings())).max(LEAST);
+                kept.least = nanos(cluster.least_verify_interval(ip.address().kind));
                 kept.asking.take().inspect(AbortHandle::abort);
                 kept.due = kept.spared().max(now);
                 self.kept.push(kept);
@@ -343,6 +349,8 @@ impl Keeper {
 impl Kept {
     fn new(ip: FloatingIp, group: usize, now: Nanos) -> Self {
         Self {
+            interval: nanos(ip.settings().verify_interval).max(LEAST),
+            least: Nanos(0),
             ip,
             group,
             deed: Deed::new(PATIENCE, now),
@@ -362,14 +370,14 @@ impl Kept {
 
     /// How long it is left alone, so that the limit of requests is for those who need it.
     fn pause(&self, readiness: &Readiness) -> Nanos {
-        let usual = nanos(self.ip.settings().verify_interval).max(LEAST);
+        let usual = self.interval;
         let is_scarce = readiness
             .rate_limit
             .is_some_and(|rate| rate.remaining < rate.limit / SPARING);
         let pause = if is_scarce {
             Nanos(usual.0.saturating_mul(SPARING))
         } else if readiness.may_pass() {
-            usual.min(SOON)
+            usual.min(SOON.max(self.least))
         } else {
             usual
         };

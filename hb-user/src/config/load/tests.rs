@@ -330,6 +330,32 @@ fn a_droplet_has_one_reserved_ip_of_a_family() {
     assert_eq!(warnings(&two), [expected]);
 }
 
+#[test]
+fn owners_are_read_again_within_half_of_what_a_token_is_good_for() {
+    let dir = tutorial();
+    let interval = |kind: &str, addresses: usize, written: &str| {
+        let table = format!("[{kind}]\ncredential = \"it\"\nverify_interval = \"{written}\"\n");
+        fs::write(dir.path().join("hb.toml"), table).expect("written");
+        let lines = (1..=addresses).map(|last| format!("primary {kind}::203.0.113.{last} r{last}\n"));
+        fs::write(dir.path().join("haresources"), lines.collect::<String>()).expect("written");
+        let loaded = load(&dir).expect("accepted");
+        let warnings = loaded.warnings.iter().map(ToString::to_string);
+        let warning = warnings.into_iter().find(|it| it.contains("verify_interval"));
+        (
+            loaded.cluster.verify_interval(&loaded.cluster.clouds[0]).as_secs(),
+            warning,
+        )
+    };
+    assert_eq!(interval("digitalocean", 1, "30s"), (30, None));
+    // Two nodes, two addresses: 4 requests a round, 2500 an hour.
+    assert_eq!(interval("digitalocean", 2, "6s"), (6, None));
+    let expected = "hb.toml:1: digitalocean.verify_interval 5s: every owner is read again every 6s only, so that all nodes together \
+                    use no more than half of the requests that the provider takes";
+    assert_eq!(interval("digitalocean", 2, "5s"), (6, Some(expected.to_owned())));
+    assert_eq!(interval("hetzner", 15, "30s").0, 60);
+    assert_eq!(interval("vultr", 16, "1s"), (1, None));
+}
+
 fn tutorial() -> TempDir {
     let dir = TempDir::new().expect("a directory");
     let files = [
