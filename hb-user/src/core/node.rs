@@ -19,7 +19,7 @@ pub use command::{Progress, Refusal};
 pub use consent::Waiting;
 pub use provider::TAKE_BACKS;
 
-use provider::{TakenBack, Witness};
+use provider::{Provided, Witness};
 
 use super::mutation::{Mutation, is_mutated};
 use super::peer::Fencing;
@@ -99,14 +99,8 @@ struct Group {
     after: After,
     /// When it was last restarted because it was sick.
     restarted: Option<Nanos>,
-    /// We let go of it since a node that we do not hear has taken its floating IP.
     #[serde(default)]
-    gave_way: bool,
-    #[serde(default)]
-    taken_back: TakenBack,
-    /// It could not be started here now, by [`Event::Readiness`].
-    #[serde(default)]
-    is_unready: bool,
+    provided: Provided,
 }
 
 impl Group {
@@ -122,9 +116,7 @@ impl Group {
             memory: Memory::Nothing,
             after: After::Idle(Memory::Nothing),
             restarted: None,
-            gave_way: false,
-            taken_back: TakenBack::default(),
-            is_unready: false,
+            provided: Provided::default(),
         }
     }
 
@@ -319,7 +311,7 @@ impl Node {
                 peer.holds(index) && peer.group(index).is_owned()
             })
         };
-        let (taken_back, held_off) = group.taken_back.view(self.now);
+        let (taken_back, held_off) = group.provided.taken_back.view(self.now);
         Some(GroupView {
             state: group.state,
             since: group.since,
@@ -332,8 +324,8 @@ impl Node {
             is_coming: self.is_coming(index),
             taken_back,
             held_off,
-            gave_way: group.gave_way,
-            is_ready: !group.is_unready,
+            gave_way: group.provided.gave_way,
+            is_ready: !group.provided.is_unready,
         })
     }
 

@@ -29,7 +29,7 @@ use std::sync::Arc;
 pub use error::CloudError;
 pub use floating_ip::FloatingIp;
 pub use mover::{Claim, MoveError, Moved, Order, Progress, Watch};
-pub use provider::{ActionId, ActionState, Answer, Assignment, Failure, InstanceId, Owner, Provider, RateLimit};
+pub use provider::{ActionId, ActionState, Assignment, Failure, InstanceId, Owner, RateLimit};
 pub use readiness::Readiness;
 
 use self::account::Account;
@@ -37,6 +37,7 @@ use self::aws::{Aws, AwsAccount};
 use self::digitalocean::DigitalOcean;
 use self::hetzner::Hetzner;
 use self::pace::Pacing;
+use self::provider::Provider;
 use self::thread::Thread;
 use self::vultr::Vultr;
 use crate::config::{CloudAddress, CloudKind, CloudSettings, CloudTarget, Cluster};

@@ -1,5 +1,7 @@
 //! What a seed is: a cluster, and what goes wrong.
 
+mod later;
+
 use hb_ebpf::Nanos;
 use hb_user::core::{Command, Failback, GroupSettings, Quorum, Settings, StuckPolicy, Which};
 
@@ -26,9 +28,6 @@ pub(super) struct GroupPlan {
     pub(super) version: u32,
     pub(super) preferred: usize,
 }
-
-/// Long enough for a question to come to nothing, and for another.
-const WITNESS_LEASE: Nanos = ms(1000);
 
 /// One version of the configuration.
 #[derive(Clone, Debug)]
@@ -203,85 +202,6 @@ impl Plan {
             plan.add(begins, ends, dice);
         }
         plan
-    }
-
-    /// Daemons are restarted in place, in some seeds. By dice of their own: in the others nothing is different.
-    pub(super) fn add_restarts(&mut self, dice: &mut Dice) {
-        if !dice.percent(30) {
-            return;
-        }
-        for _ in 0..=dice.index(4) {
-            let begins = dice.span(0, DISASTERS - 1500);
-            self.disasters.push(Planned {
-                begins,
-                ends: begins,
-                disaster: Disaster::Restart {
-                    host: dice.index(self.nodes),
-                },
-            });
-        }
-    }
-
-    /// Everything is stopped at once, in some seeds. By dice of their own, as above.
-    pub(super) fn add_pauses(&mut self, dice: &mut Dice) {
-        if !dice.percent(20) {
-            return;
-        }
-        for _ in 0..=dice.index(3) {
-            let begins = dice.span(0, DISASTERS - 1500);
-            let longest = if dice.percent(60) { 700 } else { 1500 };
-            self.disasters.push(Planned {
-                begins,
-                ends: Nanos(begins.0 + dice.span(1, longest).0),
-                disaster: Disaster::Pause,
-            });
-        }
-    }
-
-    /// Addresses are moved by a provider, in some seeds. By dice of their own, as above.
-    pub(super) fn add_cloud(&mut self, dice: &mut Dice) {
-        if !dice.percent(if self.nodes == 2 { 40 } else { 15 }) {
-            return;
-        }
-        self.cloud = Some(CloudPlan {
-            witness: dice.percent(70),
-            detaches: dice.percent(30),
-            lease: None,
-        });
-        for _ in 0..dice.index(4) {
-            let begins = dice.span(0, DISASTERS - 1500);
-            let longest = if dice.percent(60) { 700 } else { 2500 };
-            let ends = Nanos(begins.0 + dice.span(1, longest).0).min(ms(DISASTERS));
-            let hosts = if dice.percent(30) {
-                self.all()
-            } else {
-                dice.mask(self.nodes, 50)
-            };
-            self.put(begins, ends, Disaster::Gone { hosts });
-        }
-        // Often a cut is one from the provider, too.
-        for index in 0..self.disasters.len() {
-            let Planned { begins, ends, disaster } = self.disasters[index];
-            if let Disaster::Cut(cut) = disaster
-                && dice.percent(50)
-            {
-                let hosts = (0..self.nodes).filter(|host| cut.hears[*host] != 0);
-                let hosts = hosts.fold(0, |mask, host| mask | 1 << host) & dice.mask(self.nodes, 60);
-                self.put(begins, ends, Disaster::Gone { hosts });
-            }
-        }
-        for _ in 0..dice.index(3) {
-            let at = dice.span(0, DISASTERS);
-            let id = dice.index(self.configs[0].groups.len());
-            self.put(at, at, Disaster::Stolen { id });
-        }
-    }
-
-    /// Answers of the witness end, in some of these. By dice of their own, as above.
-    pub(super) fn add_lease(&mut self, dice: &mut Dice) {
-        if let Some(cloud) = self.cloud.as_mut().filter(|cloud| cloud.witness) {
-            cloud.lease = dice.percent(60).then_some(WITNESS_LEASE);
-        }
     }
 
     fn put(&mut self, begins: Nanos, ends: Nanos, disaster: Disaster) {

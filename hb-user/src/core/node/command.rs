@@ -112,8 +112,8 @@ impl Node {
                     return vec![self.release(index, Cause::Cleanup, After::Idle(Memory::Nothing))];
                 }
                 group.restarted = None;
-                group.gave_way = false;
-                group.taken_back.forget();
+                group.provided.gave_way = false;
+                group.provided.taken_back.forget();
                 if !group.state.runs() {
                     group.set(group.idle(), now);
                 }

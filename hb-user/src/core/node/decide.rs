@@ -154,7 +154,7 @@ impl Node {
         if group.asked {
             return Wish::Ask;
         }
-        if group.gave_way {
+        if group.provided.gave_way {
             return Wish::Nothing;
         }
         let Some(holder) = self.holders(index).next() else {
@@ -185,7 +185,7 @@ impl Node {
 
     /// Nobody who runs a group is asked for it by a node that could not start it.
     fn may_return(&self, index: usize) -> bool {
-        !self.groups[index].is_unready || is_mutated(Mutation::ReturnsUnready)
+        !self.groups[index].provided.is_unready || is_mutated(Mutation::ReturnsUnready)
     }
 
     /// Whether a group would come back here, if only it could be started.

@@ -31,6 +31,16 @@ pub(super) enum Witness {
     Silent(Nanos),
 }
 
+/// What came of what was told about a group's floating IPs.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub(super) struct Provided {
+    /// We let go of the group since a node that we do not hear has taken its floating IP.
+    pub(super) gave_way: bool,
+    pub(super) taken_back: TakenBack,
+    /// It could not be started here now, by [`Event::Readiness`](crate::core::Event::Readiness).
+    pub(super) is_unready: bool,
+}
+
 /// How often a group's floating IP was taken back.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub(super) struct TakenBack {
@@ -104,14 +114,15 @@ impl Node {
             // An instance may have been taken for another's: not a second time in one silence.
             Taker::Other => self
                 .rivals()
-                .any(|node| group.taken_back.was_since(self.peers[node].silent_since)),
+                .any(|node| group.provided.taken_back.was_since(self.peers[node].silent_since)),
         };
         if is_a_silent_node && !is_mutated(Mutation::NeverGivesWay) {
-            self.groups[index].gave_way = true;
+            self.groups[index].provided.gave_way = true;
             return Some(self.release(index, Cause::Moved, After::Idle(Memory::Nothing)));
         }
         let now = self.now;
         self.groups[index]
+            .provided
             .taken_back
             .take(now)
             .then(|| self.acquire(index, Cause::Moved, true))
@@ -119,7 +130,7 @@ impl Node {
 
     pub(super) fn prepared(&mut self, index: usize, ready: bool) {
         if let Some(group) = self.groups.get_mut(index) {
-            group.is_unready = !ready;
+            group.provided.is_unready = !ready;
         }
     }
 
@@ -127,7 +138,7 @@ impl Node {
     pub(super) fn return_to(&mut self) {
         if !self.has_rivals() {
             for group in &mut self.groups {
-                group.gave_way = false;
+                group.provided.gave_way = false;
             }
         }
     }
@@ -135,7 +146,7 @@ impl Node {
     /// Whether the group is not taken, or not taken back, until somebody says so.
     pub(super) fn is_held_off(&self, index: usize) -> bool {
         let group = &self.groups[index];
-        group.gave_way || group.taken_back.view(self.now).1.is_some()
+        group.provided.gave_way || group.provided.taken_back.view(self.now).1.is_some()
     }
 
     /// Whether a peer has fallen silent, and the witness has not answered since, or too long ago: then it may be us who are cut off.

@@ -115,7 +115,7 @@ impl Node {
             group.claim = is_any_dead;
         }
         group.asked = false;
-        group.gave_way = false;
+        group.provided.gave_way = false;
         group.work = work;
         group.set(GroupState::Acquiring, now);
         Action::Acquire {

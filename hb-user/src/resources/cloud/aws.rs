@@ -6,13 +6,12 @@ mod sign;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use hb_ebpf::Nanos;
 use reqwest::Method;
 
 use self::metadata::Metadata;
 use self::reply::Address;
 use super::http::{Http, Refusal, Reply};
-use super::provider::{ActionId, ActionState, Answer, Assignment, Failure, InstanceId, Owner, Provider, RateLimit};
+use super::provider::{ActionId, ActionState, Answer, Assignment, Failure, InstanceId, Owner, Provider};
 use super::redaction::Redaction;
 use super::secrets::{self, Keys};
 use super::{CloudError, account};
@@ -161,6 +160,10 @@ fn is_interface(id: &InstanceId) -> bool {
 }
 
 impl Provider for Aws {
+    fn api(&self) -> Option<&Http> {
+        Some(&self.account.api)
+    }
+
     fn identity(&self) -> Answer<'_, InstanceId> {
         Box::pin(self.account.identity())
     }
@@ -221,25 +224,6 @@ impl Provider for Aws {
                 return Ok(true);
             }
             reply.accepted(classify, reply::words).map(|_| false)
-        })
-    }
-
-    fn heard(&self) -> Option<Nanos> {
-        self.account.api.heard()
-    }
-
-    fn throttled(&self) -> Option<Failure> {
-        self.account.api.throttled()
-    }
-
-    fn rate_limit(&self) -> Option<RateLimit> {
-        self.account.api.rate_limit()
-    }
-
-    fn keep_warm(&self) -> Answer<'_, ()> {
-        Box::pin(async move {
-            self.account.api.resolve().await;
-            Ok(())
         })
     }
 }

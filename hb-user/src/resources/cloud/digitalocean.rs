@@ -4,13 +4,12 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use hb_ebpf::Nanos;
 use serde::Deserialize;
 use serde_json::json;
 
 use super::account::{self, Account};
-use super::http::{Refusal, Reply};
-use super::provider::{ActionId, ActionState, Answer, Assignment, Failure, InstanceId, Owner, Provider, RateLimit};
+use super::http::{Http, Refusal, Reply};
+use super::provider::{ActionId, ActionState, Answer, Assignment, Failure, InstanceId, Owner, Provider};
 
 /// What a token must be good for. Without `droplet:read` the API shows every address as nobody's.
 const HINT: &str = "check that the token is complete and not revoked, and that it may read and update reserved IPs \
@@ -63,6 +62,10 @@ impl DigitalOcean {
 }
 
 impl Provider for DigitalOcean {
+    fn api(&self) -> Option<&Http> {
+        Some(&self.account.api)
+    }
+
     fn identity(&self) -> Answer<'_, InstanceId> {
         Box::pin(self.account.identity(ID))
     }
@@ -158,25 +161,6 @@ impl Provider for DigitalOcean {
                 return Ok(Some(ip.is_none_or(|ip| ip.parse() == Ok(self.ip))));
             }
             Ok(None)
-        })
-    }
-
-    fn heard(&self) -> Option<Nanos> {
-        self.account.api.heard()
-    }
-
-    fn throttled(&self) -> Option<Failure> {
-        self.account.api.throttled()
-    }
-
-    fn rate_limit(&self) -> Option<RateLimit> {
-        self.account.api.rate_limit()
-    }
-
-    fn keep_warm(&self) -> Answer<'_, ()> {
-        Box::pin(async move {
-            self.account.api.resolve().await;
-            Ok(())
         })
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use hb_ebpf::Nanos;
 
+use super::http::Http;
 use super::mover::{MoveError, Moved, Mover, Order, Watch};
 use super::pace::Pacing;
 use super::provider::{Failure, InstanceId, Owner, Provider};
@@ -136,7 +137,11 @@ impl FloatingIp {
                 | Failure::Refused { .. }
                 | Failure::Passing { .. }
                 | Failure::Setting { .. },
-            ) => inner.provider.heard().is_some_and(|heard| heard >= asked),
+            ) => inner
+                .provider
+                .api()
+                .and_then(Http::heard)
+                .is_some_and(|heard| heard >= asked),
         })
         .await
     }

@@ -3,14 +3,13 @@
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use hb_ebpf::Nanos;
 use serde::Deserialize;
 use serde_json::json;
 
 use super::account::{self, Account};
-use super::http::{Refusal, Reply};
+use super::http::{Http, Refusal, Reply};
 use super::network::Network;
-use super::provider::{ActionId, ActionState, Answer, Assignment, Failure, InstanceId, Owner, Provider, RateLimit};
+use super::provider::{ActionId, ActionState, Answer, Assignment, Failure, InstanceId, Owner, Provider};
 
 const HINT: &str = "check that the token is complete and not revoked, of this project, and may read and write";
 /// Where the metadata service says who this host is.
@@ -102,6 +101,10 @@ impl Hetzner {
 }
 
 impl Provider for Hetzner {
+    fn api(&self) -> Option<&Http> {
+        Some(&self.account.api)
+    }
+
     fn identity(&self) -> Answer<'_, InstanceId> {
         Box::pin(self.account.identity(ID))
     }
@@ -154,25 +157,6 @@ impl Provider for Hetzner {
             let actions = json_of::<ActionsReply>(self.account.api.get(&path).await?)?.actions;
             let running = actions.iter().find(|action| action.status == "running");
             Ok(running.map(|action| ActionId::from(action.id)))
-        })
-    }
-
-    fn heard(&self) -> Option<Nanos> {
-        self.account.api.heard()
-    }
-
-    fn throttled(&self) -> Option<Failure> {
-        self.account.api.throttled()
-    }
-
-    fn rate_limit(&self) -> Option<RateLimit> {
-        self.account.api.rate_limit()
-    }
-
-    fn keep_warm(&self) -> Answer<'_, ()> {
-        Box::pin(async move {
-            self.account.api.resolve().await;
-            Ok(())
         })
     }
 }

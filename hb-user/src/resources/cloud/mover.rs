@@ -11,6 +11,7 @@ use tokio::time::timeout;
 
 pub use order::{Claim, MoveError, Moved, Order, Progress, Watch};
 
+use super::http::Http;
 use super::pace::{Pacing, Pauses};
 use super::provider::{ActionId, ActionState, Answer, Assignment, Failure, InstanceId, Owner, Provider};
 use crate::clock::{self, sleep};
@@ -324,7 +325,7 @@ impl<'a> Mover<'a> {
 
     /// One call of the API, which is spared as long as it wants, where there is so much time: else it may let us in before.
     async fn call<T>(&self, answer: Answer<'_, T>) -> Result<T, Failure> {
-        let spared = self.provider.throttled();
+        let spared = self.provider.api().and_then(Http::throttled);
         match spared.filter(|failure| failure.wait().is_some_and(|wait| wait < self.left())) {
             Some(failure) => Err(failure),
             None => self.hear(answer).await,

@@ -5,8 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
-use hb_ebpf::Nanos;
-
+use super::http::Http;
 pub use crate::config::InstanceId;
 use crate::config::cloud::is_id;
 
@@ -14,7 +13,7 @@ use crate::config::cloud::is_id;
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Failure>> + Send + 'a>>;
 
 /// One floating IP at its provider. A call is made once: trying again is for who called.
-pub trait Provider: fmt::Debug + Send + Sync {
+pub(super) trait Provider: fmt::Debug + Send + Sync {
     /// Who this host is for the provider: a fixed id, or what the metadata service says.
     fn identity(&self) -> Answer<'_, InstanceId>;
 
@@ -51,23 +50,9 @@ pub trait Provider: fmt::Debug + Send + Sync {
         Box::pin(std::future::ready(Ok(false)))
     }
 
-    /// Does what is not needed now but would cost time later: the API's name is resolved.
-    fn keep_warm(&self) -> Answer<'_, ()> {
-        Box::pin(std::future::ready(Ok(())))
-    }
-
-    /// When the API last said anything that is no failure of its own (5xx).
-    fn heard(&self) -> Option<Nanos>;
-
-    /// What a call would be refused with now, as the API has said to a call for this or another address of the account's.
-    fn throttled(&self) -> Option<Failure> {
-        None
-    }
-
-    /// What the API said last of the requests that are left, if it ever did.
-    fn rate_limit(&self) -> Option<RateLimit> {
-        None
-    }
+    /// The way to the API, which all addresses of the account share: when it was heard, and what it said of how many requests it
+    /// takes. A provider in memory has none.
+    fn api(&self) -> Option<&Http>;
 }
 
 /// Who has an address.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use hb_ebpf::Nanos;
 
+use super::http::Http;
 use super::provider::{Failure, InstanceId, Owner, Provider, RateLimit};
 use crate::clock;
 
@@ -119,8 +120,9 @@ impl Readiness {
 /// `known`: who this host is, as it was told before.
 pub(super) async fn of(provider: &dyn Provider, known: Option<InstanceId>) -> Readiness {
     let asked = clock::now();
-    // It says nothing that the next call does not.
-    let _ = provider.keep_warm().await;
+    if let Some(api) = provider.api() {
+        api.resolve().await;
+    }
     let identity = provider.identity().await;
     // A metadata service that is not there holds up nothing.
     let (owner, named) = tokio::join!(owner(provider), provider.named());
@@ -144,14 +146,14 @@ pub(super) async fn of(provider: &dyn Provider, known: Option<InstanceId>) -> Re
         owner,
         rehearsal,
         is_active: provider.active().await.ok().flatten(),
-        rate_limit: provider.rate_limit(),
+        rate_limit: provider.api().and_then(Http::rate_limit),
         answered: clock::now(),
     }
 }
 
 /// What is asked regularly can wait, and its requests are better left to whoever has to take an address over.
 async fn owner(provider: &dyn Provider) -> Result<Owner, Failure> {
-    match provider.throttled() {
+    match provider.api().and_then(Http::throttled) {
         Some(failure) => Err(failure),
         None => provider.owner().await,
     }

@@ -3,14 +3,13 @@
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use hb_ebpf::Nanos;
 use serde::Deserialize;
 use serde_json::json;
 
 use super::account::{self, Account};
-use super::http::{Refusal, Reply};
+use super::http::{Http, Refusal, Reply};
 use super::network::Network;
-use super::provider::{ActionId, ActionState, Answer, Assignment, Failure, InstanceId, Owner, Provider, RateLimit};
+use super::provider::{ActionId, ActionState, Answer, Assignment, Failure, InstanceId, Owner, Provider};
 use crate::config::Identity;
 
 const HINT: &str = "check that the API key is complete and not revoked, that its user may manage servers, and that its \
@@ -120,6 +119,10 @@ impl Vultr {
 }
 
 impl Provider for Vultr {
+    fn api(&self) -> Option<&Http> {
+        Some(&self.account.api)
+    }
+
     fn identity(&self) -> Answer<'_, InstanceId> {
         Box::pin(async move {
             match &self.account.identity {
@@ -171,25 +174,6 @@ impl Provider for Vultr {
     /// There are no actions.
     fn progress<'a>(&'a self, _action: &'a ActionId) -> Answer<'a, ActionState> {
         Box::pin(std::future::ready(Ok(ActionState::Untold)))
-    }
-
-    fn heard(&self) -> Option<Nanos> {
-        self.account.api.heard()
-    }
-
-    fn throttled(&self) -> Option<Failure> {
-        self.account.api.throttled()
-    }
-
-    fn rate_limit(&self) -> Option<RateLimit> {
-        self.account.api.rate_limit()
-    }
-
-    fn keep_warm(&self) -> Answer<'_, ()> {
-        Box::pin(async move {
-            self.account.api.resolve().await;
-            Ok(())
-        })
     }
 }
 

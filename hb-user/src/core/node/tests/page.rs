@@ -171,8 +171,8 @@ fn every_wish_for_a_group_that_we_do_not_have_is_a_row() {
         node.peers[B] = choose.peer();
         let group = &mut node.groups[0];
         group.asked = choose.flag();
-        group.gave_way = choose.flag();
-        group.is_unready = choose.flag();
+        group.provided.gave_way = choose.flag();
+        group.provided.is_unready = choose.flag();
         group.memory = choose.of(idle);
         group.state = group.idle();
         if choose.flag() {
@@ -190,8 +190,8 @@ fn every_wish_for_a_group_that_we_do_not_have_is_a_row() {
             peer.group(0).name(),
             failback_name(node.settings.failback),
             preferred_name(node.settings.groups[0].preferred),
-            yes(node.groups[0].gave_way),
-            yes(!node.groups[0].is_unready),
+            yes(node.groups[0].provided.gave_way),
+            yes(!node.groups[0].provided.is_unready),
             match node.groups[0].memory {
                 Memory::Nothing => "nothing",
                 Memory::Declined => "declined",

@@ -7,7 +7,7 @@ use crate::resources::cloud::testing::{
     Asked, Fault, Said, Server, TOKEN, a_fixed_id_is_held_against_metadata, all_of, floating_ip, of, settings,
     take_over, take_over_within,
 };
-use crate::resources::cloud::{CloudError, FloatingIp, MoveError};
+use crate::resources::cloud::{CloudError, FloatingIp, MoveError, RateLimit};
 use std::sync::Mutex;
 use std::time::Duration;
 

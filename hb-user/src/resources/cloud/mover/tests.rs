@@ -120,7 +120,7 @@ impl Inner {
 }
 
 impl Provider for Cloud {
-    fn heard(&self) -> Option<Nanos> {
+    fn api(&self) -> Option<&Http> {
         None
     }
 
