@@ -342,7 +342,7 @@ fn show(ip: &FloatingIp, readiness: &Readiness) {
         None => {}
     }
     if readiness.rehearsal == Ok(true) {
-        say("the API would assign it to this host");
+        say("the API would take an order to assign it to this host");
     }
     if let Some(limit) = readiness.rate_limit {
         say(&format!("requests left: {} of {}", limit.remaining, limit.limit));

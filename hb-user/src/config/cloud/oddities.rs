@@ -1,6 +1,6 @@
 //! What is odd about the providers' settings.
 
-use super::{CloudKind, WITNESS_LEASE};
+use super::{CloudAddress, CloudKind, WITNESS_LEASE};
 use crate::config::{Cluster, Warning, time};
 
 impl Cluster {
@@ -32,12 +32,7 @@ impl Cluster {
                     settings.kind
                 ));
             }
-            for all in self.crowded(settings.kind) {
-                warn(format!(
-                    "a droplet can have one reserved IPv4 address and one IPv6 address: no two of {all} can be on one host, so a \
-                     node that has one cannot take over another"
-                ));
-            }
+            self.crowded(settings.kind).into_iter().for_each(&mut warn);
             let interval = self.verify_interval(settings);
             if interval > settings.verify_interval {
                 warn(format!(
@@ -58,20 +53,41 @@ impl Cluster {
         warnings
     }
 
-    /// Addresses of which a host of this provider's can have one only, where there are more.
+    /// What follows where there are more addresses than a host of this provider's can have.
     fn crowded(&self, kind: CloudKind) -> Vec<String> {
-        match kind {
-            CloudKind::DigitalOcean => {}
-            CloudKind::Hetzner | CloudKind::Vultr | CloudKind::Aws => return Vec::new(),
-        }
-        let of_family = |is_v6: bool| {
-            let all = self
-                .addresses_of(kind)
-                .filter(move |address| address.ip().is_some_and(|ip| ip.is_ipv6() == is_v6));
-            all.map(ToString::to_string).collect::<Vec<_>>()
+        let named = |all: Vec<&CloudAddress>| {
+            let all: Vec<_> = all.into_iter().map(ToString::to_string).collect();
+            (all.len() > 1).then(|| all.join(", "))
         };
-        let families = [false, true].map(of_family);
-        let crowded = families.into_iter().filter(|family| family.len() > 1);
-        crowded.map(|family| family.join(", ")).collect()
+        let of_family = |is_v6: bool| {
+            let all = self.addresses_of(kind);
+            named(
+                all.filter(|it| it.ip().is_some_and(|ip| ip.is_ipv6() == is_v6))
+                    .collect(),
+            )
+        };
+        match kind {
+            CloudKind::DigitalOcean => {
+                let families = [of_family(false), of_family(true)].into_iter().flatten();
+                let crowded = families.map(|all| {
+                    format!(
+                        "a droplet can have one reserved IPv4 address and one IPv6 address: no two of {all} can be on one host, so \
+                         a node that has one cannot take over another"
+                    )
+                });
+                crowded.collect()
+            }
+            // AssociateAddress, without a private address: "the existing address is disassociated".
+            CloudKind::Aws => {
+                let crowded = named(self.addresses_of(kind).collect()).map(|all| {
+                    format!(
+                        "an instance can have one Elastic IP in this way: each of {all} that is moved to a host takes away the one that \
+                         the host has"
+                    )
+                });
+                crowded.into_iter().collect()
+            }
+            CloudKind::Hetzner | CloudKind::Vultr => Vec::new(),
+        }
     }
 }

@@ -331,6 +331,23 @@ fn a_droplet_has_one_reserved_ip_of_a_family() {
 }
 
 #[test]
+fn an_instance_has_one_elastic_ip() {
+    let dir = tutorial();
+    fs::write(dir.path().join("hb.toml"), "[aws]\nregion = \"eu-west-1\"\n").expect("written");
+    let warnings = |haresources: &str| -> Vec<String> {
+        fs::write(dir.path().join("haresources"), haresources).expect("written");
+        let warnings = load(&dir).expect("accepted").warnings;
+        let all = warnings.iter().map(ToString::to_string);
+        all.filter(|it| it.contains("Elastic IP")).collect()
+    };
+    assert_eq!(warnings("primary aws::203.0.113.10\n"), [""; 0]);
+    let expected = "hb.toml:1: an instance can have one Elastic IP in this way: each of aws::203.0.113.10, aws::203.0.113.11 that is \
+                    moved to a host takes away the one that the host has";
+    let two = "primary aws::203.0.113.10\nsecondary aws::203.0.113.11\n";
+    assert_eq!(warnings(two), [expected]);
+}
+
+#[test]
 fn owners_are_read_again_within_half_of_what_a_token_is_good_for() {
     let dir = tutorial();
     let interval = |kind: &str, addresses: usize, written: &str| {

@@ -129,6 +129,7 @@ impl FloatingIp {
     pub async fn answers(&self) -> bool {
         let asked = clock::now();
         self.run(async move |inner| match inner.owner().await {
+            // AWS throttles by an error of the server's. Metadata services do not throttle.
             Ok(_) | Err(Failure::Throttled { .. }) => true,
             // A failure may be the metadata service's, or come before anything was sent.
             Err(
@@ -186,9 +187,8 @@ impl FloatingIp {
         self.run(async |inner| {
             let known = inner.known().me.clone();
             let readiness = readiness::of(&*inner.provider, known).await;
-            if let Ok(me) = &readiness.identity {
-                inner.known().me = Some(me.clone());
-            }
+            // Who is told that it is somebody else, or nobody, is not who it was.
+            inner.known().me.clone_from(&readiness.me);
             if let Ok(owner) = &readiness.owner {
                 inner.saw(owner.clone());
             }

@@ -248,6 +248,8 @@ struct Meta {
 
 #[derive(Deserialize)]
 struct Pagination {
+    // No default: a reply without the field does not say that this was the last page.
+    #[serde(deserialize_with = "Option::deserialize")]
     next_page: Option<u32>,
 }
 

@@ -313,7 +313,7 @@ impl Reply {
 
     /// A text of one line: what a metadata service answers.
     pub(super) fn text(self) -> Result<String, Failure> {
-        let reply = self.accepted(|refusal| refusal.by_status("the metadata service refuses"), |_| None)?;
+        let reply = self.accepted(Refusal::of_metadata, |_| None)?;
         let text = str::from_utf8(&reply.body).map_err(|error| reply.unreadable(&error))?;
         Ok(text.trim().to_owned())
     }
@@ -348,11 +348,24 @@ impl Refusal {
     /// What its status means everywhere. `hint` is for who has to mend the token.
     pub(super) fn by_status(self, hint: &'static str) -> Failure {
         match self.status {
-            401 | 403 => self.unauthorised(hint),
             429 => self.throttled(),
-            408 | 500..=599 => self.passing(),
-            400 | 409 | 422 | 423 if self.is_garbled => self.passing(),
+            // A redirect, or words that are not the API's, are of somebody on the way to it.
+            300..=399 | 408 | 500..=599 => self.passing(),
+            _ if self.is_garbled => self.passing(),
+            401 | 403 => self.unauthorised(hint),
             _ => self.refused(),
+        }
+    }
+
+    /// What its status means from a metadata service, which answers in plain words, and is not the API that takes so many requests.
+    fn of_metadata(self) -> Failure {
+        match self.status {
+            429 => self.passing(),
+            _ => Self {
+                is_garbled: false,
+                ..self
+            }
+            .by_status("the metadata service refuses"),
         }
     }
 
@@ -391,7 +404,7 @@ impl Refusal {
     pub(super) fn passing(self) -> Failure {
         Failure::Passing {
             call: self.call,
-            reason: format!("the API answers {}: {}", self.status, self.message),
+            reason: format!("the answer is {}: {}", self.status, self.message),
         }
     }
 }

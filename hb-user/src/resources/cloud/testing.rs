@@ -135,6 +135,11 @@ impl Server {
             .extend(faults.into_iter().map(|fault| (line, fault)));
     }
 
+    /// What has not gone wrong yet does not.
+    pub(crate) fn forget_faults(&self) {
+        self.inner().faults.clear();
+    }
+
     /// Every request, in order.
     pub(crate) fn log(&self) -> Vec<String> {
         self.inner().log.clone()

@@ -250,7 +250,7 @@ struct Meta {
 
 #[derive(Deserialize)]
 struct Links {
-    #[serde(default)]
+    // No default: a reply without the field does not say that this was the last page.
     next: String,
 }
 

@@ -71,7 +71,8 @@ async fn take_over(ip: &FloatingIp, claims: &Claims, moved: &mut Option<Moved>) 
         Err(error @ (MoveError::Failed(_) | MoveError::Deadline { .. })) => {
             let found = found.lock().unwrap_or_else(PoisonError::into_inner).take();
             let me = ip.known_identity();
-            let is_elsewhere = found.is_some_and(|owner| !me.is_some_and(|me| owner.is(&me)));
+            // Where this host does not know who it is, that is not known either.
+            let is_elsewhere = found.zip(me).is_some_and(|(owner, me)| owner.instance != Some(me));
             if is_elsewhere {
                 Outcome::Failed(error.to_string())
             } else {

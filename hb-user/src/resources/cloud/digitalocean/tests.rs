@@ -432,8 +432,46 @@ async fn a_token_follows_no_redirect() {
     let said = Said::new(302, "").with("location", elsewhere.url());
     server.faults("GET /v2", [Fault::Said(said)]);
     let failure = ip.owner().await.expect_err("no answer");
-    assert!(matches!(failure, Failure::Refused { status: 302, .. }), "{failure}");
+    let Failure::Passing { reason, .. } = failure else {
+        panic!("{failure:?}");
+    };
+    assert_eq!(reason, "the answer is 302: Found");
     assert_eq!(elsewhere.log(), [""; 0]);
+}
+
+/// A proxy, a load balancer, a portal: what they say is no refusal of the API's.
+#[tokio::test]
+async fn a_refusal_in_words_that_are_not_the_apis_passes() {
+    let (server, _state) = cloud().await;
+    let (ip, _dir) = here(&server);
+    for status in [400, 401, 403, 404, 422] {
+        let page = Said::new(status, "<html>Request blocked</html>");
+        server.faults("GET /v2", [Fault::Said(page)]);
+        let failure = ip.owner().await.expect_err("no answer");
+        assert!(matches!(failure, Failure::Passing { .. }), "{failure:?}");
+    }
+    let page = || Fault::Said(Said::new(403, "<html>Request blocked</html>"));
+    server.faults("GET /v2", [page()]);
+    server.faults("POST", [page()]);
+    take_over(&ip).await.expect("taken over");
+}
+
+/// It is asked anew who this host is, once that was denied.
+#[tokio::test]
+async fn who_this_host_was_is_forgotten_when_its_metadata_service_denies_it() {
+    let (server, _state) = cloud().await;
+    let (ip, _dir) = here(&server);
+    assert!(ip.readiness().await.me.is_some());
+    server.faults("GET /metadata/v1/id", [Fault::Said(Said::new(429, "slow down"))]);
+    assert!(ip.readiness().await.me.is_some(), "that passes");
+    server.faults(
+        "GET /metadata/v1/id",
+        std::iter::repeat_n(Fault::Said(Said::new(404, "not found")), 2),
+    );
+    assert_eq!(ip.readiness().await.me, None);
+    let error = take_over(&ip).await.expect_err("nobody knows to whom");
+    assert!(error.to_string().contains("/metadata/v1/id"), "{error}");
+    assert_eq!(server.count("POST"), 0);
 }
 
 #[tokio::test]
