@@ -175,6 +175,8 @@ struct Daemon {
     started: Nanos,
     /// What each group was last acquired for.
     records: Vec<Option<Record>>,
+    /// The other node that was seen to have each group last.
+    owners: Vec<Option<String>>,
     /// The last of `records`.
     last_takeover: Option<usize>,
     /// What went wrong last with each group.
@@ -375,8 +377,11 @@ impl Daemon {
             hands.rest(self.node.in_maintenance());
         }
         for (index, group) in self.cluster.groups.iter().enumerate() {
-            let runs = self.node.group(index).is_some_and(|group| group.state.runs());
-            self.outside.watch(&group.name(), runs, now);
+            let Some(view) = self.node.group(index) else { continue };
+            self.outside.watch(&group.name(), view.state.runs(), now);
+            if let Some(owner) = view.owner.filter(|node| *node != self.cluster.me) {
+                self.owners[index] = Some(self.cluster.nodes[owner].clone());
+            }
         }
         self.look_after(now);
         let alone = self.is_alone();
@@ -388,10 +393,7 @@ impl Daemon {
     }
 
     fn begin(&mut self, group: usize, work: u32, task: Task, cause: Cause) {
-        let peer = cause
-            .peer()
-            .and_then(|node| self.cluster.nodes.get(node))
-            .map(String::as_str);
+        let peer = self.about(group, cause);
         tracing::info!(group = %self.cluster.groups[group].name(), cause = cause.name(), peer, "{}", task.name());
         let alone = self.is_alone();
         let known = Known {
@@ -415,8 +417,18 @@ impl Daemon {
     }
 
     fn record(&mut self, group: usize, cause: Cause, now: Nanos) {
-        self.records[group] = Some(Record::new(cause, &self.silences, now));
+        let from = self.about(group, cause).map(str::to_owned);
+        let silence = cause.dead().and_then(|node| self.silences.get(node).copied().flatten());
+        self.records[group] = Some(Record::new(cause, from, silence, now));
         self.last_takeover = Some(group);
+    }
+
+    /// The other node that a work on a group is about: what comes here by an order, or because it is ours, comes from who had it.
+    fn about(&self, group: usize, cause: Cause) -> Option<&str> {
+        match cause.peer() {
+            Some(node) if node == self.cluster.me => self.owners[group].as_deref(),
+            node => self.cluster.nodes.get(node?).map(String::as_str),
+        }
     }
 
     fn answer(&mut self, asked: Asked) {

@@ -230,8 +230,10 @@ fn it_returns_as_auto_failback_says() -> Result<()> {
         cluster.ensure_agreed(owner)?;
         if owner == Primary {
             cluster.ensure_handed_over(Secondary, Primary)?;
-            let takeover = cluster.status(Primary)?.last_takeover.context("no takeover")?;
+            let status = cluster.status(Primary)?;
+            let takeover = status.last_takeover.as_ref().context("no takeover")?;
             ensure!(takeover.cause == "fail_back", "{takeover:?}");
+            ensure!(status.text("/last_takeover/peer")? == "secondary", "{}", status.json);
         } else {
             ensure!(cluster.called(Secondary)? == ["floatip status", "floatip start"]);
         }

@@ -363,6 +363,7 @@ impl Daemon {
         };
         let groups: Vec<Option<usize>> = change.groups.iter().map(group).collect();
         self.records = carried(&self.records, &groups);
+        self.owners = carried(&self.owners, &groups);
         self.problems = carried(&self.problems, &groups);
         self.silences = carried(&self.silences, &change.nodes);
         self.last_takeover = self

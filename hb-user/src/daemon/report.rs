@@ -112,7 +112,7 @@ impl Daemon {
         let group = self.node.group(ip.group);
         let owner = ip.readiness.and_then(|it| it.owner.as_ref().ok());
         let whose = owner.map_or_else(|| "somebody else".to_owned(), ToString::to_string);
-        if let Some(until) = group.and_then(|group| group.held_off) {
+        if let Some(until) = group.and_then(|group| group.held_off).filter(|_| ip.is_away) {
             alarms.push(format!(
                 "address contested: {address} was taken away {TAKE_BACKS} times and more, and is not taken back for {} s; \
                  it belongs to {whose}; `hb cleanup` ends that",
@@ -146,7 +146,7 @@ impl Daemon {
     pub(super) fn report_takeover(&self) -> Option<Takeover> {
         let ours = self.last_takeover.and_then(|group| {
             let record = self.records.get(group)?.as_ref()?;
-            Some(record.report(self.cluster.groups.get(group)?.name(), &self.cluster.nodes))
+            Some(record.report(self.cluster.groups.get(group)?.name()))
         });
         ours.or_else(|| self.former_takeover.clone())
     }

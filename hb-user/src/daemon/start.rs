@@ -178,6 +178,7 @@ impl Daemon {
             incarnation,
             started: kept.started,
             records: vec![None; cluster.groups.len()],
+            owners: vec![None; cluster.groups.len()],
             last_takeover: None,
             problems: kept.problems,
             silences: kept.silences,

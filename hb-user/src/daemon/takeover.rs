@@ -10,6 +10,8 @@ use crate::resources::group::{GroupReport, GroupResult, Step};
 #[derive(Clone, Debug)]
 pub(super) struct Record {
     cause: Cause,
+    /// From whom, or because of whom.
+    peer: Option<String>,
     silence: Option<Silence>,
     decided: Nanos,
     steps: Vec<Step>,
@@ -17,11 +19,11 @@ pub(super) struct Record {
 }
 
 impl Record {
-    /// Of a takeover that was decided now. `silences` are those that nodes died of.
-    pub(super) fn new(cause: Cause, silences: &[Option<Silence>], decided: Nanos) -> Self {
-        let silence = cause.dead().and_then(|node| silences.get(node).copied().flatten());
+    /// Of a takeover that was decided now. `silence` is what a node died of, if that was the cause.
+    pub(super) fn new(cause: Cause, peer: Option<String>, silence: Option<Silence>, decided: Nanos) -> Self {
         Self {
             cause,
+            peer,
             silence,
             decided,
             steps: Vec::new(),
@@ -41,14 +43,14 @@ impl Record {
     }
 
     /// For `hb status`, with all times relative to the last beat or, without one, to the decision.
-    pub(super) fn report(&self, group: String, nodes: &[String]) -> Takeover {
+    pub(super) fn report(&self, group: String) -> Takeover {
         let last_beat = self.silence.and_then(|silence| silence.last_seen);
         let origin = last_beat.unwrap_or(self.decided);
         let micros = |time: Nanos| signed_micros(time, origin);
         Takeover {
             origin_monotonic_us: origin.as_micros(),
             group,
-            peer: self.cause.peer().and_then(|node| nodes.get(node).cloned()),
+            peer: self.peer.clone(),
             cause: self.cause.name().into(),
             last_beat_us: last_beat.map(micros),
             deadline_us: self.silence.map(|silence| micros(silence.deadline)),

@@ -1,8 +1,8 @@
 use super::*;
 use crate::resources::scripts::{Operation, Outcome};
 
-fn nodes() -> Vec<String> {
-    vec!["primary".into(), "secondary".into()]
+fn primary() -> String {
+    "primary".to_owned()
 }
 
 fn silence() -> Silence {
@@ -17,7 +17,7 @@ fn silence() -> Silence {
 
 #[test]
 fn times_are_relative_to_the_last_beat() {
-    let mut record = Record::new(Cause::PeerDied(0), &[Some(silence()), None], Nanos(501_200_000));
+    let mut record = Record::new(Cause::PeerDied(0), Some(primary()), Some(silence()), Nanos(501_200_000));
     let step = Step {
         resource: "floatip".into(),
         operation: Operation::Start,
@@ -30,7 +30,7 @@ fn times_are_relative_to_the_last_beat() {
         result: GroupResult::Done,
         steps: vec![step],
     });
-    let report = record.report("floatip".into(), &nodes());
+    let report = record.report("floatip".into());
 
     assert_eq!(
         (report.cause.as_str(), report.peer.as_deref()),
@@ -60,8 +60,8 @@ fn times_are_relative_to_the_last_beat() {
 
 #[test]
 fn without_a_death_times_are_relative_to_the_decision() {
-    let record = Record::new(Cause::PeerLeft(0), &[Some(silence()), None], Nanos(7_000_000));
-    let report = record.report("floatip".into(), &nodes());
+    let record = Record::new(Cause::PeerLeft(0), Some(primary()), None, Nanos(7_000_000));
+    let report = record.report("floatip".into());
     assert_eq!(
         (
             report.last_beat_us,
@@ -83,8 +83,8 @@ fn a_peer_that_was_never_met_has_a_deadline_and_no_last_beat() {
         witnessed: false,
         graced: Some(Graced::Alone),
     };
-    let record = Record::new(Cause::PeerDied(1), &[None, Some(never)], Nanos(2_200_000));
-    let report = record.report("floatip".into(), &nodes());
+    let record = Record::new(Cause::PeerDied(1), None, Some(never), Nanos(2_200_000));
+    let report = record.report("floatip".into());
     assert_eq!(
         (report.last_beat_us, report.deadline_us, report.detected_us),
         (None, Some(-200), Some(-100))
