@@ -136,7 +136,7 @@ impl Recorder {
             | Event::Sick { .. }
             | Event::Moved { .. }
             | Event::Witness { .. }
-            | Event::Readiness { .. }
+            | Event::Outlook { .. }
             | Event::Fenced { .. }
             | Event::Command(_)
             | Event::Tick

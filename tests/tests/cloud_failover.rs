@@ -9,7 +9,10 @@ use hb_tests::{
     cloud::{Cloud, Endpoint, FLOATING_IPV6, Fault, Gone, Provider},
     cluster::{Cluster, Options},
     expect::FLOATIP,
-    network::Server::{self, Primary, Secondary},
+    network::{
+        CLOUD_IP,
+        Server::{self, Primary, Secondary},
+    },
     provided::{LIMIT, Provided},
     resource,
     status::Status,
@@ -188,6 +191,19 @@ fn an_api_that_is_gone_meanwhile_is_waited_for() -> Result<()> {
     })
 }
 
+#[test]
+fn who_is_told_to_leave_does_not_wait_for_an_api() -> Result<()> {
+    let mut site = Provided::settled(Provider::DigitalOcean, "")?;
+    let before = leave(&site.cluster.cloud, Gone::Reset);
+    site.lose_primary()?;
+    wait_until_trying(&site, Secondary, before)?;
+    // It is waited for for less than the move's two minutes.
+    site.cluster.stop_hb(Secondary)?;
+    ensure!(site.cluster.cloud.moves().is_empty());
+    ensure!(!resource::runs_on(&site.cluster.network.secondary, FLOATIP)?);
+    Ok(())
+}
+
 /// Takes API and metadata service away; how often that was noticed before.
 fn leave(cloud: &Cloud, how: Gone) -> usize {
     cloud.set_gone(Some(how));
@@ -246,6 +262,47 @@ fn a_heal_while_the_api_is_gone_stops_nothing() -> Result<()> {
     cluster.cloud.recover();
     site.wait_until_agreed(Primary)?;
     site.ensure_calm()
+}
+
+/// During a cut the address went to secondary, and the way to the API is not healed: primary could not move it back.
+#[test]
+fn who_does_not_reach_the_api_after_a_cut_leaves_it_to_who_has_it() -> Result<()> {
+    let site = Provided::settled(
+        Provider::DigitalOcean,
+        "timeout = \"1s\"\nconnect_timeout = \"1s\"\nverify_interval = \"1s\"",
+    )?;
+    let (cluster, api) = (&site.cluster, CLOUD_IP.to_string());
+    site.wait_until_ready()?;
+    cluster
+        .network
+        .primary
+        .run_ok("ip", &["route", "add", "prohibit", &api])?;
+    cluster.network.part(true)?;
+    cluster.wait_until("secondary has it, too", LIMIT, || {
+        let runs = resource::runs_on(&cluster.network.secondary, FLOATIP)?;
+        Ok(runs && cluster.cloud.owner() == Some(Secondary))
+    })?;
+    cluster.wait_for_status(Secondary, "it is at rest", |status| Ok(status.is_at_rest()))?;
+    cluster.wait_for_status(Primary, "it is not ready, and goes on", |status| {
+        Ok(status.json["floating_ips"][0]["ready"] == false && status.owner() == Some("primary"))
+    })?;
+
+    cluster.network.part(false)?;
+    site.wait_until_agreed(Secondary)?;
+    ensure!(cluster.cloud.moves().len() == 1, "{:?}", cluster.cloud.moves());
+    let waits = cluster.wait_for_status(Primary, "it waits", |status| {
+        Ok(status
+            .text("/groups/0/waiting")
+            .is_ok_and(|waiting| waiting == "readiness"))
+    })?;
+    ensure!(waits.text("/groups/0/state")? == "declined", "{}", waits.json);
+
+    let found = Moment::now();
+    cluster
+        .network
+        .primary
+        .run_ok("ip", &["route", "del", "prohibit", &api])?;
+    site.wait_until_with(Primary, found)
 }
 
 #[test]

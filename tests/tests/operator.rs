@@ -59,6 +59,21 @@ fn standby_gives_away_and_takeover_gets_back() -> Result<()> {
     cluster.ensure_agreed(Secondary)
 }
 
+/// Both have given it up before, and nobody asks for it by itself.
+#[test]
+fn what_went_to_and_fro_can_be_given_up() -> Result<()> {
+    let cluster = Cluster::settled(Files::recording().timers("15", "15").ha_cf_line("auto_failback off"))?;
+    cluster
+        .run_hb(Secondary, &["takeover"])?
+        .ensure(0, &["now on secondary"])?;
+    cluster.run_hb(Primary, &["takeover"])?.ensure(0, &["now on primary"])?;
+    cluster.ensure_agreed(Primary)?;
+    cluster
+        .run_hb(Primary, &["standby"])?
+        .ensure(0, &["now on secondary"])?;
+    cluster.ensure_agreed(Secondary)
+}
+
 #[test]
 fn which_groups_are_meant_is_heeded() -> Result<()> {
     let cluster = Cluster::settled(slow())?;

@@ -171,7 +171,7 @@ mod mutations {
 
     #[test]
     fn a_failback_that_would_fail_is_caught() {
-        breaks(Mutation::ReturnsUnready, Rule::Unready);
+        breaks(Mutation::IgnoresOutlook, Rule::Unready);
     }
 
     #[test]

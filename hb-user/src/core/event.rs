@@ -207,12 +207,12 @@ pub enum Event {
         /// Which of the two.
         answers: bool,
     },
-    /// Whether a group could be started here now, as far as that can be known before: its floating IPs could be moved.
-    Readiness {
+    /// Whether a group could be started here now, as far as that can be known before.
+    Outlook {
         /// Which.
         group: usize,
         /// Whether it could.
-        ready: bool,
+        outlook: Outlook,
     },
     /// The fencing of a node has ended.
     Fenced {
@@ -229,6 +229,19 @@ pub enum Event {
     Reconfigure(Box<Reconfiguration>),
     /// Stop in good order.
     Leave,
+}
+
+/// Whether a group could be started on this node: whether its floating IPs could be moved, by the last answers of their providers.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outlook {
+    /// Nothing stands in the way, as where it has none.
+    #[default]
+    Ready,
+    /// Something does.
+    Unready,
+    /// Nobody was asked yet.
+    Unknown,
 }
 
 /// Whose an instance is that has a floating IP of ours.

@@ -16,8 +16,8 @@ mod testing;
 pub use deed::{Deed, Finding, Holder, Lost, Patience, Reading, taker};
 pub use detector::{Change, Detector, Findings, Graced, Silence, Timing, Wake, Witnessed, hush};
 pub use event::{
-    Action, Advert, Carry, Cause, Command, Event, Failback, GroupSettings, Outcome, Quorum, Reconfiguration, Settings,
-    StuckPolicy, Taker, Which,
+    Action, Advert, Carry, Cause, Command, Event, Failback, GroupSettings, Outcome, Outlook, Quorum, Reconfiguration,
+    Settings, StuckPolicy, Taker, Which,
 };
 pub use group::GroupState;
 pub use lease::Lease;

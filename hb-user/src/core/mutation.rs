@@ -11,8 +11,8 @@ pub enum Mutation {
     NobodyYields,
     /// A group does not return to its preferred node.
     NeverReturns,
-    /// A group is asked back by a node that could not start it.
-    ReturnsUnready,
+    /// It is not looked at whether a start would succeed.
+    IgnoresOutlook,
     /// A start is given a reason that is none.
     WrongCause,
     /// Whoever leaves stops what is being stopped.

@@ -23,7 +23,7 @@ use provider::{Provided, Witness};
 
 use super::mutation::{Mutation, is_mutated};
 use super::peer::Fencing;
-use super::{Action, Advert, Contact, Event, GroupState, PeerView, Settings, Sight};
+use super::{Action, Advert, Contact, Event, GroupState, Outlook, PeerView, Settings, Sight};
 
 /// A group, as the status shows it.
 #[derive(Clone, Copy, Debug)]
@@ -47,7 +47,7 @@ pub struct GroupView {
     /// Whether we gave way to a node that is not heard, and that the provider gave the floating IP to.
     pub gave_way: bool,
     /// Whether it could be started here now, as far as we were told.
-    pub is_ready: bool,
+    pub outlook: Outlook,
 }
 
 /// Why a node must not become silent now, not even for a moment that it has told of.
@@ -96,6 +96,9 @@ struct Group {
     /// An operator wants it here.
     asked: bool,
     memory: Memory,
+    /// Until when we come last, having just let go of it for others: whoever declined it before takes it now.
+    #[serde(default)]
+    last_until: Nanos,
     after: After,
     /// When it was last restarted because it was sick.
     restarted: Option<Nanos>,
@@ -114,6 +117,7 @@ impl Group {
             wanted: 0,
             asked: false,
             memory: Memory::Nothing,
+            last_until: Nanos(0),
             after: After::Idle(Memory::Nothing),
             restarted: None,
             provided: Provided::default(),
@@ -123,6 +127,7 @@ impl Group {
     /// The state of a group that we neither have nor want.
     fn idle(&self) -> GroupState {
         match self.memory {
+            Memory::Nothing if self.provided.is_unready() => GroupState::Declined,
             Memory::Nothing => GroupState::Released,
             Memory::Declined => GroupState::Declined,
             Memory::Failed(_) => GroupState::Failed,
@@ -217,7 +222,7 @@ impl Node {
             Event::Sick { group } => work.extend(self.nurse(*group)),
             Event::Moved { group, to } => work.extend(self.moved(*group, *to)),
             Event::Witness { asked, answers } => self.witnessed(*asked, *answers),
-            Event::Readiness { group, ready } => self.prepared(*group, *ready),
+            Event::Outlook { group, outlook } => self.looks(*group, *outlook),
             Event::Fenced { node, done } => self.fenced(*node, *done),
             Event::Command(command) => work.extend(self.obey(*command)),
             Event::Reconfigure(new) => work.extend(self.reconfigure(new)),
@@ -263,8 +268,14 @@ impl Node {
             Fencing::Failed(until) => Some(until),
             Fencing::None | Fencing::Running | Fencing::Done => None,
         });
+        let turns = self.groups.iter().map(|group| group.last_until);
         let listening = Some(self.listens_until());
-        let all = retries.chain(delays).chain(fences).chain(self.doubt).chain(listening);
+        let all = retries
+            .chain(turns)
+            .chain(delays)
+            .chain(fences)
+            .chain(self.doubt)
+            .chain(listening);
         let all = all.chain(self.witness_ends());
         all.filter(|time| *time > self.now).min()
     }
@@ -325,7 +336,7 @@ impl Node {
             taken_back,
             held_off,
             gave_way: group.provided.gave_way,
-            is_ready: !group.provided.is_unready,
+            outlook: group.provided.outlook,
         })
     }
 
@@ -421,7 +432,7 @@ impl Node {
             // It lets go of what we let go of before: now it is for us again.
             let is_handed_back = before.holds(index) && peer.group(index) == GroupState::Declined;
             if is_handed_back && group.memory == Memory::Declined {
-                group.memory = Memory::Nothing;
+                (group.memory, group.last_until) = (Memory::Nothing, Nanos(0));
             }
             // Its stop may have taken something that was shared, as in any conflict.
             let is_news = peer.has_let_go(index) && !before.has_let_go(index);

@@ -54,11 +54,11 @@ impl Daemon {
     }
 
     /// The core is told which groups could be started here, where that has changed.
-    pub(super) fn tell_readiness(&mut self) {
+    pub(super) fn tell_outlooks(&mut self) {
         for group in 0..self.cluster.groups.len() {
-            let ready = self.keeper.is_group_ready(group);
-            if self.node.group(group).is_some_and(|view| view.is_ready != ready) {
-                self.feed(&Event::Readiness { group, ready });
+            let outlook = self.keeper.outlook(group);
+            if self.node.group(group).is_some_and(|view| view.outlook != outlook) {
+                self.feed(&Event::Outlook { group, outlook });
             }
         }
     }
@@ -81,7 +81,7 @@ impl Daemon {
                 let nodes = self.peers.iter().map(|peer| (peer.index, lost.contains(&peer.index)));
                 let nodes: Vec<(usize, bool)> = nodes.collect();
                 let moved = self.keeper.learn(&address, readiness, &nodes, now);
-                self.tell_readiness();
+                self.tell_outlooks();
                 match moved {
                     Some((group, to)) => self.feed(&Event::Moved { group, to }),
                     None => self.look_after(now),

@@ -11,7 +11,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use super::settings::nanos;
 use crate::clock;
 use crate::config::{CloudAddress, CloudKind, Cluster, InstanceId};
-use crate::core::{Deed, Finding, Holder, Lost, Patience, Reading, Taker, taker};
+use crate::core::{Deed, Finding, Holder, Lost, Outlook, Patience, Reading, Taker, taker};
 use crate::resources::cloud::{Clouds, FloatingIp, Owner, Readiness};
 use crate::resources::group::Claims;
 
@@ -95,6 +95,8 @@ struct Kept {
     asking: Option<AbortHandle>,
     readiness: Option<Box<Readiness>>,
     moved_away: u64,
+    /// That it has moved away is in the number.
+    is_counted: bool,
 }
 
 /// How a floating IP stands.
@@ -286,6 +288,7 @@ impl Keeper {
         if let Some((node, instance)) = kept.deed.shown() {
             self.instances.insert((address.kind, node), instance.clone());
         }
+        kept.is_counted &= kept.deed.is_away();
         match finding {
             Finding::Fine => None,
             Finding::Suspect => {
@@ -293,8 +296,11 @@ impl Keeper {
                 None
             }
             Finding::Moved => {
-                kept.moved_away += 1;
-                tracing::warn!(%address, owner = ?owner.map(InstanceId::as_str), "belongs to another instance");
+                if !kept.is_counted {
+                    kept.is_counted = true;
+                    kept.moved_away += 1;
+                    tracing::warn!(%address, owner = ?owner.map(InstanceId::as_str), "belongs to another instance");
+                }
                 let instances = nodes
                     .iter()
                     .map(|(node, _)| (*node, self.instances.get(&(address.kind, *node))));
@@ -328,11 +334,16 @@ impl Keeper {
         Some(kept.readiness.as_ref()?.is_ready())
     }
 
-    /// Whether a group's floating IPs could all be taken over, as of the last answers. Of whom nothing was asked yet that is not
-    /// known, and so they could not.
-    pub(super) fn is_group_ready(&self, group: usize) -> bool {
-        let mut of_group = self.kept.iter().filter(|kept| kept.group == group);
-        of_group.all(|kept| kept.readiness.as_ref().is_some_and(|it| it.is_ready()))
+    /// Whether a group's floating IPs could all be taken over, as of the last answers.
+    pub(super) fn outlook(&self, group: usize) -> Outlook {
+        let of_group = self.kept.iter().filter(|kept| kept.group == group);
+        of_group.fold(Outlook::Ready, |all, kept| {
+            match (all, kept.readiness.as_ref().map(|it| it.is_ready())) {
+                (Outlook::Unready, _) | (_, Some(false)) => Outlook::Unready,
+                (Outlook::Unknown, _) | (_, None) => Outlook::Unknown,
+                (Outlook::Ready, Some(true)) => Outlook::Ready,
+            }
+        })
     }
 
     pub(super) fn standings(&self) -> impl Iterator<Item = Standing<'_>> {
@@ -359,6 +370,7 @@ impl Kept {
             asking: None,
             readiness: None,
             moved_away: 0,
+            is_counted: false,
         }
     }
 
@@ -413,7 +425,8 @@ async fn question(ips: Vec<FloatingIp>) -> Seen {
             }
             match tokio::time::timeout(ANEW, first(&mut pending)).await {
                 Ok(Some(asked)) => return asked,
-                Ok(None) => clock::sleep(AGAIN).await,
+                // An API that fails at once is not asked more often than one that says nothing.
+                Ok(None) => clock::sleep_until(Some(asked.saturating_add(nanos(ANEW)))).await,
                 Err(_none_yet) => {}
             }
         }

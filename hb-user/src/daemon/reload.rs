@@ -274,7 +274,7 @@ impl Daemon {
         }
         self.differences.clear();
         self.perform(actions, now);
-        self.tell_readiness();
+        self.tell_outlooks();
         let said = differences(&old, &self.cluster);
         tracing::info!(digest = format_args!("{:08x}", self.cluster.digest()), changed = %said, "reloaded");
         Ok(format!("reloaded: {said}"))

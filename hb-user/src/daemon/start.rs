@@ -203,7 +203,7 @@ impl Daemon {
         daemon.granted = realtime::ask(&realtime::controller(&daemon.cluster.realtime));
         daemon.tell_what_was_granted();
         daemon.feed(if is_new { &Event::Begin } else { &Event::Tick });
-        daemon.tell_readiness();
+        daemon.tell_outlooks();
         Ok(daemon)
     }
 }

@@ -4,7 +4,7 @@
 //! takes, the mover in a start, and the keeper's questions.
 
 use hb_ebpf::Nanos;
-use hb_user::core::{Cause, Command, Deed, Event, Finding, Lost, Outcome, Patience, Reading, Which, taker};
+use hb_user::core::{Cause, Command, Deed, Event, Finding, Lost, Outcome, Outlook, Patience, Reading, Which, taker};
 
 use super::dice::Dice;
 use super::host::Count;
@@ -59,7 +59,7 @@ pub(super) struct Keeper {
     is_asking: [bool; GROUPS],
     due: [Nanos; GROUPS],
     /// Whether the owner could be read when that was tried last: then it could be moved.
-    is_ready: [bool; GROUPS],
+    outlooks: [Outlook; GROUPS],
     /// When the question to the witness that is under way, or planned, begins.
     question: Option<Nanos>,
 }
@@ -107,14 +107,14 @@ impl Keeper {
             instances: [None; NODES],
             is_asking: [false; GROUPS],
             due: [Nanos(0); GROUPS],
-            is_ready: [!has_provider; GROUPS],
+            outlooks: [if has_provider { Outlook::Unknown } else { Outlook::Ready }; GROUPS],
             question: None,
         }
     }
 
     /// Whether a group's address could be moved, as far as is known.
-    pub(super) fn is_ready(&self, id: usize) -> bool {
-        self.is_ready[id]
+    pub(super) fn outlook(&self, id: usize) -> Outlook {
+        self.outlooks[id]
     }
 }
 
@@ -159,20 +159,20 @@ impl World {
     }
 
     /// The core is told of the first group of which it does not know whether it could be started, and after that of the next.
-    pub(super) fn tell_readiness(&mut self, host: usize) -> Step {
+    pub(super) fn tell_outlooks(&mut self, host: usize) -> Step {
         let Some(life) = &self.hosts[host].life else {
             return Ok(());
         };
         let (keeper, node) = (&life.keeper, &life.control.node);
         let ids = self.plan.configs[life.control.config].ids.iter().enumerate();
         let mut news = ids.filter_map(|(index, id)| {
-            let ready = keeper.is_ready(*id);
-            (node.group(index)?.is_ready != ready).then_some((index, ready))
+            let outlook = keeper.outlook(*id);
+            (node.group(index)?.outlook != outlook).then_some((index, outlook))
         });
-        let Some((group, ready)) = news.next() else {
+        let Some((group, outlook)) = news.next() else {
             return self.judge.check_asking(self.now, host, node);
         };
-        self.feed(host, &Event::Readiness { group, ready })
+        self.feed(host, &Event::Outlook { group, outlook })
     }
 
     /// The owner of an address is asked for.
@@ -209,7 +209,13 @@ impl World {
         };
         let (number, keeper, node) = (life.number, &mut life.keeper, &life.control.node);
         keeper.is_asking[id] = false;
-        keeper.is_ready[id] = matches!(reply, Reply::Owner(_));
+        keeper.outlooks[id] = match reply {
+            Reply::Owner(_) => Outlook::Ready,
+            Reply::Nothing => {
+                self.judge.could_not_move(host, id);
+                Outlook::Unready
+            }
+        };
         let mut pause = VERIFY;
         let mut event = None;
         if let Reply::Owner(owner) = reply {
@@ -240,7 +246,7 @@ impl World {
         let due = self.now.saturating_add(pause);
         keeper.due[id] = due;
         self.schedule(due, Happening::Look { host, life: number, id });
-        self.tell_readiness(host)?;
+        self.tell_outlooks(host)?;
         let Some(event) = event else { return Ok(()) };
         self.judge.misses_address(host, id);
         self.last_fault = self.last_fault.max(self.now);

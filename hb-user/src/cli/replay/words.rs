@@ -2,7 +2,7 @@
 
 use hb_ebpf::beat::Status;
 
-use crate::core::{Action, Advert, Cause, Command, Event, GroupState, Outcome, Sight, Taker, Waiting, Which};
+use crate::core::{Action, Advert, Cause, Command, Event, GroupState, Outcome, Outlook, Sight, Taker, Waiting, Which};
 use crate::recorder::Names;
 
 /// What happened.
@@ -27,9 +27,13 @@ pub(super) fn event(event: &Event, names: &Names) -> String {
         }
         Event::Witness { answers: true, .. } => "the provider answers".to_owned(),
         Event::Witness { answers: false, .. } => "the provider does not answer".to_owned(),
-        Event::Readiness { group, ready } => {
-            let not = if *ready { "" } else { " not" };
-            format!("{} could{not} be started here", names.group(*group))
+        Event::Outlook { group, outlook } => {
+            let could = match outlook {
+                Outlook::Ready => "could be started here",
+                Outlook::Unready => "could not be started here",
+                Outlook::Unknown => "was not looked at yet",
+            };
+            format!("{} {could}", names.group(*group))
         }
         Event::Sick { group } => format!("{} sick", names.group(*group)),
         Event::Fenced { node, done: true } => format!("{} fenced", names.node(*node)),

@@ -1,5 +1,6 @@
 //! What operators ask for.
 
+use hb_ebpf::Nanos;
 use hb_ebpf::beat::Status;
 
 use super::{After, Memory, Node};
@@ -107,7 +108,7 @@ impl Node {
             }
             Command::Cleanup(index) => {
                 let (now, group) = (self.now, &mut self.groups[index]);
-                group.memory = Memory::Nothing;
+                (group.memory, group.last_until) = (Memory::Nothing, Nanos(0));
                 if group.state == GroupState::Stuck {
                     return vec![self.release(index, Cause::Cleanup, After::Idle(Memory::Nothing))];
                 }

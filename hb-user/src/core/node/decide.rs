@@ -29,14 +29,15 @@ impl Node {
             return None;
         }
         match (self.status, state) {
-            // Before we know our peers, and while scripts stop, nothing is decided. What could not be stopped waits for
-            // a person.
-            (Status::Init, _) | (_, GroupState::Releasing | GroupState::Stuck) => None,
-            (Status::Up | Status::Leaving, GroupState::Acquiring) if self.has_lease() => None,
-            (Status::Up | Status::Leaving, GroupState::Acquiring) => {
+            (Status::Up | Status::Leaving, GroupState::Acquiring) if !self.has_lease() => {
                 Some(self.release(index, Cause::Lease, After::Idle(Memory::Nothing)))
             }
-            (Status::Leaving, GroupState::Running | GroupState::Claimed) => {
+            // Before we know our peers, and while scripts run, nothing is decided. What could not be stopped waits for a person.
+            (Status::Init, _)
+            | (_, GroupState::Releasing | GroupState::Stuck)
+            | (Status::Up, GroupState::Acquiring) => None,
+            // A start may take minutes, as that of a floating IP whose provider does not answer.
+            (Status::Leaving, GroupState::Acquiring | GroupState::Running | GroupState::Claimed) => {
                 Some(self.release(index, Cause::Leave, After::Idle(Memory::Nothing)))
             }
             (
@@ -164,7 +165,8 @@ impl Node {
                 Wish::Nothing
             };
         };
-        if self.returns_from(holder, index) && self.may_return(index) {
+        // Nobody who runs a group is asked for it by a node that could not start it.
+        if self.returns_from(holder, index) && group.provided.is_ready() {
             Wish::Ask
         } else {
             Wish::Nothing
@@ -183,15 +185,12 @@ impl Node {
         }
     }
 
-    /// Nobody who runs a group is asked for it by a node that could not start it.
-    fn may_return(&self, index: usize) -> bool {
-        !self.groups[index].provided.is_unready || is_mutated(Mutation::ReturnsUnready)
-    }
-
     /// Whether a group would come back here, if only it could be started.
     pub(super) fn waits_for_readiness(&self, index: usize) -> bool {
         let holder = self.holders(index).next();
-        self.may_act() && !self.may_return(index) && holder.is_some_and(|holder| self.returns_from(holder, index))
+        self.may_act()
+            && !self.groups[index].provided.is_ready()
+            && holder.is_some_and(|holder| self.returns_from(holder, index))
     }
 
     /// The peers that have the group, or may have it.
@@ -200,10 +199,10 @@ impl Node {
     }
 
     /// Who of those that are there should have a group that nobody has: the preferred node, then ha.cf's order; but first
-    /// those from which it was not moved away.
+    /// those that have not declined it.
     pub(super) fn responsible(&self, index: usize) -> Option<usize> {
         let me = self.settings.me;
-        let ours = self.groups[index].memory;
+        let (ours, is_unready) = (self.groups[index].memory, self.groups[index].provided.is_unready());
         let is_candidate = |node: &usize| {
             if *node == me {
                 !matches!(ours, Memory::Failed(_))
@@ -213,13 +212,14 @@ impl Node {
         };
         let has_declined = |node: usize| {
             if node == me {
-                ours != Memory::Nothing
+                ours != Memory::Nothing || is_unready
             } else {
                 self.peers[node].group(index) == GroupState::Declined
             }
         };
+        let is_last = |node: usize| node == me && self.groups[index].last_until > self.now;
         let candidates = (0..self.settings.nodes).filter(is_candidate);
-        candidates.min_by_key(|node| (has_declined(*node), self.order(*node, index)))
+        candidates.min_by_key(|node| (is_last(*node), has_declined(*node), self.order(*node, index)))
     }
 
     /// The order of nodes for a group: the preferred one, then ha.cf's.
@@ -251,6 +251,10 @@ impl Node {
         }
         if !peer.sight.hears_us {
             // It cannot know of us, so it will not let go.
+            return true;
+        }
+        if self.groups[index].provided.is_unready() && peer.group(index).runs() {
+            // What it has moved to itself we could not move back. It may let go, too, and starts it again then.
             return true;
         }
         let (theirs, ours) = (self.order(other, index), self.order(self.settings.me, index));

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{After, Memory, Node};
 use crate::core::mutation::{Mutation, is_mutated};
 use crate::core::peer::Fencing;
-use crate::core::{Action, Cause, Contact, Holder, PeerView, Quorum, Settings, Taker};
+use crate::core::{Action, Cause, Contact, Holder, Outlook, PeerView, Quorum, Settings, Taker};
 use hb_ebpf::beat::Status;
 
 /// So often within the span a group is asserted again because its floating IP was taken away; then no more, until the span is
@@ -37,8 +37,20 @@ pub(super) struct Provided {
     /// We let go of the group since a node that we do not hear has taken its floating IP.
     pub(super) gave_way: bool,
     pub(super) taken_back: TakenBack,
-    /// It could not be started here now, by [`Event::Readiness`](crate::core::Event::Readiness).
-    pub(super) is_unready: bool,
+    /// The last word of [`Event::Outlook`](crate::core::Event::Outlook).
+    pub(super) outlook: Outlook,
+}
+
+impl Provided {
+    /// Whether the group would not start here. Somebody else comes first then.
+    pub(super) fn is_unready(&self) -> bool {
+        self.outlook == Outlook::Unready && !is_mutated(Mutation::IgnoresOutlook)
+    }
+
+    /// Whether it would. Without that nobody is asked for it.
+    pub(super) fn is_ready(&self) -> bool {
+        self.outlook == Outlook::Ready || is_mutated(Mutation::IgnoresOutlook)
+    }
 }
 
 /// How often a group's floating IP was taken back.
@@ -128,9 +140,9 @@ impl Node {
             .then(|| self.acquire(index, Cause::Moved, true))
     }
 
-    pub(super) fn prepared(&mut self, index: usize, ready: bool) {
+    pub(super) fn looks(&mut self, index: usize, outlook: Outlook) {
         if let Some(group) = self.groups.get_mut(index) {
-            group.provided.is_unready = !ready;
+            group.provided.outlook = outlook;
         }
     }
 

@@ -30,6 +30,9 @@ impl Node {
                 After::Restart if is_restarting => return Some(self.acquire(index, Cause::Sick, false)),
                 After::Restart => group.set(group.idle(), now),
                 After::Idle(memory) => {
+                    if memory == Memory::Declined {
+                        group.last_until = now.saturating_add(self.settings.deadtime);
+                    }
                     group.memory = memory;
                     group.set(group.idle(), now);
                 }

@@ -75,11 +75,15 @@ fn it_has_moved_when_that_is_read_twice() {
         keeper.standings().next().map(|it| (it.is_away, it.moved_away)),
         Some((true, 1))
     );
+    // Each look says so to the core; it has moved away once.
+    assert_eq!(learn(&mut keeper, readiness(Ok(Some("2")))), Some((0, Taker::Unknown)));
+    assert_eq!(keeper.standings().next().map(|it| it.moved_away), Some(1));
     assert_eq!(learn(&mut keeper, readiness(Ok(Some("1")))), None);
     assert_eq!(keeper.standings().next().map(|it| it.is_away), Some(false));
     // Nobody's is nobody's doing.
     learn(&mut keeper, readiness(Ok(None)));
     assert_eq!(learn(&mut keeper, readiness(Ok(None))), Some((0, Taker::Nobody)));
+    assert_eq!(keeper.standings().next().map(|it| it.moved_away), Some(2));
 }
 
 /// A token may be good for the address and not for the instance that has it: then the API shows none.
@@ -275,14 +279,18 @@ async fn a_dead_connection_is_not_a_silent_witness() {
 async fn a_witness_that_never_answers_is_silent_since_it_was_asked() {
     let server = Server::start(|_| Said::new(404, "")).await;
     let (ip, _dir) = warm(&server).await;
-    server.faults("GET", std::iter::repeat_n(Fault::Hang, 100));
-    let (begun, seen) = (clock::now(), question(vec![ip]).await);
-    let Seen::Witness { asked, answers: false } = seen else {
-        panic!("{seen:?}");
-    };
-    assert!(clock::now().since(asked) >= nanos(WITNESS) && asked.since(begun) < nanos(WITNESS));
-    let asked = server.log().len() - 1;
-    assert!((1..=4).contains(&asked), "a flood: {:?}", server.log());
+    for failure in [Fault::Hang, Fault::Said(Said::new(503, "")), Fault::Reset] {
+        let before = server.log().len();
+        server.faults("GET", std::iter::repeat_n(failure, 20));
+        let (begun, seen) = (clock::now(), question(vec![ip.clone()]).await);
+        let Seen::Witness { asked, answers: false } = seen else {
+            panic!("{seen:?}");
+        };
+        assert!(clock::now().since(asked) >= nanos(WITNESS) && asked.since(begun) < nanos(WITNESS));
+        let asked = server.log().len() - before;
+        assert!((1..=4).contains(&asked), "a flood: {:?}", server.log());
+        server.forget_faults();
+    }
     let Seen::Witness { answers: false, .. } = question(Vec::new()).await else {
         panic!("there is none");
     };
@@ -306,10 +314,10 @@ fn what_is_known_outlives_a_restart() {
 #[test]
 fn a_group_is_ready_when_all_its_addresses_were_asked_for_and_are() {
     let mut keeper = keeper(LONG_AGO, false);
-    assert!(!keeper.is_group_ready(0), "that is not known yet");
-    assert!(keeper.is_group_ready(1), "it has none");
+    assert_eq!(keeper.outlook(0), Outlook::Unknown);
+    assert_eq!(keeper.outlook(1), Outlook::Ready, "it has none");
     learn(&mut keeper, readiness(Ok(Some("2"))));
-    assert!(keeper.is_group_ready(0), "whosever it is");
+    assert_eq!(keeper.outlook(0), Outlook::Ready, "whosever it is");
     learn(&mut keeper, readiness(Err(failure())));
-    assert!(!keeper.is_group_ready(0));
+    assert_eq!(keeper.outlook(0), Outlook::Unready);
 }

@@ -1,7 +1,7 @@
 //! What the provider is good for: who may take an address, and who must let go.
 
 use hb_ebpf::Nanos;
-use hb_user::core::{Contact, GroupState, Holder, Node, Waiting};
+use hb_user::core::{Contact, GroupState, Holder, Node, Outlook, Waiting};
 
 use super::{Judge, Rule, Violation};
 use crate::sim::cloud::Cloud;
@@ -143,10 +143,15 @@ impl Judge {
         Ok(())
     }
 
-    /// The core of a host was told all that is known of its readiness.
+    /// A daemon could not read the owner of an address: its node declines the group until it can.
+    pub(in crate::sim) fn could_not_move(&mut self, host: usize, id: usize) {
+        self.facts[host][id].was_declined = true;
+    }
+
+    /// The core of a host was told what is known of its outlooks.
     pub(in crate::sim) fn check_asking(&mut self, now: Nanos, host: usize, node: &Node) -> Result<(), Violation> {
         let groups = (0..GROUPS).filter_map(|index| Some((index, node.group(index)?)));
-        for (index, view) in groups.filter(|(_, view)| !view.is_ready) {
+        for (index, view) in groups.filter(|(_, view)| view.outlook != Outlook::Ready) {
             if view.waiting == Some(Waiting::Readiness) {
                 self.count("failbacks put off");
             }

@@ -128,7 +128,7 @@ impl World {
             }
             self.act(host, number, config, action)?;
         }
-        self.tell_readiness(host)?;
+        self.tell_outlooks(host)?;
         self.keep(host);
         Ok(())
     }

@@ -3,7 +3,7 @@
 use super::super::*;
 use super::bench::*;
 use crate::core::testing::{ms, settings};
-use crate::core::{Command, Outcome, Which};
+use crate::core::{Command, Failback, Outcome, Which};
 
 const STANDBY: Command = Command::Standby(Which::All);
 const TAKEOVER: Command = Command::Takeover(Which::All);
@@ -305,4 +305,45 @@ fn what_another_lets_go_of_is_coming() {
     let mut ours = Bench::running();
     ours.says(B, &[Releasing]);
     assert!(!is_coming(&ours), "it runs here");
+}
+
+/// Handed to and fro it has been declined by both. Who gives it up now did so last.
+#[test]
+fn what_both_have_declined_goes_to_the_other() {
+    let mut bench = Bench::new(Settings {
+        failback: Failback::Stay,
+        ..settings(2, A, 1)
+    });
+    bench.run(&[B]);
+    bench.says(B, &[Declined]);
+    assert_eq!(bench.order(STANDBY), ["release 0: standby"]);
+    bench.finish(Outcome::Done);
+    assert_eq!(bench.state(), Declined, "B is to see that, and to take it");
+    let mut handed = bench.clone();
+    handed.says(B, &[Wanting]);
+    handed.says(B, &[Running]);
+    assert_eq!(handed.state(), Declined);
+    // B does not: it is declined there for another reason.
+    let turn = bench.node.deadline().expect("a turn");
+    assert_eq!(turn, bench.now.saturating_add(bench.node.settings.deadtime));
+    bench.at(turn);
+    assert!(
+        bench.state() == Wanting || bench.state() == Acquiring,
+        "{:?}",
+        bench.state()
+    );
+    // The other side of it: what is handed back is taken.
+    let mut other = Bench::two_of_b();
+    other.node.settings.failback = Failback::Stay;
+    other.node.groups[0].memory = Memory::Declined;
+    for theirs in [Running, Running, Releasing] {
+        other.says(B, &[theirs]);
+    }
+    assert_eq!(other.state(), Declined);
+    other.says(B, &[Declined]);
+    assert!(
+        other.state() == Wanting || other.state() == Acquiring,
+        "{:?}",
+        other.state()
+    );
 }

@@ -84,9 +84,9 @@ impl History {
                 group: self.dice.index(2),
                 to: [Taker::Node(peer), Taker::Other, Taker::Unknown][self.dice.index(3)],
             },
-            85 if self.dice.percent(40) => Event::Readiness {
+            85 if self.dice.percent(40) => Event::Outlook {
                 group: self.dice.index(2),
-                ready: self.dice.percent(50),
+                outlook: [Outlook::Ready, Outlook::Unready, Outlook::Unknown][self.dice.index(3)],
             },
             85 => Event::Witness {
                 asked: self.now,

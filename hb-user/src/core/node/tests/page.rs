@@ -127,6 +127,16 @@ fn what_is_decided_at_all() {
     rules.assert_all_used();
 }
 
+const OUTLOOKS: [Outlook; 3] = [Outlook::Ready, Outlook::Unready, Outlook::Unknown];
+
+fn outlook_name(outlook: Outlook) -> &'static str {
+    match outlook {
+        Outlook::Ready => "ready",
+        Outlook::Unready => "unready",
+        Outlook::Unknown => "unknown",
+    }
+}
+
 #[test]
 fn every_decision_on_a_group_that_we_have_is_a_row() {
     let mut rules = Rules::of("| Lease | Doubt | Peer | There |");
@@ -135,6 +145,7 @@ fn every_decision_on_a_group_that_we_have_is_a_row() {
         node.lease = choose.flag();
         node.doubt = choose.flag().then_some(Nanos::MAX);
         node.groups[0].state = choose.of([GroupState::Running, GroupState::Claimed]);
+        node.groups[0].provided.outlook = choose.of(OUTLOOKS);
         node.groups[0].contested = choose.flag().then_some(FORMER);
         node.peers[B] = choose.peer();
         node.peers[B].sight.hears_us = choose.flag();
@@ -154,6 +165,7 @@ fn every_decision_on_a_group_that_we_have_is_a_row() {
             node.groups[0].state.name(),
             yes(node.groups[0].contested.is_some()),
             yes(peer.counts(A)),
+            outlook_name(node.groups[0].provided.outlook),
         ];
         assert_eq!(decision(&mut node), rules.then(&cells), "{cells:?}");
     }
@@ -172,7 +184,7 @@ fn every_wish_for_a_group_that_we_do_not_have_is_a_row() {
         let group = &mut node.groups[0];
         group.asked = choose.flag();
         group.provided.gave_way = choose.flag();
-        group.provided.is_unready = choose.flag();
+        group.provided.outlook = choose.of(OUTLOOKS);
         group.memory = choose.of(idle);
         group.state = group.idle();
         if choose.flag() {
@@ -191,7 +203,7 @@ fn every_wish_for_a_group_that_we_do_not_have_is_a_row() {
             failback_name(node.settings.failback),
             preferred_name(node.settings.groups[0].preferred),
             yes(node.groups[0].provided.gave_way),
-            yes(!node.groups[0].provided.is_unready),
+            outlook_name(node.groups[0].provided.outlook),
             match node.groups[0].memory {
                 Memory::Nothing => "nothing",
                 Memory::Declined => "declined",

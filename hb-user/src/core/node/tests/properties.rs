@@ -106,7 +106,7 @@ proptest! {
             Event::Fenced { node, done: true },
             Event::Sick { group },
             Event::Moved { group, to: crate::core::Taker::Node(node) },
-            Event::Readiness { group, ready: false },
+            Event::Outlook { group, outlook: crate::core::Outlook::Unready },
             Event::Finished { work, outcome: Outcome::Done },
             Event::Command(crate::core::Command::Cleanup(group)),
         ] {

@@ -3,7 +3,7 @@
 use super::super::*;
 use super::bench::*;
 use crate::core::testing::{ms, settings};
-use crate::core::{Carry, Command, Failback, Outcome, Reconfiguration, Taker, Which};
+use crate::core::{Carry, Command, Failback, Outcome, Outlook, Reconfiguration, Taker, Which};
 
 const TO_B: Event = Event::Moved {
     group: 0,
@@ -312,46 +312,73 @@ fn where_a_majority_decides_the_provider_is_not_asked() {
     assert!(bench.node.has_lease());
 }
 
-fn prepared(bench: &mut Bench, ready: bool) -> Vec<String> {
-    bench.tell(&Event::Readiness { group: 0, ready })
+fn looks(bench: &mut Bench, outlook: Outlook) -> Vec<String> {
+    bench.tell(&Event::Outlook { group: 0, outlook })
 }
 
 /// A failback that would fail takes the group from a node that runs it well.
 #[test]
 fn a_group_is_asked_back_by_a_node_that_could_start_it() {
-    let mut bench = Bench::two();
-    prepared(&mut bench, false);
-    for _ in 0..2 {
-        bench.says(B, &[Running]);
+    for (outlook, idle) in [(Outlook::Unready, Declined), (Outlook::Unknown, Released)] {
+        let mut bench = Bench::two();
+        looks(&mut bench, outlook);
+        for _ in 0..2 {
+            bench.says(B, &[Running]);
+        }
+        assert_eq!((bench.state(), bench.waiting()), (idle, Some(Waiting::Readiness)));
+        looks(&mut bench, Outlook::Ready);
+        assert_eq!((bench.state(), bench.waiting()), (Asking, Some(Waiting::Held(B))));
+        looks(&mut bench, outlook);
+        assert_eq!(bench.state(), idle, "it is not asked any more");
+        looks(&mut bench, Outlook::Ready);
+        bench.says(B, &[Releasing]);
+        assert_eq!(bench.says(B, &[Released]), ["acquire 0: fail_back"]);
     }
-    assert_eq!((bench.state(), bench.waiting()), (Released, Some(Waiting::Readiness)));
-    prepared(&mut bench, true);
-    assert_eq!((bench.state(), bench.waiting()), (Asking, Some(Waiting::Held(B))));
-    prepared(&mut bench, false);
-    assert_eq!(bench.state(), Released, "it is not asked any more");
-    prepared(&mut bench, true);
-    bench.says(B, &[Releasing]);
-    assert_eq!(bench.says(B, &[Released]), ["acquire 0: fail_back"]);
 }
 
-/// A start that fails is better than none.
+/// A start that would fail is for the others to try first, but better than none.
 #[test]
-fn what_nobody_has_is_started_ready_or_not() {
+fn who_could_not_start_it_is_the_last_to_try() {
     let mut bench = Bench::two();
-    prepared(&mut bench, false);
-    bench.run(&[B]);
-    let mut bench = Bench::two_of_b();
-    bench.says(B, &[Running]);
-    prepared(&mut bench, false);
+    looks(&mut bench, Outlook::Unready);
+    for _ in 0..2 {
+        bench.says(B, &[Released]);
+    }
+    assert_eq!((bench.state(), bench.waiting()), (Declined, None), "it is B's turn");
     bench.silent(B);
-    assert_eq!(bench.state(), Acquiring);
+    assert_eq!(bench.state(), Acquiring, "nobody else is there");
+    let mut bench = Bench::two();
+    looks(&mut bench, Outlook::Unready);
+    for _ in 0..2 {
+        bench.says(B, &[Declined]);
+    }
+    assert_eq!(bench.state(), Acquiring, "B is no better");
+    let mut bench = Bench::two();
+    looks(&mut bench, Outlook::Unknown);
+    bench.run(&[B]);
+}
+
+/// In a conflict, as after a cut, the floating IP is with the node that moved it last.
+#[test]
+fn who_could_not_move_it_back_leaves_it_to_who_runs_it() {
+    for (theirs, lets_go) in [(Claimed, true), (Running, true), (Acquiring, false)] {
+        let mut bench = Bench::running();
+        looks(&mut bench, Outlook::Unready);
+        let done = bench.says(B, &[theirs]);
+        assert_eq!(done == ["release 0: conflict"], lets_go, "{theirs:?}: {done:?}");
+        if lets_go {
+            bench.finish(Outcome::Done);
+            bench.says(B, &[Released]);
+            assert_eq!(bench.state(), Declined, "that B has let go, too, makes it B's");
+        }
+    }
 }
 
 /// An operator knows better.
 #[test]
 fn an_order_is_carried_out_ready_or_not() {
     let mut bench = Bench::two();
-    prepared(&mut bench, false);
+    looks(&mut bench, Outlook::Unready);
     for _ in 0..2 {
         bench.says(B, &[Running]);
     }
@@ -367,10 +394,10 @@ fn it_waits_for_readiness_only_where_it_would_come_back() {
         ..settings(2, A, 1)
     };
     for mut bench in [Bench::new(stays), Bench::two_of_b()] {
-        prepared(&mut bench, false);
+        looks(&mut bench, Outlook::Unready);
         for _ in 0..2 {
             bench.says(B, &[Running]);
         }
-        assert_eq!((bench.state(), bench.waiting()), (Released, None));
+        assert_eq!((bench.state(), bench.waiting()), (Declined, None));
     }
 }
