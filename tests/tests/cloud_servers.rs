@@ -267,7 +267,8 @@ async fn faults_are_what_they_are_called() -> Result<()> {
             ensure!(answer.status() == status, "{provider:?} {fault:?}: {}", answer.status());
             if fault == Fault::TooManyRequests(7) && matches!(provider, Provider::DigitalOcean | Provider::Hetzner) {
                 let header = |name: &str| answer.headers().get(name).and_then(|value| value.to_str().ok());
-                ensure!(header("retry-after") == Some("7") && header("ratelimit-remaining") == Some("0"));
+                let told = Some("7").filter(|_| provider == Provider::DigitalOcean);
+                ensure!(header("retry-after") == told && header("ratelimit-remaining") == Some("0"));
             }
         }
         for fault in [Fault::Reset, Fault::LostReply] {

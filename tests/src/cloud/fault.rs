@@ -63,6 +63,8 @@ pub enum Fault {
     LostReply,
     /// What was asked for is done; the answer is cut off in the middle, or a proxy's page where it is none of JSON or XML.
     Broken,
+    /// It does not get there: something on the way, a firewall or a load balancer, answers with a page of its own (403).
+    Blocked,
     /// The move is accepted, and comes to nothing. Only for [`Endpoint::Assign`].
     ActionErrs,
     /// The metadata service takes who asks for the other server.

@@ -7,7 +7,7 @@ use axum::{
     extract::{ConnectInfo, Request, State},
     http::{HeaderMap, HeaderValue, StatusCode, Uri, header, request::Parts},
     middleware::Next,
-    response::{IntoResponse, Response},
+    response::{Html, IntoResponse, Response},
 };
 
 use super::{
@@ -90,9 +90,13 @@ impl Refusal {
             Fault::TooManyRequests(seconds) => Some(Self::TooManyRequests(seconds)),
             Fault::ServerError => Some(Self::ServerError),
             Fault::Unavailable => Some(Self::Unavailable),
-            Fault::Hang | Fault::Reset | Fault::LostReply | Fault::Broken | Fault::ActionErrs | Fault::OtherHost => {
-                None
-            }
+            Fault::Hang
+            | Fault::Reset
+            | Fault::LostReply
+            | Fault::Broken
+            | Fault::Blocked
+            | Fault::ActionErrs
+            | Fault::OtherHost => None,
         }
     }
 }
@@ -163,6 +167,9 @@ impl Front {
         }
         if fault == Some(Fault::Reset) {
             return None;
+        }
+        if fault == Some(Fault::Blocked) {
+            return Some((StatusCode::FORBIDDEN, Html("<html>The request is blocked.</html>")).into_response());
         }
         let Some(refusal) = fault.and_then(Refusal::of) else {
             return self.serve(fault, parts, body, line, next).await;

@@ -264,13 +264,12 @@ pub(super) fn refuse(refusal: Refusal) -> Response {
             "invalid input in field 'server'",
         ),
         Refusal::PendingEvent => error(StatusCode::LOCKED, "locked", "floating IP is locked"),
-        Refusal::TooManyRequests(seconds) => {
-            let status = StatusCode::TOO_MANY_REQUESTS;
-            let mut response = error(status, "rate_limit_exceeded", "limit of 3600 requests per hour reached");
-            let headers = response.headers_mut();
-            headers.insert("retry-after", seconds.into());
-            response
-        }
+        // It tells by its limits' headers only: no Retry-After is documented.
+        Refusal::TooManyRequests(_) => error(
+            StatusCode::TOO_MANY_REQUESTS,
+            "rate_limit_exceeded",
+            "limit of 3600 requests per hour reached",
+        ),
         Refusal::ServerError => error(
             StatusCode::INTERNAL_SERVER_ERROR,
             "server_error",

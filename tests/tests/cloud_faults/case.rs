@@ -146,8 +146,8 @@ impl Case {
     /// And at the least.
     fn shortest(&self) -> Duration {
         match (self.fault, self.step) {
-            // The metadata service, which has no limits, is asked for this beside the move.
-            (_, Endpoint::Active) => Duration::ZERO,
+            // The metadata service has no limits.
+            (_, Endpoint::Metadata | Endpoint::Credentials | Endpoint::Active) => Duration::ZERO,
             (Fault::TooManyRequests(_), _) => THROTTLED,
             _ => Duration::ZERO,
         }
@@ -277,9 +277,12 @@ fn faults(provider: Provider, step: Endpoint) -> impl Iterator<Item = Fault> {
         Fault::LostReply,
         Fault::Broken,
     ];
+    // The metadata service is next door.
+    let is_next_door = matches!(step, Endpoint::Metadata | Endpoint::Credentials | Endpoint::Active);
+    let blocked = (!is_next_door).then_some(Fault::Blocked);
     let refused = moves.then_some(Fault::PendingEvent);
     let errs = has_actions.then_some(Fault::ActionErrs);
-    common.into_iter().chain(refused).chain(errs)
+    common.into_iter().chain(blocked).chain(refused).chain(errs)
 }
 
 /// A cloud, and who takes over there.

@@ -87,6 +87,7 @@ fn by_class(fault: Fault, often: Often) -> End {
         | Fault::Reset
         | Fault::LostReply
         | Fault::Broken
+        | Fault::Blocked
         | Fault::ActionErrs
         | Fault::OtherHost => match often {
             Often::Once => End::Moved,

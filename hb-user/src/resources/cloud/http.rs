@@ -318,6 +318,11 @@ impl Reply {
         Ok(text.trim().to_owned())
     }
 
+    /// What a metadata service answers in JSON.
+    pub(super) fn told<T: DeserializeOwned>(self) -> Result<T, Failure> {
+        self.json(Refusal::of_metadata, |_| None)
+    }
+
     /// The body is not as documented. What was asked for may have been done.
     pub(super) fn unreadable(&self, error: &dyn fmt::Display) -> Failure {
         Failure::Passing {

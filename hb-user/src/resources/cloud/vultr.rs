@@ -107,7 +107,7 @@ impl Vultr {
     /// Who this host is by the metadata service.
     async fn told(&self) -> Result<InstanceId, Failure> {
         const PATH: &str = "/v1.json";
-        let metadata: Metadata = json_of(self.account.metadata.get(PATH).await?)?;
+        let metadata: Metadata = self.account.metadata.get(PATH).await?.told()?;
         account::instance(&metadata.instance, PATH)
     }
 
