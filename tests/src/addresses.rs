@@ -1,16 +1,28 @@
 //! Addresses that move without a script: clusters that have some, and what the other machines on the network see.
 
+use std::{
+    os::fd::AsRawFd,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::JoinHandle,
+    time::Duration,
+};
+
 use anyhow::{Context, Result, ensure};
+use nix::sys::socket::{MsgFlags, sendto};
 use serde_json::Value;
 
 use crate::{
+    clock,
     cluster::Cluster,
     expect::LIMIT,
     host::Host,
     network::{INTERFACE, Server},
     status::Status,
     tutorial::Files,
-    wire::{Capture, Frame},
+    wire::{Capture, Frame, packet_socket},
 };
 
 /// An address that moves.
@@ -82,6 +94,14 @@ pub fn wait_for_holder(cluster: &Cluster, server: Server, ip: &str) -> Result<Va
     found.context("no address")
 }
 
+/// Waits until a host's daemon has logged something so often: a thread of its own writes the log, later than the status has it.
+pub fn wait_for_log(cluster: &Cluster, server: Server, words: &str, count: usize) -> Result<()> {
+    let host = cluster.network.server(server);
+    cluster.wait_until(&format!("{words:?} is logged {count} times"), LIMIT, || {
+        Ok(host.log().matches(words).count() >= count)
+    })
+}
+
 /// Insists that a server has not got an address.
 pub fn ensure_absent(cluster: &Cluster, server: Server, ip: &str) -> Result<()> {
     let found = held(cluster.network.server(server), ip)?;
@@ -148,4 +168,42 @@ pub fn wait_for_gratuitous(cluster: &Cluster, capture: &Capture, server: Server,
         .iter()
         .map(|frame| frame.bytes.clone())
         .collect())
+}
+
+/// A frame that is put on an interface again and again while this exists, however long the test itself is held up.
+#[derive(Debug)]
+pub struct Repeated {
+    is_over: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Repeated {
+    /// Begins, with a pause between two.
+    pub fn start(host: &Host, interface: &str, frame: Vec<u8>, pause: Duration) -> Result<Self> {
+        let (socket, address) = host
+            .enter(|| packet_socket(interface))?
+            .with_context(|| format!("{}: cannot send on {interface}", host.name()))?;
+        let is_over = Arc::new(AtomicBool::new(false));
+        let flag = is_over.clone();
+        let thread = std::thread::spawn(move || {
+            while !flag.load(Ordering::Relaxed) {
+                // One that is lost is followed by another.
+                let _ = sendto(socket.as_raw_fd(), &frame, &address, MsgFlags::empty());
+                clock::pause(pause);
+            }
+        });
+        Ok(Self {
+            is_over,
+            thread: Some(thread),
+        })
+    }
+}
+
+impl Drop for Repeated {
+    fn drop(&mut self) {
+        self.is_over.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
 }
