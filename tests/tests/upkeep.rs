@@ -238,6 +238,13 @@ fn another_machine_that_comes_later_is_found_and_answered() -> Result<()> {
     }
     // Primary keeps what is its own.
     ensure!(held(&cluster.network.primary, V4)?.is_some() && held(&cluster.network.primary, V6)?.is_some());
+    // The next question that nobody answers says so.
+    for ip in [format!("{V4}/24"), format!("{V6}/64")] {
+        remove(&cluster.network.attacker, &ip, INTERFACE)?;
+    }
+    cluster.wait_for_status(Primary, "nobody else has them any more", |status| {
+        Ok(text(status, 0, "probe")? == "free" && text(status, 1, "probe")? == "free")
+    })?;
     Ok(())
 }
 

@@ -289,7 +289,7 @@ impl Hands {
         if answer.was_here.is_ok() && probes {
             self.await_verdict(address, begun, upkeep::unasked(ready, &answer));
         } else if is_certain {
-            self.lock().entry(address).findings.probe = Probe::Needless;
+            self.lock().ask_nobody(address);
         }
         Ok(answer)
     }

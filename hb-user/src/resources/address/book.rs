@@ -129,7 +129,21 @@ pub(super) struct Entry {
     pub(super) twin: Option<Twin>,
     /// Who asked for it while we did.
     pub(super) rival: Option<Twin>,
+    /// Who was heard, and of whom it is not known yet whether it is this host itself.
+    unjudged: Vec<Twin>,
     told: Option<Twin>,
+}
+
+/// What is known of others that have an address, or want it, as far as they were heard from some moment on.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Others {
+    /// One uses it.
+    Use(Twin),
+    /// One asks for it, as who is about to take it.
+    Want(Twin),
+    /// One was heard that may be this host itself.
+    Unjudged(Twin),
+    Nobody,
 }
 
 impl Book {
@@ -168,6 +182,48 @@ impl Book {
             refresh: Nanos(u64::try_from(self.settings.refresh.as_nanos()).unwrap_or(u64::MAX)),
             listens: self.settings.conflict != ConflictPolicy::Ignore,
             deadtime: self.deadtime,
+        }
+    }
+
+    /// An answer to the question whether somebody else has an address may come from now on.
+    pub(super) fn ask(&mut self, address: &Address) {
+        self.entry(address).findings.probe = Probe::Waiting;
+    }
+
+    /// Nobody needs to be asked.
+    pub(super) fn ask_nobody(&mut self, address: &Address) {
+        self.entry(address).findings.probe = Probe::Needless;
+    }
+
+    /// Nobody could be asked, or nobody be heard.
+    pub(super) fn give_up(&mut self, address: &Address) {
+        self.entry(address).findings.probe = Probe::Unknown;
+    }
+
+    /// The time for answers is over. Says what came from some moment on: unless that may be this host itself, it is the answer.
+    pub(super) fn settle(&mut self, address: &Address, since: Nanos) -> Others {
+        let entry = self.entry(address);
+        let others = entry.others(since);
+        match others {
+            Others::Nobody => entry.findings.probe = Probe::Free,
+            Others::Use(_) | Others::Want(_) => entry.findings.probe = Probe::Taken,
+            Others::Unjudged(_) => {}
+        }
+        others
+    }
+
+    /// Somebody was heard, and it takes a while to find out whether it is this host itself.
+    pub(super) fn suspect(&mut self, key: u32, who: Twin) {
+        if let Some(entry) = self.entries.values_mut().find(|entry| entry.key == key) {
+            entry.unjudged.push(who);
+        }
+    }
+
+    /// It is found out.
+    pub(super) fn judge(&mut self, key: u32, who: Twin) {
+        if let Some(entry) = self.entries.values_mut().find(|entry| entry.key == key) {
+            let place = entry.unjudged.iter().position(|it| *it == who);
+            place.map(|place| entry.unjudged.swap_remove(place));
         }
     }
 
@@ -217,6 +273,18 @@ impl Book {
 }
 
 impl Entry {
+    /// Who was heard from some moment on: whoever uses it comes first.
+    pub(super) fn others(&self, since: Nanos) -> Others {
+        let unjudged = self.unjudged.iter().copied().find(|twin| twin.at >= since);
+        let heard = [
+            self.twin.map(|twin| (twin, Others::Use(twin))),
+            self.rival.map(|twin| (twin, Others::Want(twin))),
+            unjudged.map(|twin| (twin, Others::Unjudged(twin))),
+        ];
+        let mut heard = heard.into_iter().flatten().filter(|(twin, _)| twin.at >= since);
+        heard.next().map_or(Others::Nobody, |(_, others)| others)
+    }
+
     fn place(&self) -> Option<&Plan> {
         self.used.as_ref().or(self.ready.as_ref().map(|ready| &ready.plan))
     }

@@ -91,6 +91,13 @@ impl Ears {
         rests.into_iter().flatten().min()
     }
 
+    /// Rests no longer.
+    pub(super) fn listen_now(&mut self) {
+        for ear in [&mut self.arp, &mut self.neighbours] {
+            ear.rests = Nanos(0);
+        }
+    }
+
     /// Shows what came.
     pub(super) fn hear(&mut self, now: Nanos, mut each: impl FnMut(Claim)) {
         for ear in [&mut self.arp, &mut self.neighbours] {

@@ -29,6 +29,8 @@ pub(super) enum Task {
     Look,
     /// It is here since long ago: look after it.
     Keep,
+    /// Nothing: the answer comes after all that was heard of others until then.
+    Listen,
     /// Ask whether somebody else has it, or is about to take it; answers count until some time. It is not here.
     Probe { until: Nanos },
     /// See whether it is still here, if it should be; put it back if `mends`; announce it as if it had just come if `tells`; ask

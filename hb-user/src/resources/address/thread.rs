@@ -93,6 +93,10 @@ impl Thread {
                     on_heard(heard);
                 }
                 while let Ok(answer) = answers.pop() {
+                    // What was heard before the answer was given is there by now.
+                    while let Ok(heard) = heard.pop() {
+                        on_heard(heard);
+                    }
                     hand_over(&shared, answer);
                 }
                 if has_ended {
@@ -188,6 +192,12 @@ fn run(
         bell.silence();
         let is_last = orders.is_abandoned();
         while let Ok(order) = orders.pop() {
+            if order.task == Task::Listen {
+                worker.listen_now();
+                worker.hear(|heard| {
+                    let _ = news.try_send(heard);
+                });
+            }
             // There is room: there are no more answers on their way than there were orders.
             let _ = answers.try_send(worker.carry_out(&order));
         }

@@ -3,12 +3,13 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use hb_ebpf::Nanos;
 use nix::errno::Errno;
 use nix::ifaddrs::getifaddrs;
 use nix::sys::socket::LinkAddr;
 use tokio::task::AbortHandle;
 
-use super::book::{Findings, Held, Probe, Twin};
+use super::book::{Findings, Held, Others, Probe, Twin};
 use super::order::{Answer, Heard, Task};
 use super::{Hands, Inner, PlaceError, Ready, Shared, explain};
 use crate::clock;
@@ -16,6 +17,10 @@ use crate::config::{Address, ConflictPolicy};
 
 /// A question is asked so often within the time that an answer is waited for: a frame may be lost.
 const QUESTIONS: u32 = 3;
+
+/// Who answers is told of so often at most, and a question may come in between: who is not heard for so long before a check's question,
+/// nor after it, does not answer.
+const UNTOLD: Nanos = Nanos::from_millis(1_000);
 
 /// Looks after what is here, as often as the configuration says; never, where it says 0.
 pub(super) fn begin(inner: &Arc<Inner>, check: Duration) -> Option<AbortHandle> {
@@ -36,7 +41,7 @@ pub(super) fn begin(inner: &Arc<Inner>, check: Duration) -> Option<AbortHandle> 
 impl Hands {
     /// After how long a silence others take over: who was frozen for so long says nothing of addresses for a while.
     pub fn fear_freezes(&self, deadtime: Duration) {
-        self.lock().deadtime = hb_ebpf::Nanos(u64::try_from(deadtime.as_nanos()).unwrap_or(u64::MAX));
+        self.lock().deadtime = Nanos(u64::try_from(deadtime.as_nanos()).unwrap_or(u64::MAX));
     }
 
     /// Looks for each address that is here, and puts back what is missing.
@@ -79,11 +84,10 @@ impl Hands {
         if is_told || !tells {
             self.see(held, &ready, is_told);
         }
-        let is_unknown = self.lock().entry(address).findings.probe == Probe::Unknown;
         // Of one that was removed meanwhile nobody was asked.
         let is_asked = answer.asked.is_some() && unasked(&ready, &answer).is_none();
-        if is_unknown && upkeep.listens && answer.was_here.is_ok() && is_asked {
-            self.await_verdict(address, asked, None);
+        if upkeep.listens && answer.was_here.is_ok() && is_asked {
+            self.renew_verdict(address, asked);
         }
         match answer.was_here {
             Ok(true) => self.find(address, |findings| findings.missing = None),
@@ -143,14 +147,15 @@ impl Hands {
         let (key, wait, upkeep) = {
             let mut book = self.lock();
             let entry = book.entry(address);
-            entry.findings.probe = Probe::Waiting;
-            (entry.key, book.settings.probe, book.upkeep())
+            let key = entry.key;
+            book.ask(address);
+            (key, book.settings.probe, book.upkeep())
         };
         let since = clock::now();
         let mut unknown = None;
         for _ in 0..QUESTIONS {
             // For all of it from now on, so that no moment between two questions is left out.
-            let until = hb_ebpf::Nanos(u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX));
+            let until = Nanos(u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX));
             let until = clock::now().saturating_add(until);
             let task = Task::Probe { until };
             let answer = self.0.thread.order(task, key, &ready.prepared, upkeep).await;
@@ -158,43 +163,40 @@ impl Hands {
             if unknown.is_some() {
                 break;
             }
-            if let Some((twin, what)) = self.twin_within(address, since, wait / QUESTIONS).await {
-                let (ip, interface) = (address.ip, &ready.plan.interface);
-                return Err(format!(
-                    "{ip} is {what} on {interface} by {} (hb.toml: address.conflict is refuse)",
-                    twin.shown()
-                ));
-            }
+            let is_known = |others| matches!(others, Others::Use(_) | Others::Want(_));
+            let others = self.others_within(address, since, wait / QUESTIONS, is_known).await;
+            refuse(address, ready, others.filter(|others| is_known(*others)))?;
         }
-        let mut book = self.lock();
-        book.entry(address).findings.probe = if let Some(reason) = unknown {
-            tell_unknown(address, &reason)
-        } else {
-            tracing::debug!(address = %address.ip, "nobody else has it");
-            Probe::Free
-        };
+        if let Some(reason) = unknown {
+            tell_unknown(address, &reason);
+            self.lock().give_up(address);
+            return Ok(());
+        }
+        // What was heard until now may be on its way to us, or be judged by a thread that is given no time.
+        let last = self.0.thread.order(Task::Listen, key, &ready.prepared, upkeep).await;
+        last.map_err(|error| error.to_string())?;
+        let is_judged = |others| !matches!(others, Others::Unjudged(_));
+        self.others_within(address, since, wait, is_judged).await;
+        let others = self.lock().settle(address, since);
+        refuse(address, ready, Some(others))?;
+        tracing::debug!(address = %address.ip, "nobody else has it");
         Ok(())
     }
 
-    /// Who uses an address, or is about to, as far as that is heard from a moment on, within a time; and which of them.
-    async fn twin_within(
+    /// Waits until what is known of others that were heard since some moment is enough, and says what that is; at most for a time.
+    async fn others_within(
         &self,
         address: &Address,
-        since: hb_ebpf::Nanos,
+        since: Nanos,
         wait: Duration,
-    ) -> Option<(Twin, &'static str)> {
+        is_enough: impl Fn(Others) -> bool,
+    ) -> Option<Others> {
         let listening = async {
             loop {
                 let heard = self.0.shared.heard.notified();
-                let found = {
-                    let mut book = self.lock();
-                    let entry = book.entry(address);
-                    let all = [(entry.twin, "in use"), (entry.rival, "asked for")];
-                    let mut all = all.into_iter().filter_map(|(twin, what)| Some((twin?, what)));
-                    all.find(|(twin, _)| twin.at >= since)
-                };
-                if let Some(found) = found {
-                    return found;
+                let others = self.lock().entry(address).others(since);
+                if is_enough(others) {
+                    return others;
                 }
                 heard.await;
             }
@@ -203,27 +205,56 @@ impl Hands {
     }
 
     /// Beside a takeover: what comes within the time is the verdict; none, where it is not known whether others were asked.
-    pub(super) fn await_verdict(&self, address: &Address, since: hb_ebpf::Nanos, unknown: Option<String>) {
-        let wait = {
-            let mut book = self.lock();
-            let findings = &mut book.entry(address).findings;
-            if let Some(reason) = unknown {
-                findings.probe = tell_unknown(address, &reason);
-                return;
+    pub(super) fn await_verdict(&self, address: &Address, since: Nanos, unknown: Option<String>) {
+        if let Some(reason) = unknown {
+            tell_unknown(address, &reason);
+            self.lock().give_up(address);
+            return;
+        }
+        self.lock().ask(address);
+        self.settle_later(address, since, Probe::Waiting);
+    }
+
+    /// After a check's question: who does not answer any more is gone.
+    fn renew_verdict(&self, address: &Address, asked: Nanos) {
+        let before = self.lock().entry(address).findings.probe;
+        match before {
+            // A takeover's question has its own time. Who is heard makes it taken, whenever that is.
+            Probe::Waiting | Probe::Free => {}
+            Probe::None | Probe::Needless | Probe::Taken | Probe::Unknown => {
+                self.settle_later(address, Nanos(asked.0.saturating_sub(UNTOLD.0)), before);
             }
-            findings.probe = Probe::Waiting;
-            book.settings.probe
-        };
+        }
+    }
+
+    /// When the time for answers is over: nobody else has it, if the question is still open as it was `before`, and nobody was heard
+    /// since some moment.
+    fn settle_later(&self, address: &Address, since: Nanos, before: Probe) {
+        let wait = self.lock().settings.probe;
         let (weak, address) = (Arc::downgrade(&self.0), address.clone());
         tokio::spawn(async move {
             clock::sleep(wait).await;
-            let Some(inner) = weak.upgrade() else { return };
-            let mut book = inner.shared.lock();
-            let entry = book.entry(&address);
-            let is_free = entry.twin.is_none_or(|twin| twin.at < since);
-            if entry.findings.probe == Probe::Waiting && is_free {
-                entry.findings.probe = Probe::Free;
-                tracing::info!(address = %address.ip, "nobody else has it");
+            let Some(shared) = weak.upgrade().map(|inner| inner.shared.clone()) else {
+                return;
+            };
+            loop {
+                let heard = shared.heard.notified();
+                let others = {
+                    let mut book = shared.lock();
+                    if book.entry(&address).findings.probe != before {
+                        return;
+                    }
+                    book.settle(&address, since)
+                };
+                match others {
+                    Others::Nobody => tracing::info!(address = %address.ip, "nobody else has it"),
+                    Others::Use(_) | Others::Want(_) => {}
+                    Others::Unjudged(_) => {
+                        heard.await;
+                        continue;
+                    }
+                }
+                return;
             }
         });
     }
@@ -237,21 +268,26 @@ impl Hands {
 /// Somebody else uses an address: unless it is this host by another interface, which hears its own announcements where both are
 /// on one network, that is told.
 pub(super) fn heard(shared: &Arc<Shared>, heard: Heard) {
+    let Heard { key, mac, is_probe, at } = heard;
+    let twin = Twin { mac, at };
+    shared.lock().suspect(key, twin);
     let shared = shared.clone();
     // Asking the kernel for its interfaces may take as long as somebody else holds its lock.
     tokio::task::spawn_blocking(move || {
-        let Heard { key, mac, is_probe, at } = heard;
-        if is_ours(mac) {
-            return;
-        }
-        let twin = Twin { mac, at };
-        if is_probe {
-            if let Some(address) = shared.lock().contest(key, twin) {
-                tracing::warn!(address = %address.ip, mac = twin.shown(), "another machine is about to take it, too");
+        let is_ours = is_ours(mac);
+        {
+            let mut book = shared.lock();
+            book.judge(key, twin);
+            if is_ours {
+                // It is no news of others.
+            } else if is_probe {
+                if let Some(address) = book.contest(key, twin) {
+                    tracing::warn!(address = %address.ip, mac = twin.shown(), "another machine is about to take it, too");
+                }
+            } else if let Some((address, entry)) = book.claim(key, twin) {
+                let (ip, here, mac) = (address.ip, entry.used.is_some(), twin.shown());
+                tracing::error!(address = %ip, %mac, here, "is in use by another machine");
             }
-        } else if let Some((address, entry)) = shared.lock().claim(key, twin) {
-            let (ip, here, mac) = (address.ip, entry.used.is_some(), twin.shown());
-            tracing::error!(address = %ip, %mac, here, "is in use by another machine");
         }
         shared.heard.notify_waiters();
     });
@@ -273,9 +309,23 @@ pub(super) fn unasked(ready: &Ready, answer: &Answer) -> Option<String> {
     dumb.or(deaf)
 }
 
-fn tell_unknown(address: &Address, reason: &str) -> Probe {
+/// Why an address is not taken, if somebody has it or wants it, or may.
+fn refuse(address: &Address, ready: &Ready, others: Option<Others>) -> Result<(), String> {
+    let (twin, what) = match others {
+        None | Some(Others::Nobody) => return Ok(()),
+        Some(Others::Use(twin)) => (twin, "in use"),
+        Some(Others::Want(twin)) => (twin, "asked for"),
+        Some(Others::Unjudged(twin)) => (twin, "said to be in use, if that is not this host itself,"),
+    };
+    let (ip, interface) = (address.ip, &ready.plan.interface);
+    Err(format!(
+        "{ip} is {what} on {interface} by {} (hb.toml: address.conflict is refuse)",
+        twin.shown()
+    ))
+}
+
+fn tell_unknown(address: &Address, reason: &str) {
     tracing::warn!(address = %address.ip, reason, "it is not known whether another machine has it");
-    Probe::Unknown
 }
 
 pub(super) fn tell_deaf(address: &Address, errno: Errno) {
@@ -290,3 +340,6 @@ fn is_ours(mac: [u8; 6]) -> bool {
     let all = getifaddrs().into_iter().flatten();
     all.filter_map(|it| it.address).filter_map(link).any(|own| own == mac)
 }
+
+#[cfg(test)]
+mod tests;

@@ -102,6 +102,11 @@ impl Worker {
         }
     }
 
+    /// What waits to be heard is heard next, though so much was heard a moment ago.
+    pub(super) fn listen_now(&mut self) {
+        self.ears.listen_now();
+    }
+
     /// Hears who else uses our addresses. To that an announcement is the answer (RFC 5227, section 2.4).
     pub(super) fn hear(&mut self, mut tell: impl FnMut(Heard)) {
         let at = clock::now();
@@ -146,6 +151,7 @@ impl Worker {
                 }
                 return answer;
             }
+            Task::Listen => {}
             Task::Look => answer.was_here = self.look(it).map(|bits| bits.is_some()),
             Task::Keep => {
                 self.kept.go_on(order.key, it, order.upkeep.refresh, clock::now());

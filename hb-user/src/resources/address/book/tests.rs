@@ -81,6 +81,38 @@ fn who_is_about_to_take_it_does_not_use_it() {
 }
 
 #[test]
+fn what_comes_of_a_question() {
+    let mut book = Book::default();
+    let key = book.entry(&address(1)).key;
+    let probe = |book: &mut Book| book.entry(&address(1)).findings.probe;
+    let at = |seconds: u64| Nanos::from_millis(seconds * 1_000);
+    book.ask(&address(1));
+    assert_eq!(probe(&mut book), Probe::Waiting);
+    assert_eq!(book.settle(&address(1), at(0)), Others::Nobody);
+    assert_eq!(probe(&mut book), Probe::Free);
+    // Who is heard counts, though it may be found to be this host.
+    book.ask(&address(1));
+    book.suspect(key, twin(7, 10));
+    assert_eq!(book.settle(&address(1), at(10)), Others::Unjudged(twin(7, 10)));
+    assert_eq!(probe(&mut book), Probe::Waiting);
+    book.judge(key, twin(7, 10));
+    assert_eq!(book.settle(&address(1), at(10)), Others::Nobody);
+    // Of who uses it and who wants it the first one counts, as long as it was heard since.
+    book.contest(key, twin(8, 20));
+    assert_eq!(book.settle(&address(1), at(20)), Others::Want(twin(8, 20)));
+    book.claim(key, twin(9, 20));
+    assert_eq!(book.settle(&address(1), at(20)), Others::Use(twin(9, 20)));
+    assert_eq!(probe(&mut book), Probe::Taken);
+    // The next question that nobody answers ends that.
+    assert_eq!(book.settle(&address(1), at(21)), Others::Nobody);
+    assert_eq!(probe(&mut book), Probe::Free);
+    book.give_up(&address(1));
+    assert_eq!(probe(&mut book), Probe::Unknown);
+    book.ask_nobody(&address(1));
+    assert_eq!(probe(&mut book), Probe::Needless);
+}
+
+#[test]
 fn a_twin_that_is_not_heard_any_more_is_none() {
     let mut book = Book::default();
     let key = book.entry(&address(1)).key;
