@@ -23,7 +23,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use nix::errno::Errno;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
@@ -300,16 +300,26 @@ impl Hands {
     }
 
     async fn order(&self, address: &Address, task: Task, ready: &Ready, limit: Duration) -> Result<Answer, String> {
-        let (key, upkeep) = {
-            let mut book = self.lock();
-            (book.entry(address).key, book.upkeep())
-        };
-        let answer = self.0.thread.order(task, key, &ready.prepared, upkeep);
+        let answer = self.begin(address, task, ready).map_err(|error| error.to_string())?;
         match timeout(limit.saturating_add(GRACE), answer).await {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(unanswered @ (Unanswered::Ended | Unanswered::Full))) => Err(unanswered.to_string()),
+            Ok(Err(_)) => Err(Unanswered::Ended.to_string()),
             Err(_) => Err(late(limit)),
         }
+    }
+
+    fn begin(&self, address: &Address, task: Task, ready: &Ready) -> Result<oneshot::Receiver<Answer>, Unanswered> {
+        let mut book = self.lock();
+        let upkeep = book.upkeep();
+        let entry = book.entry(address);
+        let answer = self.0.thread.begin(task, entry.key, &ready.prepared, upkeep)?;
+        // With the book locked, so that it says which of two orders was given last.
+        match task {
+            Task::Add { .. } => entry.is_going = false,
+            Task::Remove => entry.is_going = true,
+            Task::Look | Task::Keep | Task::Listen | Task::Probe { .. } | Task::Check { .. } => {}
+        }
+        Ok(answer)
     }
 
     /// What is ready, if it still is; else it is made.
@@ -383,8 +393,8 @@ impl Hands {
             let mut book = self.lock();
             let upkeep = book.upkeep();
             let entry = book.entry(&address);
-            // It may have been removed meanwhile, and an order after that must not say that it is here.
-            if entry.used.is_none() {
+            // It may have been removed meanwhile, or an order to do so be on its way, and one after that must not say that it is here.
+            if entry.used.is_none() || entry.is_going {
                 continue;
             }
             // Nobody waits for the answer; without one the check says what is wrong.

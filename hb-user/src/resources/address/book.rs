@@ -123,6 +123,8 @@ pub(super) struct Entry {
     pub(super) ready: Option<Ready>,
     /// Where it was added.
     pub(super) used: Option<Plan>,
+    /// The last order about it was to remove it, whether that is done or not.
+    pub(super) is_going: bool,
     /// The interface as it was when it was added there, or checked.
     pub(super) seen: Option<Interface>,
     pub(super) findings: Findings,

@@ -73,3 +73,36 @@ async fn the_thread_looks_and_ends_with_its_last_user() {
     drop(hands);
     assert!(weak.upgrade().is_none(), "nobody else keeps it");
 }
+
+/// What a check finds of an address that is not here: `Some(true)`, where the thread thinks that it should not be.
+async fn checked(hands: &Hands, address: &Address) -> Option<bool> {
+    let ready = make_ready(address).ok()?;
+    let task = Task::Check {
+        mends: false,
+        tells: false,
+        probes: false,
+    };
+    let answer = hands.order(address, task, &ready, Duration::from_secs(10)).await;
+    answer.ok()?.was_here.ok()
+}
+
+#[tokio::test]
+async fn what_is_about_to_be_removed_is_not_said_to_be_here() {
+    let Ok(hands) = Hands::start(Wanted::default(), &Addresses::default()) else {
+        return;
+    };
+    let absent = address("192.0.2.10", Some(24), Some("lo"));
+    let ready = make_ready(&absent).expect("every host has it");
+    hands.adopt(vec![Held {
+        address: absent.clone(),
+        plan: ready.plan.clone(),
+    }]);
+    hands.keep_all();
+    assert_eq!(checked(&hands, &absent).await, Some(false), "it is missed");
+    let removed = hands.begin(&absent, Task::Remove, &ready).expect("room");
+    // Until its answer is here the address is still noted as ours.
+    assert_eq!(hands.held().len(), 1);
+    hands.keep_all();
+    removed.await.expect("an answer");
+    assert_eq!(checked(&hands, &absent).await, Some(true), "nobody misses it");
+}
