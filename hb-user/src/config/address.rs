@@ -126,6 +126,11 @@ impl Address {
         if third.starts_with(|first: char| first.is_ascii_digit()) {
             self.broadcast = broadcast(third)?;
         } else {
+            if third.contains("::") {
+                return Err(format!(
+                    "Heartbeat takes what follows `::` in {third:?} for an argument of its own: expected one colon and a label"
+                ));
+            }
             let (interface, label) = third.split_once(':').map_or((third, None), |(a, b)| (a, Some(b)));
             self.interface = Some(interface_name(interface)?);
             self.label = label.map(|label| full_label(interface, label)).transpose()?;

@@ -17,7 +17,7 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use serde::{Deserialize, Serialize};
 
 use super::{keeper, settings};
-use crate::config::Cluster;
+use crate::config::{Cluster, Resource};
 use crate::control::Takeover;
 use crate::core::{Node, Silence};
 use crate::datapath::Mode;
@@ -53,6 +53,14 @@ pub enum HandoverError {
     Broken(String),
     #[error("{what} of the configuration is not what the former process ran with")]
     Configuration { what: &'static str },
+    #[error(
+        "{resource} is moved {now}, and the former process moved it {before}: `hb reload` first, which moves its group"
+    )]
+    Moved {
+        resource: String,
+        before: &'static str,
+        now: &'static str,
+    },
 }
 
 /// What is understood in every format.
@@ -78,6 +86,9 @@ pub struct Handover {
     pub(super) nodes: Vec<String>,
     /// Each with all its resources.
     pub(super) groups: Vec<String>,
+    /// Of each resource of each group, whether it is moved without a script. Some versions told nothing of it.
+    #[serde(default)]
+    pub(super) built_in: Option<Vec<Vec<bool>>>,
     pub(super) slots: Vec<Slot>,
     pub(super) next_slot: u32,
     pub(super) attached: Vec<(String, Mode)>,
@@ -193,6 +204,23 @@ impl Handover {
         ];
         match parts.into_iter().find(|(_, is_same)| !is_same) {
             Some((what, _)) => Err(HandoverError::Configuration { what }),
+            None => self.moves_as_before(cluster),
+        }
+    }
+
+    /// A script in resource.d may have come or gone, or the new version do without one: nobody would look after what the script has
+    /// started, or what was added without it.
+    fn moves_as_before(&self, cluster: &Cluster) -> Result<(), HandoverError> {
+        let by = |is_built_in: bool| if is_built_in { "by hb itself" } else { "by a script" };
+        let before = self.built_in.iter().flatten().flatten();
+        let resources = cluster.groups.iter().flat_map(|group| &group.resources);
+        let mut both = before.zip(resources);
+        match both.find(|(before, resource)| **before != resource.is_built_in()) {
+            Some((before, resource)) => Err(HandoverError::Moved {
+                resource: resource.to_string(),
+                before: by(*before),
+                now: by(resource.is_built_in()),
+            }),
             None => Ok(()),
         }
     }
@@ -217,6 +245,12 @@ pub(super) fn groups(cluster: &Cluster) -> Vec<String> {
         resources.join(" ")
     };
     cluster.groups.iter().map(resources).collect()
+}
+
+/// Of each resource of each group, whether it is moved without a script.
+pub(super) fn built_in(cluster: &Cluster) -> Vec<Vec<bool>> {
+    let of = |group: &crate::config::Group| group.resources.iter().map(Resource::is_built_in).collect();
+    cluster.groups.iter().map(of).collect()
 }
 
 /// What tells one start of this machine from another.

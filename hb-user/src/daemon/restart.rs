@@ -319,6 +319,7 @@ impl Daemon {
             node: self.node.clone(),
             nodes: self.cluster.nodes.clone(),
             groups: handover::groups(&self.cluster),
+            built_in: Some(handover::built_in(&self.cluster)),
             slots: self.slots.iter().map(slot).collect(),
             next_slot: self.next_slot,
             attached: self

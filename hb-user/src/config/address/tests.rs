@@ -57,6 +57,11 @@ fn refuses_with_what_was_expected() {
     let label = |text: &str| {
         format!("expected a label after the colon, and at most 15 characters with the interface, not {text:?}")
     };
+    let colons = |text: &str| {
+        format!(
+            "Heartbeat takes what follows `::` in {text:?} for an argument of its own: expected one colon and a label"
+        )
+    };
     let broadcast = |text: &str| format!("expected a broadcast address, not {text:?}");
     let more = |text: &str| format!("expected nothing more where {text:?} stands");
     let nobody = |text: &str| format!("{text} is nobody's own address: expected one that a host can have");
@@ -77,6 +82,8 @@ fn refuses_with_what_was_expected() {
         (Ipv6Addr, "::", nobody("::")),
         (Ipv6Addr, "ff02::1/64", nobody("ff02::1")),
         (IpAddr2, "192.0.2.10/0", bits(32, "0")),
+        (IpAddr2, "192.0.2.10/24/eth0::x", colons("eth0::x")),
+        (IpAddr2, "192.0.2.10/24/eth0:a::x", colons("eth0:a::x")),
         (IpAddr2, "192.0.2.10/33", bits(32, "33")),
         (IpAddr2, "192.0.2.10/-1", bits(32, "-1")),
         (IpAddr2, "192.0.2.10/eth0", bits(32, "eth0")),

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::config::testing::cluster;
+use crate::config::{Address, Broadcast};
 use crate::core::{Event, Lease, Outbox};
 use crate::pulse::Snapshot;
 
@@ -24,6 +25,7 @@ fn handover() -> Handover {
         version: "0.1.0".to_owned(),
         nodes: cluster.nodes.clone(),
         groups: groups(&cluster),
+        built_in: Some(built_in(&cluster)),
         slots: vec![Slot {
             node: 1,
             address: "192.0.2.2".parse().expect("an address"),
@@ -141,6 +143,51 @@ fn another_configuration_is_refused() {
         error,
         "haresources of the configuration is not what the former process ran with"
     );
+}
+
+#[test]
+fn what_a_script_moved_and_none_moves_now_is_refused() {
+    let with_one = |address: Option<Address>| {
+        let mut cluster = cluster();
+        cluster.groups[0].resources[0] = Resource {
+            address,
+            ..Resource::script("IPaddr", &["192.0.2.10"])
+        };
+        cluster
+    };
+    let address = Address {
+        ip: [192, 0, 2, 10].into(),
+        bits: None,
+        interface: None,
+        label: None,
+        broadcast: Broadcast::Last,
+    };
+    let (scripted, moved) = (with_one(None), with_one(Some(address)));
+    for (old, new, words) in [
+        (
+            &scripted,
+            &moved,
+            "is moved by hb itself, and the former process moved it by a script",
+        ),
+        (
+            &moved,
+            &scripted,
+            "is moved by a script, and the former process moved it by hb itself",
+        ),
+    ] {
+        let mut state = handover();
+        state.groups = groups(old);
+        state.built_in = Some(built_in(old));
+        assert!(state.fits(old).is_ok());
+        let error = state.fits(new).expect_err("refused").to_string();
+        assert_eq!(
+            error,
+            format!("IPaddr::192.0.2.10 {words}: `hb reload` first, which moves its group")
+        );
+        // Of a version that told nothing of it nothing is known.
+        state.built_in = None;
+        assert!(state.fits(new).is_ok());
+    }
 }
 
 proptest! {
