@@ -217,7 +217,7 @@ impl Daemon {
             clock::now(),
         )
         .map_err(start::StartError::Io)?;
-        let hands = work::hands(&new, self.works.hands(), Vec::new()).map_err(start::StartError::from)?;
+        let hands = work::hands(&new, self.works.hands()).map_err(start::StartError::from)?;
         let movers = Movers { hands, clouds };
         let added = self.attach_new(&new)?;
         let (old_tables, tables) = (
@@ -237,6 +237,9 @@ impl Daemon {
         }
 
         // From here on nothing fails.
+        if let Some(hands) = &movers.hands {
+            work::look_after(hands, &new, Vec::new());
+        }
         for warning in &loaded.warnings {
             tracing::warn!(origin = %warning.origin, "{}", warning.message);
         }

@@ -147,7 +147,10 @@ impl Daemon {
                 (pulse, kept)
             }
         };
-        let hands = work::hands(&cluster, None, std::mem::take(&mut kept.held))?;
+        let hands = work::hands(&cluster, None)?;
+        if let Some(hands) = &hands {
+            work::look_after(hands, &cluster, std::mem::take(&mut kept.held));
+        }
         let server = Server::start(&places.run)?;
         tracing::info!(
             node = %cluster.nodes[cluster.me],

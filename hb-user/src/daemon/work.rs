@@ -297,19 +297,20 @@ impl Works {
     }
 }
 
-/// What moves the addresses of a configuration, if it has any, with everything made ready: the thread that there is, or a
-/// new one. What a former process has added is here.
-pub(super) fn hands(cluster: &Cluster, running: Option<&Hands>, held: Vec<Held>) -> Result<Option<Hands>, HandsError> {
-    let addresses = address::of(cluster);
-    let hands = match running {
-        Some(hands) => hands.clone(),
-        None if addresses.is_empty() => return Ok(None),
-        None => Hands::start(realtime::hands(&cluster.realtime), &cluster.addresses)?,
-    };
+/// What moves the addresses of a configuration, if it has any: the thread that there is, which nothing happens to yet, or a new one.
+pub(super) fn hands(cluster: &Cluster, running: Option<&Hands>) -> Result<Option<Hands>, HandsError> {
+    match running {
+        Some(hands) => Ok(Some(hands.clone())),
+        None if address::of(cluster).is_empty() => Ok(None),
+        None => Hands::start(realtime::hands(&cluster.realtime), &cluster.addresses).map(Some),
+    }
+}
+
+/// Goes on as a configuration says, with everything made ready. What a former process has added is here.
+pub(super) fn look_after(hands: &Hands, cluster: &Cluster, held: Vec<Held>) {
     hands.fear_freezes(cluster.timers.deadtime);
     hands.adopt(held);
-    hands.configure(&cluster.addresses, addresses);
-    Ok(Some(hands))
+    hands.configure(&cluster.addresses, address::of(cluster));
 }
 
 /// What moves the floating IPs of a configuration, if it has any. Accounts are opened anew, since a token may have changed;
