@@ -158,6 +158,40 @@ fn an_interface_that_goes_down_is_an_alarm_until_it_is_up() -> Result<()> {
     ensure_absent(&cluster, Primary, V6)
 }
 
+/// An interface keeps its addresses and its number when it is given another name.
+#[test]
+fn it_is_removed_from_an_interface_that_was_renamed() -> Result<()> {
+    for resource in [format!("IPaddr2::{V4}/24/dummy0"), V4.to_owned()] {
+        let mut cluster = cluster(files(&format!("primary {resource}\n")).hb_toml("[address]\ncheck = \"0s\"\n"))?;
+        for server in Server::ALL {
+            let host = cluster.network.server(server);
+            for command in [
+                "link add dummy0 type bridge",
+                "link set dummy0 up",
+                // The smallest network that contains the address, until it is elsewhere.
+                "route add 198.51.100.8/29 dev dummy0",
+            ] {
+                host.run_ok("ip", &command.split(' ').collect::<Vec<_>>())?;
+            }
+            cluster.start_hb(server)?;
+        }
+        cluster.wait_until_joined(LIMIT)?;
+        wait_for_holder(&cluster, Primary, V4)?;
+        let host = &cluster.network.primary;
+        for command in [
+            "link set dummy0 down",
+            "link set dummy0 name other0",
+            "link set other0 up",
+        ] {
+            host.run_ok("ip", &command.split(' ').collect::<Vec<_>>())?;
+        }
+        ensure!(held(host, V4)?.is_some(), "it went along");
+        cluster.stop_hb(Primary)?;
+        ensure_absent(&cluster, Primary, V4)?;
+    }
+    Ok(())
+}
+
 #[test]
 fn it_is_announced_again_while_it_is_here() -> Result<()> {
     let second = format!("{V4}1");

@@ -233,13 +233,18 @@ impl Hands {
         limit: Duration,
         is_certain: bool,
     ) -> Result<Option<Answer>, String> {
+        let strays = if operation == Operation::Stop {
+            self.leave_renamed(address, limit).await?
+        } else {
+            None
+        };
         let ready = match self.ready(address).await {
             Ok(ready) => ready,
             Err(error) if operation != Operation::Start && error.means_absent() => {
                 if operation == Operation::Stop {
                     self.mark(address, None);
                 }
-                return Ok(None);
+                return Ok(strays);
             }
             Err(error) => return Err(crate::cli::causes(&error)),
         };
@@ -266,6 +271,32 @@ impl Hands {
             }
             Err(refusal) if refusal.errno == Errno::ETIMEDOUT => Err(late(limit)),
             Err(refusal) => Err(explain(plan, &refusal)),
+        }
+    }
+
+    /// Removes it from the interface to which it was added, if that has another name by now: its number tells. What was done, if it
+    /// was anything.
+    async fn leave_renamed(&self, address: &Address, limit: Duration) -> Result<Option<Answer>, String> {
+        let added = {
+            let mut book = self.lock();
+            let entry = book.entry(address);
+            let ready = entry.ready.clone();
+            ready.filter(|ready| entry.used.as_ref() == Some(&ready.plan))
+        };
+        let Some(added) = added else { return Ok(None) };
+        let name = &added.plan.interface;
+        match look(name) {
+            Ok(interface) if interface.index == added.interface.index => return Ok(None),
+            Err(PlaceError::NoInterface(_)) | Ok(_) => {}
+            Err(_) => return Ok(None),
+        }
+        let answer = self.order(address, Task::Remove, &added, limit).await?;
+        match answer.was_here {
+            Ok(was_here) => {
+                tracing::info!(address = %address.ip, interface = name, was_here, "its interface has another name, or is gone");
+                Ok(Some(answer))
+            }
+            Err(refusal) => Err(explain(&added.plan, &refusal)),
         }
     }
 
