@@ -192,6 +192,55 @@ fn it_is_removed_from_an_interface_that_was_renamed() -> Result<()> {
     Ok(())
 }
 
+/// RFC 4862, section 5.4.5: the kernel does not answer for an address that it has found to be another's.
+#[test]
+fn one_that_the_kernel_does_not_use_is_put_there_anew() -> Result<()> {
+    let mut cluster = cluster(often(&format!("primary IPv6addr::{V6}/64/{INTERFACE}\n")))?;
+    let ip = format!("{V6}/64");
+    let add_unusable = |cluster: &Cluster| -> Result<()> {
+        let host = &cluster.network.primary;
+        host.run_ok("ip", &["address", "add", &ip, "dev", INTERFACE])?;
+        cluster.wait_until("it is found to be another's", LIMIT, || {
+            Ok(held(host, V6)?.is_some_and(|it| it["dadfailed"] == true))
+        })
+    };
+    let is_usable =
+        |cluster: &Cluster| -> Result<bool> {
+            Ok(held(&cluster.network.primary, V6)?
+                .is_some_and(|it| it["dadfailed"].is_null() && it["tentative"].is_null()))
+        };
+    for setting in ["accept_dad", "dad_transmits"] {
+        let setting = format!("net.ipv6.conf.{INTERFACE}.{setting}=1");
+        cluster.network.primary.run_ok("sysctl", &["-qw", &setting])?;
+    }
+    intrude(&cluster, &ip)?;
+    add_unusable(&cluster)?;
+    remove(&cluster.network.attacker, &ip, INTERFACE)?;
+    for server in Server::ALL {
+        cluster.start_hb(server)?;
+    }
+    wait_for_holder(&cluster, Primary, V6)?;
+    cluster.wait_until("it is usable", LIMIT, || is_usable(&cluster))?;
+    ensure!(number(&cluster.status(Primary)?, 0, "repairs")? == 0);
+
+    // In maintenance nothing is mended, so that it stays as it is until it is looked at.
+    cluster.run_hb(Primary, &["maintenance", "on"])?.ensure(0, &[])?;
+    intrude(&cluster, &ip)?;
+    remove(&cluster.network.primary, &ip, INTERFACE)?;
+    add_unusable(&cluster)?;
+    remove(&cluster.network.attacker, &ip, INTERFACE)?;
+    cluster.wait_for_status(Primary, "it is missed", |status| {
+        Ok(status.has_alarm("address missing", V6))
+    })?;
+    cluster.run_hb(Primary, &["maintenance", "off"])?.ensure(0, &[])?;
+    cluster.wait_for_status(Primary, "it is put back", |status| {
+        Ok(number(status, 0, "repairs")? == 1)
+    })?;
+    ensure!(is_usable(&cluster)?);
+    cluster.stop_hb(Primary)?;
+    ensure_absent(&cluster, Primary, V6)
+}
+
 #[test]
 fn it_is_announced_again_while_it_is_here() -> Result<()> {
     let second = format!("{V4}1");

@@ -27,6 +27,14 @@ const ROUNDS: usize = 8;
 /// give up what others have taken over.
 const QUIET: Nanos = Nanos::from_millis(10_000);
 
+/// An address as the kernel has it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct Found {
+    bits: u8,
+    /// Whether the kernel answers for it: not, while or since it doubts that nobody else has it (RFC 4862, section 5.4).
+    is_usable: bool,
+}
+
 /// What the work is done with, opened in advance.
 #[derive(Debug)]
 pub(super) struct Worker {
@@ -95,7 +103,7 @@ impl Worker {
         let now = clock::now();
         while let Some(due) = self.kept.pop(now) {
             // What somebody has removed since is not here to be announced; the check sees to it.
-            let is_here = !due.is_refresh || matches!(self.look(&due.prepared), Ok(Some(_)));
+            let is_here = !due.is_refresh || self.look(&due.prepared) == Ok(true);
             if let Some(announcement) = due.prepared.announcement.filter(|_| is_here) {
                 let _ = self.announce(&announcement);
             }
@@ -152,7 +160,7 @@ impl Worker {
                 return answer;
             }
             Task::Listen => {}
-            Task::Look => answer.was_here = self.look(it).map(|bits| bits.is_some()),
+            Task::Look => answer.was_here = self.look(it),
             Task::Keep => {
                 self.kept.go_on(order.key, it, order.upkeep.refresh, clock::now());
                 answer.unheard = self.listen(order.upkeep.listens);
@@ -172,7 +180,7 @@ impl Worker {
                     answer.is_quiet = true;
                     return answer;
                 }
-                answer.was_here = self.look(it).map(|bits| bits.is_some());
+                answer.was_here = self.look(it);
                 if answer.was_here == Ok(false) && mends {
                     match self.add(it) {
                         Ok(_) => self.come(order, &mut answer, probes),
@@ -237,7 +245,14 @@ impl Worker {
     fn add(&mut self, it: &Prepared) -> Result<bool, Refusal> {
         match self.netlink.request(&it.add) {
             Ok(()) => Ok(false),
-            Err(refusal) if refusal.errno == Errno::EEXIST => Ok(true),
+            Err(refusal) if refusal.errno == Errno::EEXIST => match self.find(it)? {
+                Some(found) if !found.is_usable => {
+                    self.netlink.request(&it.delete.with_bits(found.bits))?;
+                    self.netlink.request(&it.add)?;
+                    Ok(false)
+                }
+                Some(_) | None => Ok(true),
+            },
             Err(refusal) => Err(refusal),
         }
     }
@@ -253,20 +268,25 @@ impl Worker {
                 Err(refusal) if matches!(refusal.errno, Errno::EADDRNOTAVAIL | Errno::ENODEV) => {}
                 Err(refusal) => return Err(refusal),
             }
-            match self.look(it)? {
-                Some(bits) => delete = it.delete.with_bits(bits),
+            match self.find(it)? {
+                Some(found) => delete = it.delete.with_bits(found.bits),
                 None => return Ok(was_here),
             }
         }
         Err(Errno::EBUSY.into())
     }
 
-    /// With how many bits it is there.
-    fn look(&mut self, it: &Prepared) -> Result<Option<u8>, Refusal> {
+    /// Whether it is there, and the kernel answers for it.
+    fn look(&mut self, it: &Prepared) -> Result<bool, Refusal> {
+        Ok(self.find(it)?.is_some_and(|found| found.is_usable))
+    }
+
+    /// How it is there.
+    fn find(&mut self, it: &Prepared) -> Result<Option<Found>, Refusal> {
         let mut found = None;
         match self
             .netlink
-            .dump(&it.look, |_, payload| found = found.or(bits_of(it, payload)))
+            .dump(&it.look, |_, payload| found = found.or(found_in(it, payload)))
         {
             Ok(()) => Ok(found),
             Err(refusal) if refusal.errno == Errno::ENODEV => Ok(None),
@@ -308,10 +328,15 @@ fn send(packets: &OwnedFd, frame: &Frame, interface: u32) -> Result<(), Errno> {
     Errno::result(sent).map(drop)
 }
 
-/// The bits of an address of which the kernel tells, if it is the one that is looked for: `struct ifaddrmsg`, then
-/// attributes of `linux/if_addr.h`.
-fn bits_of(it: &Prepared, payload: &[u8]) -> Option<u8> {
+/// An address of which the kernel tells, if it is the one that is looked for: `struct ifaddrmsg`, then attributes and flags of
+/// `linux/if_addr.h`.
+fn found_in(it: &Prepared, payload: &[u8]) -> Option<Found> {
     const IFADDRMSG: usize = 8;
+    const FLAGS: usize = 2;
+    const NODAD: u8 = 0x02;
+    const OPTIMISTIC: u8 = 0x04;
+    const DADFAILED: u8 = 0x08;
+    const TENTATIVE: u8 = 0x40;
     const ADDRESS: u16 = 1;
     const LOCAL: u16 = 2;
 
@@ -324,7 +349,13 @@ fn bits_of(it: &Prepared, payload: &[u8]) -> Option<u8> {
             IpAddr::V4(ip) => has(LOCAL, &ip.octets()),
             IpAddr::V6(ip) => has(ADDRESS, &ip.octets()),
         };
-    is_it.then_some(header.prefix_len)
+    let flags = *payload.get(FLAGS)?;
+    // Of an IPv4 address none of these is ever set.
+    let is_in_doubt = flags & TENTATIVE != 0 && flags & (NODAD | OPTIMISTIC) == 0;
+    is_it.then_some(Found {
+        bits: header.prefix_len,
+        is_usable: flags & DADFAILED == 0 && !is_in_doubt,
+    })
 }
 
 #[cfg(test)]

@@ -95,3 +95,27 @@ fn who_was_frozen_neither_checks_nor_tells() {
     worker.kept.hush(clock::now());
     assert!(!worker.carry_out(&order).is_quiet);
 }
+
+#[test]
+fn the_kernel_answers_for_what_it_does_not_doubt() {
+    let it = prepared();
+    // family, prefix length, flags, scope, index; then IFA_LOCAL.
+    let found = |flags: u8| {
+        let mut payload = vec![2, 8, flags, 0];
+        payload.extend(it.interface.to_ne_bytes());
+        payload.extend([8_u16.to_ne_bytes(), 2_u16.to_ne_bytes()].concat());
+        payload.extend([127, 0, 0, 1]);
+        found_in(&it, &payload).map(|found| (found.bits, found.is_usable))
+    };
+    for (flags, is_usable) in [
+        (0x80, true),         // permanent
+        (0x80 | 0x02, true),  // nodad
+        (0x80 | 0x40, false), // tentative
+        (0x80 | 0x42, true),  // the same for a moment, with nodad
+        (0x80 | 0x44, true),  // the same, optimistic
+        (0x80 | 0x48, false), // dadfailed
+        (0x80 | 0x0A, false), // the same, with nodad
+    ] {
+        assert_eq!(found(flags), Some((8, is_usable)), "{flags:#x}");
+    }
+}
