@@ -440,6 +440,7 @@ fn who_was_frozen_does_not_take_the_neighbours_from_the_next() -> Result<()> {
         .cloned()
         .collect();
     ensure!(gratuitous(&said, Primary).is_empty(), "{said:?}");
+    wait_for_log(&cluster, Primary, "this host was frozen", 1)?;
     // It would have been heard.
     ensure!(!gratuitous(&frames, Primary).is_empty());
     Ok(())

@@ -131,6 +131,15 @@ pub struct AddressStatus {
     pub conflict_mac: Option<String>,
     /// How long ago it was heard.
     pub conflict_ago_ms: Option<u64>,
+    /// How many of its announcements were not sent since it came, as of the last check.
+    #[serde(default)]
+    pub announce_errors: u64,
+    /// Why the last one was not, if it was not.
+    #[serde(default)]
+    pub announce_error: Option<String>,
+    /// For how long nothing has been said of it, since this host was frozen; `null`: it is announced.
+    #[serde(default)]
+    pub quiet_ms: Option<u64>,
 }
 
 /// What the kernel granted: `null` where it refused nothing.

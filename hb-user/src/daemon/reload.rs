@@ -237,9 +237,7 @@ impl Daemon {
         }
 
         // From here on nothing fails.
-        if let Some(hands) = &movers.hands {
-            work::look_after(hands, &new, Vec::new());
-        }
+        work::look_after(movers.hands.as_ref(), &new, Vec::new());
         for warning in &loaded.warnings {
             tracing::warn!(origin = %warning.origin, "{}", warning.message);
         }

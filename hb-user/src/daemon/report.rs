@@ -306,6 +306,11 @@ fn alarm(standing: &Standing) -> Option<String> {
     if let Some(why) = &standing.findings.missing {
         return Some(format!("address missing: {ip} should be here: {why}"));
     }
+    if standing.quiet.is_some_and(|quiet| quiet.is_long) && standing.twin.is_none() {
+        return Some(format!(
+            "address quiet: {ip} is not announced, nor put back: this host is frozen again and again"
+        ));
+    }
     standing.twin.map(|twin| {
         format!(
             "address twice: {ip} is here, and another machine uses it, too: {}",
@@ -327,6 +332,9 @@ fn report_address(standing: &Standing, now: Nanos) -> AddressStatus {
         conflicts: findings.conflicts,
         conflict_mac: standing.twin.as_ref().map(Twin::shown),
         conflict_ago_ms: standing.twin.map(|twin| millis(now.since(twin.at))),
+        announce_errors: findings.unsent,
+        announce_error: findings.unsent_why.map(str::to_owned),
+        quiet_ms: standing.quiet.map(|quiet| millis(now.since(quiet.since))),
     }
 }
 

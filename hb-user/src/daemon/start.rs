@@ -148,9 +148,7 @@ impl Daemon {
             }
         };
         let hands = work::hands(&cluster, None)?;
-        if let Some(hands) = &hands {
-            work::look_after(hands, &cluster, std::mem::take(&mut kept.held));
-        }
+        work::look_after(hands.as_ref(), &cluster, std::mem::take(&mut kept.held));
         let server = Server::start(&places.run)?;
         tracing::info!(
             node = %cluster.nodes[cluster.me],

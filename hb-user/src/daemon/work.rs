@@ -307,7 +307,8 @@ pub(super) fn hands(cluster: &Cluster, running: Option<&Hands>) -> Result<Option
 }
 
 /// Goes on as a configuration says, with everything made ready. What a former process has added is here.
-pub(super) fn look_after(hands: &Hands, cluster: &Cluster, held: Vec<Held>) {
+pub(super) fn look_after(hands: Option<&Hands>, cluster: &Cluster, held: Vec<Held>) {
+    let Some(hands) = hands else { return };
     hands.fear_freezes(cluster.timers.deadtime);
     hands.adopt(held);
     hands.configure(&cluster.addresses, address::of(cluster));

@@ -27,7 +27,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
-pub use book::{Findings, Held, Probe, Standing, Twin};
+pub use book::{Findings, Held, Probe, Quiet, Standing, Twin};
 pub use plan::Plan;
 
 use self::book::Book;
@@ -123,7 +123,7 @@ impl Hands {
         let shared = Arc::new(Shared::default());
         let listener = shared.clone();
         let hands = Self(Arc::new(Inner {
-            thread: Thread::start(wanted, move |heard| upkeep::heard(&listener, heard))?,
+            thread: Thread::start(wanted, move |news| upkeep::told(&listener, news))?,
             shared,
             checks: Mutex::default(),
         }));
@@ -254,10 +254,7 @@ impl Hands {
             Operation::Status => self.order(address, Task::Look, &ready, limit).await?,
         };
         let plan = &ready.plan;
-        if let Some(error) = answer.unannounced {
-            let (address, interface) = (plan.ip, &plan.interface);
-            tracing::warn!(%address, interface, %error, "the neighbours could not be told");
-        }
+        self.note_announced(address, plan, &answer);
         if let Some(errno) = answer.unheard {
             upkeep::tell_deaf(address, errno);
         }
@@ -317,6 +314,7 @@ impl Hands {
         self.lock().entry(address).seen = Some(ready.interface);
         let probes = is_asked && !is_asked_first;
         let answer = self.order(address, Task::Add { before, probes }, ready, limit).await?;
+        self.lock().entry(address).came = answer.ended;
         if answer.was_here.is_ok() && probes {
             self.await_verdict(address, begun, upkeep::unasked(ready, &answer));
         } else if is_certain {

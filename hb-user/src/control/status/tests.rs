@@ -92,6 +92,9 @@ fn whole() -> Status {
             conflicts: 0,
             conflict_mac: None,
             conflict_ago_ms: None,
+            announce_errors: 0,
+            announce_error: None,
+            quiet_ms: None,
         }],
         verdicts: counts(),
         peers: vec![PeerStatus {

@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 
 use hb_ebpf::Nanos;
+use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
 
 use super::interface::Interface;
-use super::order::Upkeep;
+use super::order::{Hush, Unsent, Upkeep};
 use super::{Plan, Ready};
 use crate::config::{Address, Addresses, ConflictPolicy};
 
@@ -37,6 +38,8 @@ pub struct Standing {
     pub findings: Findings,
     /// The other machine that uses it, too, as far as is known now.
     pub twin: Option<Twin>,
+    /// Whether nothing is said of it now.
+    pub quiet: Option<Quiet>,
 }
 
 /// What was found about an address.
@@ -52,6 +55,19 @@ pub struct Findings {
     pub missing: Option<String>,
     /// How often another machine was heard that uses it, too: at most so often as that is told.
     pub conflicts: u64,
+    /// How many of its announcements were not sent since it came, as of the last check.
+    pub unsent: u64,
+    /// Why the last one was not, if it was not.
+    pub unsent_why: Option<&'static str>,
+}
+
+/// Nothing is said of an address, since this host was frozen.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Quiet {
+    /// Since when.
+    pub since: Nanos,
+    /// Whether that has been so for longer than one time of being frozen makes it: it is frozen again and again.
+    pub is_long: bool,
 }
 
 /// What came of a question whether somebody else has an address.
@@ -112,6 +128,8 @@ pub(super) struct Book {
     pub(super) deadtime: Nanos,
     /// Nothing is to be touched.
     pub(super) is_resting: bool,
+    /// The first and the last time that this host was frozen without an end of the silence between them.
+    frozen: Option<(Hush, Hush)>,
     entries: HashMap<Address, Entry>,
     next_key: u32,
 }
@@ -123,6 +141,8 @@ pub(super) struct Entry {
     pub(super) ready: Option<Ready>,
     /// Where it was added.
     pub(super) used: Option<Plan>,
+    /// When it came: that ends a silence.
+    pub(super) came: Nanos,
     /// The last order about it was to remove it, whether that is done or not.
     pub(super) is_going: bool,
     /// The interface as it was when it was added there, or checked.
@@ -254,6 +274,30 @@ impl Book {
         Some(address)
     }
 
+    /// This host was frozen, and says nothing for a while. True where that is news, since it was not quiet before.
+    pub(super) fn hush(&mut self, hush: Hush) -> bool {
+        let first = self.frozen.filter(|(_, last)| hush.at <= last.until);
+        self.frozen = Some((first.map_or(hush, |(first, _)| first), hush));
+        first.is_none()
+    }
+
+    /// What of an address's announcements was not sent. True where that is news: none was refused before, or one was.
+    pub(super) fn announced(&mut self, address: &Address, unsent: Unsent) -> bool {
+        let findings = &mut self.entry(address).findings;
+        let before = std::mem::replace(&mut findings.unsent_why, unsent.last.map(Errno::desc));
+        findings.unsent = unsent.count;
+        before.is_some() != unsent.last.is_some()
+    }
+
+    fn quiet(&self, entry: &Entry, now: Nanos) -> Option<Quiet> {
+        let (first, last) = self.frozen.filter(|(_, last)| now < last.until)?;
+        let is_quiet = entry.used.is_some() && entry.came <= last.at;
+        is_quiet.then_some(Quiet {
+            since: first.at.max(entry.came),
+            is_long: now >= first.until.max(entry.came),
+        })
+    }
+
     /// How all stand, in the order of their addresses.
     pub(super) fn standings(&self, now: Nanos) -> Vec<Standing> {
         let fresh = self.settings.check.saturating_mul(3).as_nanos();
@@ -267,6 +311,7 @@ impl Book {
                 is_held: entry.used.is_some(),
                 findings: entry.findings.clone(),
                 twin: entry.twin.filter(|twin| now.since(twin.at) <= fresh),
+                quiet: self.quiet(entry, now),
             })
             .collect();
         all.sort_by(|a, b| (a.address.ip, &a.interface).cmp(&(b.address.ip, &b.interface)));

@@ -4,9 +4,11 @@
 use std::net::IpAddr;
 
 use hb_ebpf::Nanos;
+use nix::errno::Errno;
 
 use super::ears::Claim;
 use super::message::{Announcement, Prepared};
+use super::order::Unsent;
 
 /// How long after the first announcement the others follow.
 const AFTER: [Nanos; 5] = [
@@ -48,6 +50,7 @@ pub(super) struct Kept {
     claimed: Option<([u8; 6], Nanos)>,
     /// Until then nothing is said of it: this host was frozen, and somebody else may have it.
     quiet_until: Nanos,
+    unsent: Unsent,
 }
 
 /// What is to be done about an address that somebody else uses, too.
@@ -71,6 +74,7 @@ impl Kept {
             defended: None,
             claimed: None,
             quiet_until: Nanos(0),
+            unsent: Unsent::default(),
         }
     }
 
@@ -113,6 +117,7 @@ impl Kept {
 /// An announcement that is due.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Due {
+    pub(super) key: u32,
     pub(super) prepared: Prepared,
     /// Long after the address came: it may have gone since.
     pub(super) is_refresh: bool,
@@ -140,6 +145,7 @@ impl All {
                 is_here: true,
                 refresh,
                 sent: 0,
+                unsent: kept.unsent,
                 ..Kept::new(key, prepared, now)
             };
         }
@@ -194,6 +200,19 @@ impl All {
         self.0.iter().any(|kept| kept.key == key && now < kept.quiet_until)
     }
 
+    /// An announcement of an address was sent, or not.
+    pub(super) fn note(&mut self, key: u32, sent: Result<(), Errno>) {
+        if let Some(kept) = self.0.iter_mut().find(|kept| kept.key == key) {
+            kept.unsent.note(sent);
+        }
+    }
+
+    /// What of an address's announcements was not sent, if it is here.
+    pub(super) fn unsent(&self, key: u32) -> Option<Unsent> {
+        let kept = self.0.iter().find(|kept| kept.key == key && kept.is_here);
+        kept.map(|kept| kept.unsent)
+    }
+
     /// Whether any address is here.
     pub(super) fn has_any(&self) -> bool {
         self.0.iter().any(|kept| kept.is_here)
@@ -225,6 +244,7 @@ impl All {
             kept.sent += 1;
         }
         Some(Due {
+            key: kept.key,
             prepared: kept.prepared,
             is_refresh,
         })

@@ -55,11 +55,11 @@ pub(super) struct Answer {
     pub(super) number: u64,
     /// Whether the address was there before (of a check: or was not to be there), or why it is not as was asked for.
     pub(super) was_here: Result<bool, Refusal>,
-    /// Why the first announcement was not sent.
-    pub(super) unannounced: Option<Errno>,
+    /// Of an address that is here: what of its announcements was not sent.
+    pub(super) unsent: Option<Unsent>,
     /// Why others that use it are not heard.
     pub(super) unheard: Option<Errno>,
-    /// Of a check: it was not made, since this host was frozen a moment ago.
+    /// Of a check: nothing was put back or announced, since this host was frozen a moment ago.
     pub(super) is_quiet: bool,
     /// Whether others were asked if they use it, or why that could not be sent; `None` where it was not tried.
     pub(super) asked: Option<Result<(), Errno>>,
@@ -67,6 +67,36 @@ pub(super) struct Answer {
     pub(super) started: Nanos,
     /// When the address was there and announced, or gone.
     pub(super) ended: Nanos,
+}
+
+/// The announcements of an address that were not sent since it came.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) struct Unsent {
+    pub(super) count: u64,
+    /// Why the last announcement was not, if it was not.
+    pub(super) last: Option<Errno>,
+}
+
+impl Unsent {
+    /// What came of one more.
+    pub(super) fn note(&mut self, sent: Result<(), Errno>) {
+        self.last = sent.err();
+        self.count += u64::from(self.last.is_some());
+    }
+}
+
+/// What the thread tells of its own accord.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum News {
+    Heard(Heard),
+    Hushed(Hush),
+}
+
+/// This host was frozen: nothing is said of addresses until some time.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Hush {
+    pub(super) at: Nanos,
+    pub(super) until: Nanos,
 }
 
 /// Somebody else uses an address, or asks for it as we do.
@@ -97,7 +127,7 @@ impl Answer {
         Self {
             number: 0,
             was_here: Ok(false),
-            unannounced: None,
+            unsent: None,
             unheard: None,
             is_quiet: false,
             asked: None,
@@ -107,14 +137,12 @@ impl Answer {
     }
 }
 
-impl Heard {
+impl News {
     /// Of nobody.
     pub(super) fn nothing() -> Self {
-        Self {
-            key: 0,
-            mac: [0; 6],
-            is_probe: false,
+        Self::Hushed(Hush {
             at: Nanos(0),
-        }
+            until: Nanos(0),
+        })
     }
 }

@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use tokio::sync::oneshot;
 
 use super::message::Prepared;
-use super::order::{Answer, Heard, Order, Task, Upkeep};
+use super::order::{Answer, News, Order, Task, Upkeep};
 use super::worker::Worker;
 use crate::pulse::touched;
 use crate::pulse::wake::{Bell, Doorbell, Post};
@@ -16,8 +16,8 @@ use crate::realtime::{self, Granted, Wanted};
 
 /// Orders without an answer that there may be. Each group has one at a time, and one for its monitor.
 const ORDERS: usize = 256;
-/// What was heard of others and not taken yet. More is lost; who uses an address is heard again.
-const HEARD: usize = 64;
+/// What was heard of others, or told of this host, and not taken yet. More is lost; who uses an address is heard again.
+const NEWS: usize = 64;
 
 /// The thread, as the controller sees it.
 #[derive(Debug)]
@@ -46,10 +46,10 @@ pub(super) enum Unanswered {
 
 impl Thread {
     /// Starts it. Needs the runtime, in which answers are handed to who waits for them.
-    pub(super) fn start(wanted: Wanted, on_heard: impl Fn(Heard) + Send + 'static) -> io::Result<Self> {
+    pub(super) fn start(wanted: Wanted, on_news: impl Fn(News) + Send + 'static) -> io::Result<Self> {
         let (orders_in, orders) = touched(ORDERS, Order::nothing);
         let (answers_in, mut answers) = touched(ORDERS, Answer::nothing);
-        let (heard_in, mut heard) = touched(HEARD, Heard::nothing);
+        let (news_in, mut news_out) = touched(NEWS, News::nothing);
         let order_bell = Bell::new()?;
         let answer_bell = Bell::new()?;
         let doorbell = Doorbell::new(answer_bell.clone())?;
@@ -59,7 +59,7 @@ impl Thread {
             bell: answer_bell.clone(),
         };
         let mut news = Post {
-            queue: heard_in,
+            queue: news_in,
             bell: answer_bell,
         };
         let bell = order_bell.clone();
@@ -89,13 +89,13 @@ impl Thread {
             while doorbell.rung().await.is_ok() {
                 // Asked first: its last answer may come between a look into the queue and its end.
                 let has_ended = answers.is_abandoned();
-                while let Ok(heard) = heard.pop() {
-                    on_heard(heard);
+                while let Ok(news) = news_out.pop() {
+                    on_news(news);
                 }
                 while let Ok(answer) = answers.pop() {
                     // What was heard before the answer was given is there by now.
-                    while let Ok(heard) = heard.pop() {
-                        on_heard(heard);
+                    while let Ok(news) = news_out.pop() {
+                        on_news(news);
                     }
                     hand_over(&shared, answer);
                 }
@@ -185,17 +185,19 @@ fn run(
     mut orders: rtrb::Consumer<Order>,
     bell: &Bell,
     answers: &mut Post<Answer>,
-    news: &mut Post<Heard>,
+    news: &mut Post<News>,
 ) {
     loop {
-        worker.sleep(bell);
+        if let Some(hush) = worker.sleep(bell) {
+            let _ = news.try_send(News::Hushed(hush));
+        }
         bell.silence();
         let is_last = orders.is_abandoned();
         while let Ok(order) = orders.pop() {
             if order.task == Task::Listen {
                 worker.listen_now();
                 worker.hear(|heard| {
-                    let _ = news.try_send(heard);
+                    let _ = news.try_send(News::Heard(heard));
                 });
             }
             // There is room: there are no more answers on their way than there were orders.
@@ -207,7 +209,7 @@ fn run(
         worker.announce_again();
         worker.hear(|heard| {
             // What does not fit is lost.
-            let _ = news.try_send(heard);
+            let _ = news.try_send(News::Heard(heard));
         });
     }
 }

@@ -10,8 +10,8 @@ use nix::sys::socket::LinkAddr;
 use tokio::task::AbortHandle;
 
 use super::book::{Findings, Held, Others, Probe, Twin};
-use super::order::{Answer, Heard, Task};
-use super::{Hands, Inner, PlaceError, Ready, Shared, explain};
+use super::order::{Answer, Heard, News, Task};
+use super::{Hands, Inner, PlaceError, Plan, Ready, Shared, explain};
 use crate::clock;
 use crate::config::{Address, ConflictPolicy};
 
@@ -77,7 +77,17 @@ impl Hands {
         let Ok(answer) = self.0.thread.order(task, key, &ready.prepared, upkeep).await else {
             return;
         };
+        self.note_announced(address, &ready.plan, &answer);
         if answer.is_quiet {
+            match answer.was_here {
+                Ok(true) => self.find(address, |findings| findings.missing = None),
+                Ok(false) => self.miss(
+                    held,
+                    "somebody has removed it, and this host was frozen a moment ago: nothing is put back yet"
+                        .to_owned(),
+                ),
+                Err(refusal) => self.miss(held, explain(&ready.plan, &refusal)),
+            }
             return;
         }
         let is_told = tells && answer.was_here == Ok(true);
@@ -119,6 +129,18 @@ impl Hands {
             tracing::info!(address = %ip, interface, "its interface has changed: the neighbours are told again");
         } else if !ready.interface.has_carrier && before.is_none_or(|before| before.has_carrier) {
             tracing::warn!(address = %ip, interface, "nobody hears of it: its interface has no carrier");
+        }
+    }
+
+    /// Says when the neighbours cannot be told any more, and when they are told again.
+    pub(super) fn note_announced(&self, address: &Address, plan: &Plan, answer: &Answer) {
+        let Some(unsent) = answer.unsent else { return };
+        let is_news = self.lock().announced(address, unsent);
+        let (address, interface) = (plan.ip, &plan.interface);
+        match unsent.last {
+            Some(error) if is_news => tracing::warn!(%address, interface, %error, "the neighbours could not be told"),
+            None if is_news => tracing::info!(%address, interface, "the neighbours are told again"),
+            Some(_) | None => {}
         }
     }
 
@@ -265,9 +287,25 @@ impl Hands {
     }
 }
 
+/// The thread tells something.
+pub(super) fn told(shared: &Arc<Shared>, news: News) {
+    match news {
+        News::Heard(it) => heard(shared, it),
+        News::Hushed(hush) => {
+            if shared.lock().hush(hush) {
+                let seconds = hush.until.since(hush.at).0 / 1_000_000_000;
+                tracing::warn!(
+                    seconds,
+                    "this host was frozen: nothing is said of its addresses, nor are any put back"
+                );
+            }
+        }
+    }
+}
+
 /// Somebody else uses an address: unless it is this host by another interface, which hears its own announcements where both are
 /// on one network, that is told.
-pub(super) fn heard(shared: &Arc<Shared>, heard: Heard) {
+fn heard(shared: &Arc<Shared>, heard: Heard) {
     let Heard { key, mac, is_probe, at } = heard;
     let twin = Twin { mac, at };
     shared.lock().suspect(key, twin);

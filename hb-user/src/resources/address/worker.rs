@@ -16,7 +16,7 @@ use super::frame::Frame;
 use super::kept::All;
 use super::message::{Announcement, Prepared};
 use super::netlink::{Netlink, Refusal, attributes};
-use super::order::{Answer, Heard, Order, Task};
+use super::order::{Answer, Heard, Hush, Order, Task, Unsent};
 use crate::clock::{self, Suspended};
 use crate::pulse::wake::{Alarm, Bell};
 
@@ -65,7 +65,7 @@ impl Worker {
 
     /// Sleeps until somebody rings, the next announcement is due, or there is something to be heard. Who was frozen meanwhile says
     /// nothing for a while: others may have taken over, and it would take the neighbours from them.
-    pub(super) fn sleep(&mut self, bell: &Bell) {
+    pub(super) fn sleep(&mut self, bell: &Bell) -> Option<Hush> {
         let now = clock::now();
         let next = [self.kept.next(), self.ears.next(now), self.lookout(now)];
         let next = next.into_iter().flatten().min();
@@ -86,10 +86,17 @@ impl Worker {
         let late = planned.map_or(Nanos(0), |planned| woken.since(planned));
         // While the machine is suspended our clock stands still.
         let late = late.saturating_add(self.suspended.missed());
-        if self.deadtime > Nanos(0) && late > Nanos(self.deadtime.0 / 4 * 3) {
-            let deadtimes = Nanos(self.deadtime.0.saturating_mul(2));
-            self.kept.hush(woken.saturating_add(QUIET.max(deadtimes)));
+        let is_feared = self.deadtime > Nanos(0) && self.kept.has_any();
+        if !is_feared || late <= Nanos(self.deadtime.0 / 4 * 3) {
+            return None;
         }
+        let deadtimes = Nanos(self.deadtime.0.saturating_mul(2));
+        let hush = Hush {
+            at: woken,
+            until: woken.saturating_add(QUIET.max(deadtimes)),
+        };
+        self.kept.hush(hush.until);
+        Some(hush)
     }
 
     /// It looks at the clock so often that it notices to have been frozen for a deadtime.
@@ -98,14 +105,15 @@ impl Worker {
         is_wanted.then(|| now.saturating_add(Nanos(self.deadtime.0 / 4)))
     }
 
-    /// Repeats the announcements that are due. One that is refused is lost: others follow.
+    /// Repeats the announcements that are due. One that is refused is lost, and counted: others follow.
     pub(super) fn announce_again(&mut self) {
         let now = clock::now();
         while let Some(due) = self.kept.pop(now) {
             // What somebody has removed since is not here to be announced; the check sees to it.
             let is_here = !due.is_refresh || self.look(&due.prepared) == Ok(true);
             if let Some(announcement) = due.prepared.announcement.filter(|_| is_here) {
-                let _ = self.announce(&announcement);
+                let sent = self.announce(&announcement);
+                self.kept.note(due.key, sent);
             }
         }
     }
@@ -135,6 +143,14 @@ impl Worker {
     }
 
     pub(super) fn carry_out(&mut self, order: &Order) -> Answer {
+        let answer = self.work(order);
+        Answer {
+            unsent: self.kept.unsent(order.key).or(answer.unsent),
+            ..answer
+        }
+    }
+
+    fn work(&mut self, order: &Order) -> Answer {
         let it = &order.prepared;
         let mut answer = Answer {
             number: order.number,
@@ -176,11 +192,11 @@ impl Worker {
                     answer.was_here = Ok(true);
                     return answer;
                 }
+                answer.was_here = self.look(it);
                 if self.kept.is_quiet(order.key, answer.started) {
                     answer.is_quiet = true;
                     return answer;
                 }
-                answer.was_here = self.look(it);
                 if answer.was_here == Ok(false) && mends {
                     match self.add(it) {
                         Ok(_) => self.come(order, &mut answer, probes),
@@ -205,13 +221,16 @@ impl Worker {
     /// It has come: the neighbours are told at once, and the rest is done after that.
     fn come(&mut self, order: &Order, answer: &mut Answer, probes: bool) {
         let it = &order.prepared;
-        if let Some(announcement) = &it.announcement {
-            answer.unannounced = self.announce(announcement).err();
-        }
+        let sent = it.announcement.as_ref().map_or(Ok(()), |it| self.announce(it));
         answer.ended = clock::now();
         if self.kept.begin(order.key, it, order.upkeep.refresh, answer.ended) {
             answer.unheard = self.listen(order.upkeep.listens);
         }
+        self.kept.note(order.key, sent);
+        // One too many to be looked after has this one only.
+        let mut only = Unsent::default();
+        only.note(sent);
+        answer.unsent = Some(only);
         if probes {
             answer.asked = self.probe(it);
         }
@@ -299,11 +318,11 @@ impl Worker {
     }
 }
 
+/// All of it, though a part is refused. Then the first refusal is what came of it.
 fn announce(packets: &OwnedFd, announcement: &Announcement) -> Result<(), Errno> {
     let frames = announcement.frames.iter().flatten();
-    frames
-        .into_iter()
-        .try_for_each(|frame| send(packets, frame, announcement.interface))
+    let sent = frames.map(|frame| send(packets, frame, announcement.interface));
+    sent.fold(Ok(()), Result::and)
 }
 
 fn send(packets: &OwnedFd, frame: &Frame, interface: u32) -> Result<(), Errno> {

@@ -124,3 +124,53 @@ fn a_twin_that_is_not_heard_any_more_is_none() {
     assert_eq!((at(160), at(161)), (Some(twin(7, 100)), None));
     assert_eq!(twin(7, 0).shown(), "07:07:07:07:07:07");
 }
+
+#[test]
+fn who_is_frozen_again_and_again_is_quiet_for_long() {
+    let mut book = Book::default();
+    let at = |seconds: u64| Nanos::from_millis(seconds * 1_000);
+    let hush = |from: u64| Hush {
+        at: at(from),
+        until: at(from + 10),
+    };
+    book.entry(&address(1)).used = Some(plan(1));
+    let quiet = |book: &Book, now: u64| {
+        let quiet = book.standings(at(now))[0].quiet;
+        quiet.map(|quiet| (quiet.since.0 / 1_000_000_000, quiet.is_long))
+    };
+    assert_eq!(quiet(&book, 99), None);
+    assert!(book.hush(hush(100)), "that is news");
+    assert_eq!((quiet(&book, 109), quiet(&book, 110)), (Some((100, false)), None));
+    assert!(!book.hush(hush(108)), "it is quiet already");
+    assert_eq!(
+        [109, 110, 117, 118].map(|now| quiet(&book, now)),
+        [Some((100, false)), Some((100, true)), Some((100, true)), None]
+    );
+    assert!(book.hush(hush(130)), "that is another time");
+    assert_eq!(quiet(&book, 139), Some((130, false)));
+    // One that comes anew is announced, until the next time.
+    book.entry(&address(1)).came = at(135);
+    assert_eq!(quiet(&book, 136), None);
+    assert!(!book.hush(hush(137)));
+    assert_eq!(quiet(&book, 138), Some((135, false)));
+    book.entry(&address(1)).used = None;
+    assert_eq!(quiet(&book, 138), None);
+}
+
+#[test]
+fn what_is_not_sent_is_told_when_it_begins_and_when_it_ends() {
+    let mut book = Book::default();
+    let mut is_news = |count, last| book.announced(&address(1), Unsent { count, last });
+    assert_eq!(
+        [
+            is_news(0, None),
+            is_news(1, Some(Errno::ENETDOWN)),
+            is_news(4, Some(Errno::ENXIO)),
+            is_news(4, None),
+            is_news(4, None),
+        ],
+        [false, true, false, true, false]
+    );
+    let findings = &book.entry(&address(1)).findings;
+    assert_eq!((findings.unsent, findings.unsent_why), (4, None));
+}

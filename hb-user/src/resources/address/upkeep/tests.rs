@@ -64,15 +64,13 @@ fn asked_around(mac: [u8; 6], is_busy: bool) -> Option<(Result<(), String>, Prob
         let key = hands.lock().entry(&address).key;
         let shared = hands.0.shared.clone();
         let hearing = async {
-            heard(
-                &shared,
-                Heard {
-                    key,
-                    mac,
-                    is_probe: false,
-                    at: clock::now(),
-                },
-            );
+            let claim = Heard {
+                key,
+                mac,
+                is_probe: false,
+                at: clock::now(),
+            };
+            told(&shared, News::Heard(claim));
         };
         // They are begun in this order.
         let (result, ()) = tokio::join!(hands.ask_around(&address, &ready), hearing);

@@ -5,8 +5,12 @@ use super::*;
 
 /// Of an address that is always here, as if there were neighbours.
 fn prepared() -> Prepared {
+    prepared_of([127, 0, 0, 1].into())
+}
+
+fn prepared_of(ip: IpAddr) -> Prepared {
     let plan = Plan {
-        ip: [127, 0, 0, 1].into(),
+        ip,
         bits: 8,
         interface: "lo".to_owned(),
         label: None,
@@ -72,28 +76,84 @@ fn a_check_that_tells_begins_the_announcements_again() {
 }
 
 #[test]
-fn who_was_frozen_neither_checks_nor_tells() {
+fn who_was_frozen_looks_and_neither_mends_nor_tells() {
     let Ok(mut worker) = Worker::open() else {
         return;
     };
-    let mut order = Order {
-        number: 1,
-        task: Task::Keep,
-        key: 7,
-        prepared: prepared(),
-        upkeep: Upkeep::default(),
-    };
-    worker.carry_out(&order);
-    worker.kept.hush(clock::now().saturating_add(QUIET));
-    order.task = Task::Check {
+    let check = Task::Check {
         mends: true,
         tells: true,
         probes: true,
     };
-    let answer = worker.carry_out(&order);
-    assert!(answer.is_quiet && answer.asked.is_none() && worker.kept.next().is_none());
+    worker.carry_out(&order(Task::Keep));
+    worker.kept.hush(clock::now().saturating_add(QUIET));
+    let answer = worker.carry_out(&order(check));
+    assert_eq!((answer.is_quiet, answer.was_here, answer.asked), (true, Ok(true), None));
+    assert!(worker.kept.next().is_none());
+    // One that is not there is missed, and not put there.
+    let absent = || {
+        let ip = [192, 0, 2, 10].into();
+        Order {
+            key: 8,
+            prepared: prepared_of(ip),
+            ..order(check)
+        }
+    };
+    let keep = Order {
+        task: Task::Keep,
+        ..absent()
+    };
+    worker.carry_out(&keep);
+    worker.kept.hush(clock::now().saturating_add(QUIET));
+    for _ in 0..2 {
+        let answer = worker.carry_out(&absent());
+        assert_eq!((answer.is_quiet, answer.was_here), (true, Ok(false)));
+    }
     worker.kept.hush(clock::now());
-    assert!(!worker.carry_out(&order).is_quiet);
+    assert!(!worker.carry_out(&order(check)).is_quiet);
+}
+
+#[test]
+fn announcements_that_are_not_sent_are_counted() {
+    let Ok(mut worker) = Worker::open() else {
+        return;
+    };
+    let good = prepared();
+    let announcement = good.announcement.map(|it| Announcement {
+        interface: i32::MAX.unsigned_abs(),
+        ..it
+    });
+    let bad = Prepared { announcement, ..good };
+    // So that one is always due, however long this thread is held up.
+    let upkeep = Upkeep {
+        refresh: Nanos::from_millis(20),
+        ..Upkeep::default()
+    };
+    let check = |prepared, tells| Order {
+        prepared,
+        upkeep,
+        ..order(Task::Check {
+            mends: false,
+            tells,
+            probes: false,
+        })
+    };
+    worker.carry_out(&order(Task::Keep));
+    let unsent = |answer: Answer| answer.unsent.map(|unsent| (unsent.count, unsent.last.is_some()));
+    assert_eq!(unsent(worker.carry_out(&check(good, false))), Some((0, false)));
+    assert_eq!(unsent(worker.carry_out(&check(bad, true))), Some((1, true)));
+    let repeat = |worker: &mut Worker| {
+        let next = worker.kept.next().expect("one is due");
+        while clock::now() < next {
+            std::hint::spin_loop();
+        }
+        worker.announce_again();
+    };
+    repeat(&mut worker);
+    let found = unsent(worker.carry_out(&check(good, false))).expect("it is here");
+    assert!(found.0 >= 2 && found.1, "{found:?}");
+    repeat(&mut worker);
+    assert_eq!(unsent(worker.carry_out(&check(good, false))), Some((found.0, false)));
 }
 
 #[test]
