@@ -192,6 +192,48 @@ fn it_is_removed_from_an_interface_that_was_renamed() -> Result<()> {
     Ok(())
 }
 
+/// What a reload tries last is to attach the program to an interface that is new.
+#[test]
+fn a_reload_that_is_refused_changes_nothing() -> Result<()> {
+    let second = format!("{V4}1");
+    let with = |check: &str| {
+        let toml = format!("[address]\nrefresh = \"200ms\"\ncheck = \"{check}\"\n");
+        files(&format!("primary {V4} {second}\n")).hb_toml(&toml)
+    };
+    let cluster = started(with("0s"))?;
+    wait_for_holder(&cluster, Primary, &second)?;
+    let host = &cluster.network.primary;
+    for command in [
+        "link add dummy0 type bridge",
+        "link set dummy0 up",
+        "address add 203.0.113.1/24 dev dummy0",
+    ] {
+        host.run_ok("ip", &command.split(' ').collect::<Vec<_>>())?;
+    }
+    // Where its link would be pinned something is in the way.
+    let links = host.run_ok("find", &["/sys/fs/bpf", "-mindepth", "2", "-name", "link_*"])?;
+    let (dir, _) = links.trim().rsplit_once('/').context("no link is pinned")?;
+    let shown: serde_json::Value = serde_json::from_str(&host.run_ok("ip", &["-j", "link", "show", "dummy0"])?)?;
+    let obstacle = format!("{dir}/link_{}", shown[0]["ifindex"]);
+    host.run_ok("mkdir", &[&obstacle])?;
+    let more = with("300ms").ha_cf_line("ucast dummy0 203.0.113.2");
+    more.install(host)?;
+    let ran = cluster.run_hb(Primary, &["reload"])?;
+    ensure!(ran.text.contains("dummy0"), "{ran:?}");
+
+    // Nothing is looked for so often as the new settings say. The other address shows how much time has passed.
+    let capture = Capture::start(&cluster.network.attacker, INTERFACE, arp_about(&second)?)?;
+    remove(host, &format!("{V4}/24"), INTERFACE)?;
+    wait_for_gratuitous(&cluster, &capture, Primary, 2 * 10)?;
+    ensure_absent(&cluster, Primary, V4)?;
+    host.run_ok("rmdir", &[&obstacle])?;
+    cluster.run_hb(Primary, &["reload"])?.ensure(0, &["links changed"])?;
+    cluster.wait_for_status(Primary, "it is put back", |status| {
+        Ok(number(status, 0, "repairs")? == 1)
+    })?;
+    Ok(())
+}
+
 /// RFC 4862, section 5.4.5: the kernel does not answer for an address that it has found to be another's.
 #[test]
 fn one_that_the_kernel_does_not_use_is_put_there_anew() -> Result<()> {

@@ -208,8 +208,8 @@ impl Handover {
         }
     }
 
-    /// A script in resource.d may have come or gone, or the new version do without one: nobody would look after what the script has
-    /// started, or what was added without it.
+    /// A script in resource.d may have come or gone, or the new version do without one: nobody would look after what the
+    /// script has started, or what was added without it.
     fn moves_as_before(&self, cluster: &Cluster) -> Result<(), HandoverError> {
         let by = |is_built_in: bool| if is_built_in { "by hb itself" } else { "by a script" };
         let before = self.built_in.iter().flatten().flatten();

@@ -297,7 +297,8 @@ impl Works {
     }
 }
 
-/// What moves the addresses of a configuration, if it has any: the thread that there is, which nothing happens to yet, or a new one.
+/// What moves the addresses of a configuration, if it has any: the thread that there is, which nothing happens to yet, or
+/// a new one.
 pub(super) fn hands(cluster: &Cluster, running: Option<&Hands>) -> Result<Option<Hands>, HandsError> {
     match running {
         Some(hands) => Ok(Some(hands.clone())),

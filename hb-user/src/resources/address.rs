@@ -271,8 +271,8 @@ impl Hands {
         }
     }
 
-    /// Removes it from the interface to which it was added, if that has another name by now: its number tells. What was done, if it
-    /// was anything.
+    /// Removes it from the interface to which it was added, if that has another name by now: its number tells. What was
+    /// done, if it was anything.
     async fn leave_renamed(&self, address: &Address, limit: Duration) -> Result<Option<Answer>, String> {
         let added = {
             let mut book = self.lock();
@@ -422,7 +422,8 @@ impl Hands {
             let mut book = self.lock();
             let upkeep = book.upkeep();
             let entry = book.entry(&address);
-            // It may have been removed meanwhile, or an order to do so be on its way, and one after that must not say that it is here.
+            // It may have been removed meanwhile, or an order to do so be on its way, and one after that must not say that
+            // it is here.
             if entry.used.is_none() || entry.is_going {
                 continue;
             }

@@ -18,8 +18,8 @@ use crate::config::{Address, ConflictPolicy};
 /// A question is asked so often within the time that an answer is waited for: a frame may be lost.
 const QUESTIONS: u32 = 3;
 
-/// Who answers is told of so often at most, and a question may come in between: who is not heard for so long before a check's question,
-/// nor after it, does not answer.
+/// Who answers is told of so often at most, and a question may come in between: who is not heard for so long before a
+/// check's question, nor after it, does not answer.
 const UNTOLD: Nanos = Nanos::from_millis(1_000);
 
 /// Looks after what is here, as often as the configuration says; never, where it says 0.
@@ -205,7 +205,8 @@ impl Hands {
         Ok(())
     }
 
-    /// Waits until what is known of others that were heard since some moment is enough, and says what that is; at most for a time.
+    /// Waits until what is known of others that were heard since some moment is enough, and says what that is; at most for
+    /// a time.
     async fn others_within(
         &self,
         address: &Address,
@@ -249,8 +250,8 @@ impl Hands {
         }
     }
 
-    /// When the time for answers is over: nobody else has it, if the question is still open as it was `before`, and nobody was heard
-    /// since some moment.
+    /// When the time for answers is over: nobody else has it, if the question is still open as it was `before`, and nobody
+    /// was heard since some moment.
     fn settle_later(&self, address: &Address, since: Nanos, before: Probe) {
         let wait = self.lock().settings.probe;
         let (weak, address) = (Arc::downgrade(&self.0), address.clone());

@@ -44,8 +44,8 @@ fn ready() -> Ready {
     }
 }
 
-/// What comes of asking around for 30 ms, while somebody is heard, and it is judged whether that is us; or, if `is_busy`, no thread
-/// is there that would do that.
+/// What comes of asking around for 30 ms, while somebody is heard, and it is judged whether that is us; or, if `is_busy`,
+/// no thread is there that would do that.
 fn asked_around(mac: [u8; 6], is_busy: bool) -> Option<(Result<(), String>, Probe)> {
     let runtime = Builder::new_current_thread()
         .enable_all()
