@@ -380,6 +380,10 @@ impl Daemon {
             let Some(view) = self.node.group(index) else { continue };
             self.outside.watch(&group.name(), view.state.runs(), now);
             if let Some(owner) = view.owner.filter(|node| *node != self.cluster.me) {
+                let is_news = self.owners[index].is_none() && !view.state.is_held();
+                if is_news && !self.node.in_maintenance() {
+                    self.works.tidy(index);
+                }
                 self.owners[index] = Some(self.cluster.nodes[owner].clone());
             }
         }

@@ -355,3 +355,29 @@ fn of_two_interfaces_in_its_network_it_goes_on_the_one_with_the_lower_metric() -
     })?;
     ensure_on("second0")
 }
+
+/// The kernel of a host whose daemon was killed goes on answering for its addresses, until there is a daemon again.
+#[test]
+fn what_a_killed_daemon_left_is_removed_when_another_has_it() -> Result<()> {
+    let files = files(&format!("primary {V4} IPv6addr::{V6}/64/{INTERFACE}\n")).ha_cf_line("auto_failback off");
+    let mut cluster = started(files)?;
+    for address in [V4, V6] {
+        wait_for_holder(&cluster, Primary, address)?;
+    }
+    cluster.hb(Primary)?.kill9()?;
+    wait_for_holder(&cluster, Secondary, V4)?;
+    for address in [V4, V6] {
+        ensure!(
+            held(&cluster.network.primary, address)?.is_some(),
+            "nobody has removed {address}"
+        );
+    }
+    cluster.start_hb(Primary)?;
+    for address in [V4, V6] {
+        cluster.wait_until("it is removed", LIMIT, || {
+            Ok(held(&cluster.network.primary, address)?.is_none())
+        })?;
+        wait_for_holder(&cluster, Secondary, address)?;
+    }
+    wait_for_log(&cluster, Primary, "was left here by a daemon that was killed", 2)
+}

@@ -220,6 +220,25 @@ impl Works {
         }
     }
 
+    /// Another node has a group that has not run here in this life: of what is moved without a script nothing may be left here.
+    pub(super) fn tidy(&self, group: usize) {
+        let (Some(hands), Some(slot)) = (&self.movers.hands, self.slots.get(group)) else {
+            return;
+        };
+        let addresses = slot
+            .scripts
+            .resources
+            .iter()
+            .filter_map(|resource| resource.address.clone());
+        let (hands, addresses): (_, Vec<_>) = (hands.clone(), addresses.collect());
+        let limit = self.alone.limit;
+        tokio::spawn(async move {
+            for address in addresses {
+                hands.tidy(&address, limit).await;
+            }
+        });
+    }
+
     /// Whether a script is asked that may have to be started next.
     pub(super) fn are_asking(&self) -> bool {
         let inquiries = self.slots.iter().filter_map(|slot| slot.inquiry.as_ref());

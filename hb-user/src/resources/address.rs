@@ -14,6 +14,7 @@ mod netlink;
 mod order;
 mod plan;
 mod thread;
+mod tidy;
 mod upkeep;
 mod worker;
 
@@ -338,11 +339,20 @@ impl Hands {
     }
 
     fn begin(&self, address: &Address, task: Task, ready: &Ready) -> Result<oneshot::Receiver<Answer>, Unanswered> {
-        let mut book = self.lock();
+        self.begin_with(&mut self.lock(), address, task, ready)
+    }
+
+    /// With the book locked, so that it says which of two orders was given last.
+    fn begin_with(
+        &self,
+        book: &mut Book,
+        address: &Address,
+        task: Task,
+        ready: &Ready,
+    ) -> Result<oneshot::Receiver<Answer>, Unanswered> {
         let upkeep = book.upkeep();
         let entry = book.entry(address);
         let answer = self.0.thread.begin(task, entry.key, &ready.prepared, upkeep)?;
-        // With the book locked, so that it says which of two orders was given last.
         match task {
             Task::Add { .. } => entry.is_going = false,
             Task::Remove => entry.is_going = true,
