@@ -317,13 +317,11 @@ fn heard(shared: &Arc<Shared>, heard: Heard) {
         {
             let mut book = shared.lock();
             book.judge(key, twin);
-            if is_ours {
-                // It is no news of others.
-            } else if is_probe {
+            if is_probe && !is_ours {
                 if let Some(address) = book.contest(key, twin) {
                     tracing::warn!(address = %address.ip, mac = twin.shown(), "another machine is about to take it, too");
                 }
-            } else if let Some((address, entry)) = book.claim(key, twin) {
+            } else if !is_ours && let Some((address, entry)) = book.claim(key, twin) {
                 let (ip, here, mac) = (address.ip, entry.used.is_some(), twin.shown());
                 tracing::error!(address = %ip, %mac, here, "is in use by another machine");
             }
