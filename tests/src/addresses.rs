@@ -207,3 +207,41 @@ impl Drop for Repeated {
         }
     }
 }
+
+/// Checked so often that a test can wait for it.
+pub const OFTEN: &str = "[address]\ncheck = \"300ms\"\n";
+
+/// Such files, with checks at that pace.
+#[must_use]
+pub fn often(haresources: &str) -> Files {
+    files(haresources).hb_toml(OFTEN)
+}
+
+/// Takes an address from a host, as somebody might by mistake.
+pub fn remove(host: &Host, ip: &str, interface: &str) -> Result<()> {
+    host.run_ok("ip", &["address", "del", ip, "dev", interface]).map(drop)
+}
+
+/// The attacker's host takes an address.
+pub fn intrude(cluster: &Cluster, ip: &str) -> Result<()> {
+    let host = &cluster.network.attacker;
+    let nodad: &[&str] = if ip.contains(':') { &["nodad"] } else { &[] };
+    let command = [&["address", "add", ip, "dev", INTERFACE], nodad].concat();
+    host.run_ok("ip", &command).map(drop)
+}
+
+/// A number of an address in the status.
+pub fn number(status: &Status, address: usize, field: &str) -> Result<u64> {
+    status.number(&format!("/addresses/{address}/{field}"))
+}
+
+/// A text of an address in the status.
+pub fn text<'a>(status: &'a Status, address: usize, field: &str) -> Result<&'a str> {
+    status.text(&format!("/addresses/{address}/{field}"))
+}
+
+/// ARP about an address that is told to all; the answers of the cable's other end, which is this host, too, are to one.
+pub fn told_of(ip: &str) -> Result<impl Fn(&[u8]) -> bool + Send + use<>> {
+    let about = arp_about(ip)?;
+    Ok(move |frame: &[u8]| about(frame) && frame[0] & 1 == 1)
+}
