@@ -147,6 +147,13 @@ fn a_configuration_with_mistakes() -> Result<()> {
 
     primary.write_file("/etc/ha.d/haresources", 0o644, "tertiary floatip\n")?;
     run_and_check(&["/etc/ha.d/haresources:1", "tertiary", "primary, secondary"])?;
+    primary.write_file("/etc/ha.d/haresources", 0o644, "primary 198.51.100.5\n")?;
+    run_and_check(&[
+        "/etc/ha.d/haresources:1",
+        "198.51.100.5",
+        "ucast line in ha.cf:",
+        "expected an address of its own",
+    ])?;
     primary.write_file("/etc/ha.d/haresources", 0o644, "primary floatip\n")?;
 
     primary.run_ok("chmod", &["644", "/etc/ha.d/authkeys"])?;
@@ -191,6 +198,20 @@ fn sighup_with_a_bad_file_ends_nothing() -> Result<()> {
         let log = cluster.network.primary.log();
         Ok(log.contains("nothing has changed") && log.contains("ha.cf:1: node: expected a host's name"))
     })?;
+    cluster.ensure_agreed(Primary)
+}
+
+/// The first to stop the group would take the address from the host that beats by it.
+#[test]
+fn a_reload_does_not_take_what_a_host_has_of_its_own() -> Result<()> {
+    let cluster = Cluster::settled(slow())?;
+    for address in ["198.51.100.6", "IPaddr2::198.51.100.5/24/eth0"] {
+        let haresources = format!("primary floatip\nsecondary {address}\n");
+        let primary = &cluster.network.primary;
+        primary.write_file("/etc/ha.d/haresources", 0o644, haresources)?;
+        let words = ["haresources:2", address, "ucast line in ha.cf:"];
+        cluster.run_hb(Primary, &["reload"])?.ensure(1, &words)?;
+    }
     cluster.ensure_agreed(Primary)
 }
 

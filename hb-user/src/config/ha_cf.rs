@@ -41,6 +41,8 @@ pub(super) struct HaCf {
     pub(super) nodes: Vec<String>,
     pub(super) me: usize,
     pub(super) ucasts: Vec<Ucast>,
+    /// The addresses of all `ucast` lines, those of this host's, too, and the lines.
+    pub(super) all_ucasts: Vec<(IpAddr, u32)>,
     /// The interfaces with a `ucast` line that names this host.
     pub(super) own_interfaces: Vec<String>,
     pub(super) timers: Timers,
@@ -151,8 +153,8 @@ impl Line<'_> {
 struct Draft {
     nodes: Vec<String>,
     ucasts: Vec<Ucast>,
+    all_ucasts: Vec<(IpAddr, u32)>,
     own_interfaces: Vec<String>,
-    ucast_lines: usize,
     timers: timers::Draft,
     pings: pings::Draft,
     stonith: Vec<stonith::Draft>,
@@ -250,7 +252,7 @@ impl Draft {
         let port = line.given(values::udp_port)?;
         // Heartbeat's media take the port that is set when their line is read: a later one would not reach them.
         if let Some(port) = &port
-            && self.ucast_lines > 0
+            && !self.all_ucasts.is_empty()
             && port.value != self.udp_port()
         {
             return Err(line.refuse(&port.text, "expected before the first ucast line"));
@@ -321,6 +323,7 @@ impl Draft {
             },
             nodes: self.nodes,
             ucasts: self.ucasts,
+            all_ucasts: self.all_ucasts,
             own_interfaces: self.own_interfaces,
             directives: self.directives,
             warnings: self.warnings,
@@ -357,7 +360,7 @@ impl Draft {
     }
 
     fn check_links(&self) -> Result<(), Fault> {
-        if self.ucast_lines == 0 {
+        if self.all_ucasts.is_empty() {
             return Err(Fault::file(
                 "no heartbeat media defined: expected a line `ucast INTERFACE ADDRESS`",
             ));

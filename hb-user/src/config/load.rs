@@ -15,8 +15,11 @@ use super::{
     haresources, text,
 };
 
+mod own;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use own::outer_name;
 
 const READABLE_BY_OTHERS: u32 = 0o044;
 
@@ -85,6 +88,8 @@ fn load(dir: &Path, host: &Host, resolve: Resolve<'_>) -> Result<Loaded, ConfigE
 
     let with_token = haresources::check_clouds(&groups, &hb_toml.clouds);
     with_token.map_err(|fault| fault.in_file(&haresources_path))?;
+    let free = own::check(&groups, &ha_cf.all_ucasts);
+    free.map_err(|fault| fault.in_file(&haresources_path))?;
 
     let mut settings = ha_cf.settings;
     settings.extend(hb_toml.settings);

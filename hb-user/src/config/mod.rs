@@ -37,7 +37,7 @@ pub use ha_cf::{Facility, PingTarget, Pings, Stonith, StonithParameters};
 pub use haresources::{Group, MAX_GROUPS, Resource};
 pub use host::Host;
 pub use load::{Loaded, load_clouds};
-pub(crate) use load::{is_executable, read_credential, read_secret};
+pub(crate) use load::{is_executable, outer_name, read_credential, read_secret};
 pub use options::{
     Addresses, ConflictPolicy, Deadlines, Fencing, Monitor, Policy, Realtime, Recorder, Restart, Scheduling, Scripts,
     StuckPolicy,

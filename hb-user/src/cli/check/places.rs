@@ -1,6 +1,8 @@
 //! Where this host would put the addresses in haresources, now, and through whom it would move the floating IPs.
 
-use crate::config::{Cluster, Warning};
+use std::net::IpAddr;
+
+use crate::config::{Cluster, Warning, outer_name};
 use crate::resources::address::{self, PlaceError, Plan};
 
 /// An address in haresources, and what becomes of it here.
@@ -85,12 +87,24 @@ impl Place {
     }
 
     pub(super) fn warning(&self) -> Option<Warning> {
-        match &self.by {
-            By::Us(Err(error)) => Some(Warning {
-                origin: format!("haresources:{}", self.line),
-                message: format!("{}: {}", self.resource, crate::cli::causes(error)),
-            }),
-            By::Us(Ok(_)) | By::Provider { .. } | By::Script(_) => None,
-        }
+        let odd = match &self.by {
+            By::Us(Err(error)) => crate::cli::causes(error),
+            By::Us(Ok(plan)) => nobodys(plan)?,
+            By::Provider { .. } | By::Script(_) => return None,
+        };
+        Some(Warning {
+            origin: format!("haresources:{}", self.line),
+            message: format!("{}: {odd}", self.resource),
+        })
     }
+}
+
+/// Where haresources does not say how large the network is, only the host knows.
+fn nobodys(plan: &Plan) -> Option<String> {
+    let IpAddr::V4(ip) = plan.ip else { return None };
+    let name = outer_name(ip, plan.bits)?;
+    Some(format!(
+        "{ip} is the {name} address of the network of {} bits on {}: expected one that a host can have",
+        plan.bits, plan.interface
+    ))
 }

@@ -35,7 +35,7 @@ impl Draft {
             return Err(line.refuse(interface, "expected the name of an interface (`ip link`)"));
         }
         let address = values::peer_address(peer, resolve).map_err(|expected| line.refuse(peer, expected))?;
-        self.ucast_lines += 1;
+        self.all_ucasts.push((address, line.number));
         if host.owns(address) {
             self.own_interfaces.push(interface.to_owned());
             return Ok(());
