@@ -244,12 +244,15 @@ impl Site {
         self.cloud().recover();
         // Nobody says where the token is.
         self.ip(Primary, "owner", &["--config-dir", "/nowhere"])?
-            .ensure(6, &["no table", self.provider.name()])?;
+            .ensure(6, &["there is no /nowhere/hb.toml", self.provider.name()])?;
         // Nobody says of what.
         self.cluster.run_hb(Primary, &["ip", "assign"])?.ensure(2, &["Usage"])?;
         self.cluster
-            .run_hb(Primary, &["ip", "owner", "nobodys::203.0.113.10"])?
-            .ensure(1, &[])?;
+            .run_hb(Primary, &["ip", "owner", "nobodys::203.0.113.10", "--token-file", "/t"])?
+            .ensure(
+                2,
+                &["no provider nobodys: expected digitalocean, hetzner, vultr or aws"],
+            )?;
         ensure!(self.cloud().moves().len() == moves, "something was moved");
         self.ensure_owner(Secondary)
     }
@@ -345,7 +348,7 @@ fn assign_ip() -> Result<()> {
     run(there, token, &["--timeout", "0"])?.ensure(2, &[])?;
     ensure!(cloud.moves().len() == 1, "{:?}", cloud.moves());
     cloud.set_action_time(Duration::from_secs(20));
-    run(there, token, &["--timeout", "1"])?.ensure(1, &["within 1 s", "is in progress"])?;
+    run(there, token, &["--timeout", "1s"])?.ensure(5, &["within 1 s", "is in progress"])?;
     ensure!(cloud.moves().len() == 2, "what was begun goes on at the provider");
     Ok(())
 }

@@ -32,6 +32,11 @@ impl Failed {
         }
     }
 
+    /// The arguments do not fit together, or not what hb.toml says.
+    pub(super) fn usage(complaint: String) -> Self {
+        Self::new(Failure::new(Exit::WrongUsage, anyhow::anyhow!(complaint)), SETTING)
+    }
+
     /// Of a move or a question, with what the failure itself tells.
     pub(super) fn refused(error: MoveError) -> Self {
         let (exit, class) = kind(&error);
@@ -53,7 +58,7 @@ impl Failed {
     /// The failure as the command's end, after the object was printed where a program wants it. `asked` are the fields that
     /// say what was asked for.
     pub(super) fn told(self, json: bool, asked: Fields) -> Failure {
-        if json {
+        if json && self.failure.exit != Exit::WrongUsage {
             say(&Value::Object(self.object(asked)).to_string());
         }
         self.failure

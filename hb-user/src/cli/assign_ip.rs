@@ -11,16 +11,31 @@ use zeroize::Zeroizing;
 use super::answer::{Failed, Fields, Noted, fields};
 use super::ip::{micros, say, seconds, since, started};
 use super::{Exit, Failure};
-use crate::config::{CloudAddress, CloudKind, CloudSettings, CloudTarget, InstanceId, SecretSource};
+use crate::config::{self, CloudAddress, CloudKind, CloudSettings, CloudTarget, InstanceId, SecretSource};
 use crate::resources::cloud::{self, Claim, FloatingIp, Moved, Order};
 use crate::secret::Secret;
 
 /// The environment variables that may hold the token, the first one that is set counts; the tutorial uses the second.
 const TOKEN: [&str; 2] = ["DO_TOKEN", "TOKEN"];
 
+/// The longest that it may take.
+const MAX_TIMEOUT: Duration = Duration::from_hours(1);
+
+/// What `--help` says.
+const EXITS: &str = "\
+The API token is taken from DO_TOKEN, else from TOKEN, else from the file given.
+
+Exit codes:
+  0  the address is the droplet's
+  1  it failed; the message says why
+  2  wrong usage
+  4  the token's file may not be read
+  5  not done within the timeout; what was begun goes on at the provider
+  6  the token's file is missing, or refused";
+
 /// The arguments.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "The API token is taken from DO_TOKEN, else from TOKEN, else from the file given.")]
+#[command(after_help = EXITS)]
 pub struct Args {
     /// The floating (reserved) IP
     ip: IpAddr,
@@ -38,9 +53,9 @@ pub struct Args {
         value_parser = crate::config::api_url
     )]
     api_url: String,
-    /// How long it may take, in seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=3600))]
-    timeout: u32,
+    /// How long it may take: 60s, 500ms, 2m, or a number of seconds
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = timeout)]
+    timeout: Duration,
     /// Print one JSON object at the end, whatever comes of it
     #[arg(long)]
     json: bool,
@@ -61,14 +76,16 @@ fn assign(args: &Args) -> Result<(), Failed> {
     let order = Order {
         to: InstanceId::new(&args.droplet_id.to_string()),
         claim: Claim::Anybody,
-        within: Duration::from_secs(args.timeout.into()),
+        within: args.timeout,
     };
     let noted = Noted::default();
     let watch = noted.watch(super::ip::watch(args.json));
     let moved = started(ip.take_over(order, watch))?.map_err(|error| {
         let mut failed = Failed::refused(error).knowing(numbered(noted.known()));
-        // As the tutorial's script has it, whatever the reason.
-        failed.failure.exit = Exit::Failed;
+        // As the tutorial's script has it, whatever the reason; but who waits no longer has not failed.
+        if failed.failure.exit != Exit::NotInTime {
+            failed.failure.exit = Exit::Failed;
+        }
         let what = format!("cannot assign {} to droplet {}", args.ip, args.droplet_id);
         failed.failure.error = failed.failure.error.context(what);
         failed
@@ -78,7 +95,7 @@ fn assign(args: &Args) -> Result<(), Failed> {
 }
 
 /// With the token of the environment, else with the one in the file given, which has to be as for the daemon: readable by its owner only.
-fn open(args: &Args, address: &CloudAddress) -> anyhow::Result<FloatingIp> {
+fn open(args: &Args, address: &CloudAddress) -> Result<FloatingIp, Failed> {
     let settings = |secret| CloudSettings {
         api_url: args.api_url.clone(),
         ..CloudSettings::new(CloudKind::DigitalOcean, secret)
@@ -126,6 +143,18 @@ fn finish(args: &Args, moved: &Moved) {
         args.droplet_id,
         seconds(verified)
     ));
+}
+
+fn timeout(text: &str) -> Result<Duration, String> {
+    let seconds = text
+        .bytes()
+        .all(|byte| byte.is_ascii_digit())
+        .then(|| format!("{text}s"));
+    let time = config::parse_time(seconds.as_deref().unwrap_or(text)).map_err(|error| error.to_string())?;
+    if time > MAX_TIMEOUT {
+        return Err(format!("expected at most {}m", MAX_TIMEOUT.as_secs() / 60));
+    }
+    Ok(time)
 }
 
 /// `DigitalOcean` counts its actions.

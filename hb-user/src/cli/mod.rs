@@ -186,12 +186,14 @@ impl From<ConfigError> for Failure {
     }
 }
 
-/// Exit codes beside 0: those of LSB init scripts, as Heartbeat uses them. 2 (usage) is clap's.
+/// Exit codes beside 0: those of LSB init scripts, as Heartbeat uses them.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(u8)]
 pub enum Exit {
     /// Something failed; the message says what.
     Failed = 1,
+    /// The arguments do not fit together; of each alone clap says so, with the same code.
+    WrongUsage = 2,
     /// No daemon is running here to be asked.
     NotRunning = 3,
     /// Root or a capability is missing.
@@ -233,9 +235,12 @@ impl Exit {
             | CloudError::NoTable(_)
             | CloudError::Target(_) => match Self::of(error) {
                 Self::NotPermitted => Self::NotPermitted,
-                Self::Failed | Self::NotRunning | Self::NotInTime | Self::NotConfigured | Self::NotOurs => {
-                    Self::NotConfigured
-                }
+                Self::Failed
+                | Self::WrongUsage
+                | Self::NotRunning
+                | Self::NotInTime
+                | Self::NotConfigured
+                | Self::NotOurs => Self::NotConfigured,
             },
         }
     }

@@ -46,6 +46,28 @@ fn nonsense_is_refused_before_anything_is_sent() {
     );
 }
 
+#[test]
+fn a_timeout_has_a_unit_or_is_in_seconds() {
+    let timeout =
+        |text: &str| parse(&["198.51.100.9", "3164444", "--timeout", text]).map(|args| args.timeout.as_millis());
+    assert_eq!(
+        parse(&["198.51.100.9", "3164444"]).map(|args| args.timeout.as_secs()),
+        Ok(60)
+    );
+    for (text, millis) in [
+        ("60", 60_000),
+        ("60s", 60_000),
+        ("500ms", 500),
+        ("2m", 120_000),
+        ("3600", 3_600_000),
+    ] {
+        assert_eq!(timeout(text), Ok(millis), "{text}");
+    }
+    for text in ["0", "0s", "", "3601", "61m", "1h", "1.5", "soon"] {
+        assert_eq!(timeout(text), Err(clap::error::ErrorKind::ValueValidation), "{text}");
+    }
+}
+
 /// As the daemon's token does.
 #[test]
 fn a_token_comes_from_a_file_that_only_its_owner_may_read() {
@@ -61,7 +83,7 @@ fn a_token_comes_from_a_file_that_only_its_owner_may_read() {
             kind: CloudKind::DigitalOcean,
             target: CloudTarget::Ip(args.ip),
         };
-        super::open(&args, &address).map_err(|error| error.to_string())
+        super::open(&args, &address).map_err(|failed| format!("{:#}", failed.failure.error))
     };
     let name = file.to_str().expect("a name").to_owned();
     let given = ["--token-file", name.as_str()];

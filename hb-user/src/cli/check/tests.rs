@@ -159,7 +159,7 @@ fn warns_of_what_is_missing_on_this_host() {
 
 #[test]
 fn says_where_each_address_goes_or_why_it_cannot() {
-    let text = "primary IPaddr2::127.0.0.77/8/lo 192.0.2.10/24/no-such-if:x IPv6addr::2001:db8::10/64\n";
+    let text = "primary IPaddr2::192.0.2.77/24/lo 192.0.2.10/24/no-such-if:x IPv6addr::2001:db8::10/64\n";
     let dir = configured(text);
     script(&dir.path().join("resource.d/IPv6addr"), 0o755);
     let loaded = load(&dir);
@@ -178,22 +178,31 @@ fn says_where_each_address_goes_or_why_it_cannot() {
         )
     );
     let plan = Plan {
-        ip: IpAddr::from([127, 0, 0, 77]),
-        bits: 8,
+        ip: IpAddr::from([192, 0, 2, 77]),
+        bits: 24,
         interface: "lo".to_owned(),
         label: Some("lo:x".to_owned()),
-        broadcast: Some(Ipv4Addr::new(127, 255, 255, 255)),
+        broadcast: Some(Ipv4Addr::new(192, 0, 2, 255)),
     };
-    places[0].by = By::Us(Ok(plan));
+    places[0].by = By::Us(Ok(plan.clone()));
     let text = report(&loaded, &places).replace(&dir.path().display().to_string(), "DIR");
     let expected = "
 addresses
-  IPaddr2::127.0.0.77/8/lo             127.0.0.77/8 on lo               label lo:x  broadcast 127.255.255.255  haresources:1
+  IPaddr2::192.0.2.77/24/lo             192.0.2.77/24 on lo               label lo:x  broadcast 192.0.2.255  haresources:1
   IPaddr::192.0.2.10/24/no-such-if:x   nowhere, as it is now                                                   haresources:1
   IPv6addr::2001:db8::10/64            moved by DIR/resource.d/IPv6addr                                        haresources:1
 ";
     let squeezed = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(squeezed(&text).contains(&squeezed(expected)), "{text}");
+    assert_eq!(places[0].warning(), None);
+    // haresources need not say how large the network is, and then only the host knows.
+    let ip = IpAddr::from([192, 0, 2, 255]);
+    places[0].by = By::Us(Ok(Plan { ip, ..plan }));
+    let warning = places[0].warning().expect("nobody can have it").to_string();
+    assert!(
+        warning.contains("192.0.2.255 is the broadcast address of the network of 24 bits on lo"),
+        "{warning}"
+    );
 }
 
 #[test]

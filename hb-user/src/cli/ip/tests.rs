@@ -51,6 +51,50 @@ fn what_a_person_types_is_understood() {
     );
 }
 
+#[test]
+fn what_is_no_floating_ip_is_wrong_usage() {
+    let unknown = "expected digitalocean, hetzner, vultr or aws";
+    for (address, complaint) in [
+        ("ec2::203.0.113.10", format!("no provider ec2: {unknown}")),
+        ("nobodys::2001:db8::1", format!("no provider nobodys: {unknown}")),
+        ("::", "expected ADDRESS or PROVIDER::ADDRESS".to_owned()),
+        ("203.0.113", "expected ADDRESS or PROVIDER::ADDRESS".to_owned()),
+        ("vultr::203.0.113", "expected vultr::ADDRESS".to_owned()),
+        ("hetzner::127.0.0.1", "no public address".to_owned()),
+    ] {
+        let error = Cli::try_parse_from(["hb", "ip", "owner", address]).expect_err(address);
+        assert_eq!(error.exit_code(), 2, "{address}");
+        assert!(error.to_string().contains(&complaint), "{address}: {error}");
+    }
+    assert!(parse(&["owner", "2001:db8::1"]).is_ok());
+    // Good for another provider than hb.toml's only one.
+    let dir = tempfile::tempdir().expect("a directory");
+    fs::write(dir.path().join("hb.toml"), "[vultr]\ntoken_file = \"/t\"\n").expect("written");
+    let Err(failed) = place("eipalloc-08229861", dir.path()).open() else {
+        panic!("Vultr has no allocations");
+    };
+    assert_eq!(failed.failure.exit, Exit::WrongUsage);
+}
+
+#[test]
+fn a_credential_is_the_services_only() {
+    // Only where the tests are no service.
+    if std::env::var_os("CREDENTIALS_DIRECTORY").is_some() {
+        return;
+    }
+    let dir = tempfile::tempdir().expect("a directory");
+    fs::write(dir.path().join("hb.toml"), "[vultr]\ncredential = \"vultr\"\n").expect("written");
+    let Err(failed) = place("203.0.113.10", dir.path()).open() else {
+        panic!("there is no credential");
+    };
+    let text = failed.failure.error.to_string();
+    assert_eq!(failed.failure.exit, Exit::NotConfigured);
+    assert!(
+        text.contains("the credential vultr") && text.contains("--token-file FILE"),
+        "{text}"
+    );
+}
+
 fn place(address: &str, dir: &std::path::Path) -> Place {
     Place {
         address: address.to_owned(),
@@ -73,8 +117,32 @@ fn a_provider_is_found_where_there_is_only_one() {
         place.settings(kind)
     };
     let complaint = |address: &str| settings(address).expect_err(address).failure.error.to_string();
-    assert!(complaint("203.0.113.10").contains("expected PROVIDER::ADDRESS"));
+    let exit = |address: &str| settings(address).expect_err(address).failure.exit;
+    let text = complaint("203.0.113.10");
+    assert!(
+        text.contains("there is no ") && text.contains("expected PROVIDER::ADDRESS"),
+        "{text}"
+    );
+    assert!(
+        text.contains("digitalocean, hetzner, vultr or aws") && text.contains("--token-file"),
+        "{text}"
+    );
+    assert_eq!(exit("203.0.113.10"), Exit::NotConfigured);
+    let text = complaint("vultr::203.0.113.10");
+    assert!(
+        text.contains("there is no ") && text.contains("table [vultr]"),
+        "{text}"
+    );
+    fs::write(&hb_toml, "[scripts]\n").expect("written");
+    assert!(complaint("203.0.113.10").contains("has no provider's table"));
     assert!(complaint("vultr::203.0.113.10").contains("no table [vultr]"));
+    // Where the token is known only the provider is missing.
+    let given = Place {
+        token_file: Some("/t".into()),
+        ..place("203.0.113.10", dir.path())
+    };
+    let failure = given.settings(None).expect_err("of nobody").failure;
+    assert_eq!(failure.exit, Exit::WrongUsage, "{:#}", failure.error);
 
     fs::write(&hb_toml, "[vultr]\ntoken_file = \"/t\"\n").expect("written");
     assert_eq!(settings("203.0.113.10").expect("the only one").kind, CloudKind::Vultr);
@@ -87,7 +155,12 @@ fn a_provider_is_found_where_there_is_only_one() {
         "[vultr]\ntoken_file = \"/t\"\n[hetzner]\ntoken_file = \"/t\"\n",
     )
     .expect("written");
-    assert!(complaint("203.0.113.10").contains("expected PROVIDER::ADDRESS"));
+    let text = complaint("203.0.113.10");
+    assert!(
+        text.contains("tables of hetzner and vultr: expected PROVIDER::ADDRESS"),
+        "{text}"
+    );
+    assert_eq!(exit("203.0.113.10"), Exit::WrongUsage);
     fs::write(&hb_toml, "[vultr]\n").expect("written");
     assert!(complaint("vultr::203.0.113.10").contains("hb.toml:1: [vultr]: no token"));
 }
