@@ -205,7 +205,7 @@ impl Draft {
             "logfile" => self.logfile = line.given(values::absolute_path)?,
             "logfacility" => self.facility = line.given(values::facility)?,
             "debug" => self.debug = line.given(values::debug)?,
-            other => return Err(directives::refusal(line.number, other)),
+            other => return Err(directives::refusal(line.number, other, &line.values)),
         }
         if let Some(value) = line.values.last() {
             self.set_directive(line.directive, value);

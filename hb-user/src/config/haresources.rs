@@ -230,7 +230,17 @@ pub(super) fn check_clouds(groups: &[Group], clouds: &[CloudSettings]) -> Result
     Ok(())
 }
 
+/// `IPaddr2:198.51.100.10`: what hb moves itself, with one colon where two are meant.
+fn with_one_colon(word: &str) -> Option<String> {
+    let (name, argument) = word.split_once(':')?;
+    let is_ours = Script::of(name).is_some() || CloudKind::of(name).is_some();
+    (is_ours && !argument.starts_with(':')).then(|| format!("did you mean {name}::{argument}?"))
+}
+
 fn parse_script(line: u32, word: &str) -> Result<Resource, Fault> {
+    if let Some(meant) = with_one_colon(word) {
+        return Err(Fault::value(line, "resource", word, meant));
+    }
     let mut parts = word.split("::");
     let name = parts.next().unwrap_or_default();
     if name.is_empty() || name.contains(['/', '\\']) || matches!(name, "." | "..") {

@@ -3,7 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _};
 use std::net::{IpAddr, ToSocketAddrs as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use zeroize::Zeroizing;
@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use super::ha_cf::{self, Owners, Resolve, Stonith, StonithParameters};
 use super::hb_toml::{self, Claim};
 use super::{
-    CloudSettings, Cluster, ConfigError, Host, Keys, Link, Realtime, Scheduling, Setting, Warning, authkeys,
+    CloudSettings, Cluster, ConfigError, Group, Host, Keys, Link, Realtime, Scheduling, Setting, Warning, authkeys,
     haresources, text,
 };
 
@@ -100,6 +100,7 @@ fn load(dir: &Path, host: &Host, resolve: Resolve<'_>) -> Result<Loaded, ConfigE
     warnings.extend(pinned(&hb_toml.realtime, hb_toml.cpus_line));
     warnings.extend(key_warnings);
     warnings.extend(group_warnings);
+    warnings.extend(nothing_to_own(&groups));
     let cluster = Cluster {
         dir: dir.to_owned(),
         nodes: ha_cf.nodes,
@@ -149,7 +150,26 @@ fn load_authkeys(path: &Path) -> Result<(Keys, Vec<Warning>), ConfigError> {
             what: "keys",
         });
     }
+    let owner = file.metadata().map_err(|source| ConfigError::Unreadable {
+        path: path.to_owned(),
+        source,
+        advice: "not readable",
+    })?;
+    check_owner(path, owner.uid(), nix::unistd::geteuid().as_raw())?;
     authkeys::parse(&read(path, &mut file)?).map_err(|fault| fault.in_file(path))
+}
+
+/// Who owns a file can read it, whatever its mode, and write other keys into it.
+fn check_owner(path: &Path, owner: u32, me: u32) -> Result<(), ConfigError> {
+    if owner == 0 || owner == me {
+        return Ok(());
+    }
+    Err(ConfigError::Foreign {
+        path: path.to_owned(),
+        owner,
+        me,
+        what: "keys",
+    })
 }
 
 /// The providers' tables of the hb.toml in `dir`, without the other files: for who asks a provider by hand.
@@ -192,6 +212,13 @@ fn exposed_parameters(stonith: &[Stonith], mode: u32) -> Option<Warning> {
              put them into a file (stonith TYPE FILE)",
             mode & 0o7777
         ),
+    })
+}
+
+fn nothing_to_own(groups: &[Group]) -> Option<Warning> {
+    groups.is_empty().then(|| Warning {
+        origin: "haresources".to_owned(),
+        message: "no line names a resource: there is nothing to own, and nothing will be taken over".to_owned(),
     })
 }
 

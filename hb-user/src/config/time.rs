@@ -16,7 +16,7 @@ pub enum TimeError {
     Syntax,
     #[error("expected a number and its unit (60s, 500ms, 2m)")]
     TomlSyntax,
-    #[error("expected at least 1ms, and this rounds to 0")]
+    #[error("expected at least 1ms, and this rounds to 0: in no time nothing can be heard or done")]
     Zero,
     #[error("expected at most 31 days")]
     TooLong,

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use proptest::prelude::*;
 
-use super::directives::NOT_YET;
+use super::directives::{NOT_READ, refusal};
 use super::{Facility, HaCf, parse};
 use crate::config::error::{Fault, Faults};
 use crate::config::{AutoFailback, Host, node_id};
@@ -158,12 +158,12 @@ fn refuses_with_the_reason() {
         (
             "keepalive 0",
             1,
-            r#"keepalive "0": expected at least 1ms, and this rounds to 0"#,
+            r#"keepalive "0": expected at least 1ms, and this rounds to 0: in no time nothing can be heard or done"#,
         ),
         (
             "keepalive 400us",
             1,
-            r#"keepalive "400us": expected at least 1ms, and this rounds to 0"#,
+            r#"keepalive "400us": expected at least 1ms, and this rounds to 0: in no time nothing can be heard or done"#,
         ),
         ("keepalive", 1, "keepalive: expected a value"),
         (
@@ -202,7 +202,21 @@ fn refuses_with_the_reason() {
             1,
             r#"illegal directive "\u{feff}node": did you mean `node`?"#,
         ),
-        ("bcast eth0", 1, "bcast: not supported yet"),
+        (
+            "bcast eth0",
+            1,
+            "bcast: not supported: beats go from one address to another: use ucast, one line for each host's address",
+        ),
+        (
+            "respawn hacluster /usr/lib/heartbeat/ipfail",
+            1,
+            "respawn: not supported: ipfail is not needed, the ping and ping_group lines do it: leave it out",
+        ),
+        (
+            "respawn root /usr/bin/other",
+            1,
+            "respawn: not supported: no other program is started, or may connect: leave it out",
+        ),
         ("udpport 0", 1, r#"udpport "0": expected a port from 1 to 65535"#),
         (
             "udpport 70000",
@@ -277,7 +291,17 @@ fn refuses_with_the_reason() {
         (
             "ucast eth0 2001:db8::1",
             1,
-            r#"ucast "2001:db8::1": expected an IPv4 address: ucast6 is not supported yet"#,
+            r#"ucast "2001:db8::1": expected an IPv4 address: beats go by IPv4 only"#,
+        ),
+        (
+            "ucast eth0 198.51.100.300",
+            1,
+            r#"ucast "198.51.100.300": this is no IPv4 address: expected four numbers from 0 to 255"#,
+        ),
+        (
+            "ping 198.51.100",
+            1,
+            r#"ping "198.51.100": this is no IPv4 address: expected four numbers from 0 to 255"#,
         ),
         (
             "ucast eth0 0.0.0.0",
@@ -354,10 +378,19 @@ fn refuses_a_file_that_lacks_something() {
 
 #[test]
 fn refuses_every_other_directive_of_heartbeat_by_name() {
-    for directive in NOT_YET {
+    for (directive, advice) in NOT_READ {
         let fault = read(&format!("{directive} value")).expect_err(directive);
-        assert_eq!(fault.message, format!("{directive}: not supported yet"));
+        assert_eq!(fault.message, format!("{directive}: not supported: {advice}"));
+        // Each has a way out.
+        let ways = ["leave it out", "use ", "expected ", "set it "];
+        assert!(ways.iter().any(|way| advice.contains(way)), "{directive}: {advice}");
     }
+    let names: std::collections::HashSet<_> = NOT_READ.iter().map(|(name, _)| name).collect();
+    assert_eq!(names.len(), NOT_READ.len());
+    assert_eq!(
+        refusal(1, "Bcast", &[]).message,
+        "illegal directive \"Bcast\": expected lower case (bcast)"
+    );
 }
 
 #[test]

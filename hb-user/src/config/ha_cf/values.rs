@@ -14,8 +14,9 @@ pub(super) fn time(text: &str) -> Result<Duration, String> {
 
 pub(super) fn peer_address(text: &str, resolve: Resolve<'_>) -> Result<IpAddr, String> {
     let address = match text.parse::<IpAddr>() {
-        Ok(IpAddr::V6(_)) => return Err("expected an IPv4 address: ucast6 is not supported yet".to_owned()),
+        Ok(IpAddr::V6(_)) => return Err("expected an IPv4 address: beats go by IPv4 only".to_owned()),
         Ok(v4) => v4,
+        Err(_) if is_numbers(text) => return Err(NO_ADDRESS.to_owned()),
         Err(_) => resolve(text)
             .map_err(|error| format!("cannot resolve this host name: {error}"))?
             .into_iter()
@@ -23,6 +24,14 @@ pub(super) fn peer_address(text: &str, resolve: Resolve<'_>) -> Result<IpAddr, S
             .ok_or("expected a host name with an IPv4 address")?,
     };
     one_host(address)
+}
+
+const NO_ADDRESS: &str = "this is no IPv4 address: expected four numbers from 0 to 255";
+
+/// What can only be meant for an IPv4 address: no host's name ends in a number (RFC 3696, section 2), though a resolver takes
+/// `198.51.1` for an address that nobody means.
+fn is_numbers(text: &str) -> bool {
+    text.contains('.') && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
 }
 
 /// Which addresses a ping directive takes.
@@ -37,6 +46,7 @@ pub(super) enum Family {
 pub(super) fn ping_address(text: &str, family: Family, resolve: Resolve<'_>) -> Result<IpAddr, String> {
     let candidates = match text.parse::<IpAddr>() {
         Ok(address) => vec![address],
+        Err(_) if is_numbers(text) => return Err(NO_ADDRESS.to_owned()),
         Err(_) => resolve(text).map_err(|error| format!("cannot resolve this host name: {error}"))?,
     };
     let v4 = candidates.iter().find(|address| address.is_ipv4());

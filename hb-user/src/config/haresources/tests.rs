@@ -87,6 +87,21 @@ fn refuses_with_the_reason() {
         ("primary .::a", 1, format!(r#"resource ".::a": {script}"#)),
         ("primary ::a", 1, format!(r#"resource "::a": {script}"#)),
         ("primary a \\ b", 1, format!(r#"resource "\\": {script}"#)),
+        (
+            "primary IPaddr2:198.51.100.10",
+            1,
+            r#"resource "IPaddr2:198.51.100.10": did you mean IPaddr2::198.51.100.10?"#.to_owned(),
+        ),
+        (
+            "primary IPv6addr:2001:db8::10/64",
+            1,
+            r#"resource "IPv6addr:2001:db8::10/64": did you mean IPv6addr::2001:db8::10/64?"#.to_owned(),
+        ),
+        (
+            "primary a aws:203.0.113.10",
+            1,
+            r#"resource "aws:203.0.113.10": did you mean aws::203.0.113.10?"#.to_owned(),
+        ),
         ("primary 10.77.0.300", 1, r#"resource "10.77.0.300": expected an IPv4 address"#.to_owned()),
         (
             "primary a b\nsecondary a",

@@ -218,7 +218,7 @@ fn refuses_with_the_reason() {
         (
             "[scripts]\ntimeout = \"0s\"",
             2,
-            "scripts.timeout \"0s\": expected at least 1ms, and this rounds to 0".to_owned(),
+            "scripts.timeout \"0s\": expected at least 1ms, and this rounds to 0: in no time nothing can be heard or done".to_owned(),
         ),
         (
             "[scripts]\ntimeout = 60",
@@ -253,7 +253,7 @@ fn refuses_with_the_reason() {
         (
             "[address]\nprobe = \"0s\"",
             2,
-            "address.probe \"0s\": expected at least 1ms, and this rounds to 0".to_owned(),
+            "address.probe \"0s\": expected at least 1ms, and this rounds to 0: in no time nothing can be heard or done".to_owned(),
         ),
         (
             "[address]\nprobe = \"11s\"",
@@ -335,7 +335,7 @@ fn refuses_with_the_reason() {
         (
             "[scripts]\nstop_pause = \"0.1ms\"",
             2,
-            "scripts.stop_pause \"0.1ms\": expected at least 1ms, and this rounds to 0".to_owned(),
+            "scripts.stop_pause \"0.1ms\": expected at least 1ms, and this rounds to 0: in no time nothing can be heard or done".to_owned(),
         ),
         (
             "[cluster]\ntakeover_delay = \"0\"",
@@ -622,7 +622,7 @@ fn a_providers_faults_have_their_place() {
         (
             format!("[vultr]\n{token}timeout = \"0s\""),
             3,
-            "vultr.timeout \"0s\": expected at least 1ms, and this rounds to 0",
+            "vultr.timeout \"0s\": expected at least 1ms, and this rounds to 0: in no time nothing can be heard or done",
         ),
         (
             format!("[vultr]\n{token}verify_interval = \"11m\""),

@@ -47,6 +47,34 @@ fn only_the_read_bits_of_authkeys_count() {
 }
 
 #[test]
+fn keys_belong_to_root_or_to_who_reads_them() {
+    let path = Path::new("/etc/ha.d/authkeys");
+    for (owner, me) in [(0, 0), (0, 1000), (1000, 1000)] {
+        assert!(super::check_owner(path, owner, me).is_ok(), "{owner} {me}");
+    }
+    let error = super::check_owner(path, 1000, 0).expect_err("somebody else's");
+    let expected = "/etc/ha.d/authkeys: belongs to user 1000, who can read and change the keys: run `chown 0 \
+                    /etc/ha.d/authkeys`";
+    assert_eq!(error.to_string(), expected);
+}
+
+#[test]
+fn nothing_to_own_is_told() {
+    let dir = tutorial();
+    for (text, is_warned) in [
+        ("", true),
+        ("# primary floatip\n", true),
+        ("primary\n", true),
+        ("primary a\n", false),
+    ] {
+        fs::write(dir.path().join("haresources"), text).expect("written");
+        let warnings = load(&dir).expect("accepted").warnings;
+        let is_there = warnings.iter().any(|it| it.message.contains("nothing to own"));
+        assert_eq!(is_there, is_warned, "{text}");
+    }
+}
+
+#[test]
 fn a_missing_file_says_what_to_do() {
     let table = [
         (
