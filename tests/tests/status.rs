@@ -302,6 +302,29 @@ fn people_read_it_too() -> Result<()> {
 }
 
 #[test]
+fn an_interface_of_ones_own_that_hears_nothing_is_an_alarm() -> Result<()> {
+    let cluster = Cluster::settled(slow())?;
+    ensure!(cluster.status(Primary)?.alarms().is_empty());
+    cluster.network.cut(Primary, Cut::Unplugged)?;
+    cluster.wait_for_status(Primary, "no carrier", |status| {
+        Ok(status.has_alarm("no carrier", "eth0"))
+    })?;
+    cluster
+        .run_hb(Primary, &["status"])?
+        .ensure(0, &["NO CARRIER: ", "eth0"])?;
+    // Who is at the other end has a carrier.
+    ensure!(!cluster.status(Secondary)?.has_alarm("no carrier", ""));
+    cluster.network.heal(Primary, Cut::Unplugged)?;
+    cluster.wait_for_status(Primary, "all is well", |status| Ok(status.alarms().is_empty()))?;
+    cluster.network.primary.run_ok("ip", &["link", "set", "eth0", "down"])?;
+    let down = "ip link set eth0 up";
+    cluster.wait_for_status(Primary, "down", |status| Ok(status.has_alarm("interface down", down)))?;
+    cluster.network.primary.run_ok("ip", &["link", "set", "eth0", "up"])?;
+    cluster.wait_for_status(Primary, "all is well again", |status| Ok(status.alarms().is_empty()))?;
+    Ok(())
+}
+
+#[test]
 fn without_a_daemon_it_says_so() -> Result<()> {
     let cluster = Cluster::recording(slow())?;
     for arguments in [&["status"][..], &["status", "--json"]] {

@@ -16,8 +16,17 @@ mod tests;
 /// As many bytes as HMAC-SHA1 puts out: more would not make it stronger.
 const KEY_BYTES: usize = 20;
 
+/// What `--help` says.
+const EXITS: &str = "\
+Exit codes:
+  0  the file is written
+  1  it is not, as where one is there already; nothing was changed
+  2  wrong usage
+  4  not permitted: try as root";
+
 /// The arguments.
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXITS)]
 pub struct Args {
     /// The file to write
     #[arg(default_value = "/etc/ha.d/authkeys")]

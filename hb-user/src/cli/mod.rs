@@ -38,6 +38,13 @@ Exit codes:
 
 Who interrupts the command no longer waits. A standby that was begun goes on; a takeover is no longer asked for.";
 
+/// What `--help` says of a replay.
+const REPLAY: &str = "\
+Exit codes:
+  0  all of it was decided again; what may differ from then is warned of
+  1  the file cannot be read, or a line of it cannot be true
+  2  wrong usage";
+
 /// Keeps a floating IP on a living host, with heartbeats validated and timestamped in the kernel.
 #[derive(Debug, Parser)]
 #[command(name = "hb", version, propagate_version = true)]
@@ -73,6 +80,7 @@ enum Command {
     /// Validate the configuration and print what is in effect
     Check(check::Args),
     /// Run a recording of the daemon's decisions again, and print them with reasons
+    #[command(after_help = REPLAY)]
     Replay(replay::Args),
     /// Write a fresh authkeys file
     Keygen(keygen::Args),

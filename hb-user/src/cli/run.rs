@@ -14,8 +14,18 @@ use crate::datapath::DatapathError;
 use crate::logging;
 use crate::pulse::{self, SocketError};
 
+/// What `--help` says.
+const EXITS: &str = "\
+Exit codes:
+  0  it was told to end (SIGTERM, SIGINT), and has handed over
+  1  it could not start, or could not go on; the message says why
+  2  wrong usage
+  4  not permitted: try as root
+  6  the configuration is missing or refused, or a token that it names";
+
 /// The arguments.
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXITS)]
 pub struct Args {
     /// Where ha.cf, authkeys and haresources are
     #[arg(long, value_name = "DIR", default_value = "/etc/ha.d", value_parser = super::directory())]

@@ -10,8 +10,18 @@ use crate::control::{
     RestartStatus, Status, StepStatus, Takeover,
 };
 
+/// What `--help` says.
+const EXITS: &str = "\
+Exit codes:
+  0  the daemon answered, whatever it says of itself
+  1  it did not answer as it should
+  2  wrong usage
+  3  hb is not running here
+  4  not permitted: try as root";
+
 /// The arguments.
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXITS)]
 pub struct Args {
     /// Print JSON, as docs/STATUS.md describes it
     #[arg(long)]
@@ -320,9 +330,11 @@ fn render_floating_ip(ip: &FloatingIpStatus) -> String {
         Some(false) => format!("{line}, NOT READY ({})", ip.problems.join("; ")),
         None => format!("{line}, not asked yet"),
     };
-    if let (Some(ago), Some(took)) = (ip.checked_ms, ip.answer_us) {
-        let ago = time(ago.saturating_mul(1_000));
-        line = format!("{line}, asked {ago} ago, answered within {}", time(took));
+    if let Some(ago) = ip.checked_ms {
+        line = format!("{line}, asked {} ago", time(ago.saturating_mul(1_000)));
+    }
+    if let Some(took) = ip.answer_us {
+        line = format!("{line}, answered within {}", time(took));
     }
     if let (Some(left), Some(limit)) = (ip.requests_left, ip.requests_limit) {
         line = format!("{line}, {left} of {limit} requests left");

@@ -1,5 +1,10 @@
 //! What an operator has to act on.
 
+use std::fs;
+use std::path::Path;
+
+use nix::errno::Errno;
+
 use super::words::Words;
 use crate::core::{Contact, Fencing, GroupState, Quorum};
 use hb_ebpf::beat::Status;
@@ -121,6 +126,55 @@ impl Words<'_> {
                 self.name(node)
             )
         })
+    }
+}
+
+/// Where the kernel says how its interfaces are, of the network namespace for which this was mounted.
+const INTERFACES: &str = "/sys/class/net";
+
+/// The interfaces of this host by which nothing is heard or sent, as they are now.
+pub(super) fn deaf<'a>(interfaces: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+    let alarms = interfaces.into_iter().filter_map(|name| {
+        let index = match nix::net::if_::if_nametoindex(name) {
+            Ok(index) => Some(index),
+            Err(Errno::ENODEV) => None,
+            Err(_) => return None,
+        };
+        deafness(Path::new(INTERFACES), name, index)
+    });
+    alarms.collect()
+}
+
+/// Neither file makes its reader wait for the lock under which interfaces are changed; `carrier` would.
+fn deafness(interfaces: &Path, name: &str, index: Option<u32>) -> Option<String> {
+    const IFF_UP: u32 = 1;
+
+    let Some(index) = index else {
+        return Some(format!(
+            "interface gone: there is no {name} any more, nothing is heard or sent by it; where beats go by it, stop hb and start \
+             it when it is back"
+        ));
+    };
+    let read = |file: &str| fs::read_to_string(interfaces.join(name).join(file)).ok();
+    // Of another namespace's interface of that name nothing is to be said.
+    if read("ifindex")?.trim().parse() != Ok(index) {
+        return None;
+    }
+    let flags = u32::from_str_radix(read("flags")?.trim().strip_prefix("0x")?, 16).ok()?;
+    if flags & IFF_UP == 0 {
+        return Some(format!(
+            "interface down: {name} is switched off, nothing is heard or sent by it: `ip link set {name} up`"
+        ));
+    }
+    // Many virtual ones do not tell (RFC 2863, ifOperStatus).
+    match read("operstate")?.trim() {
+        "up" | "unknown" | "testing" => None,
+        "dormant" => Some(format!(
+            "no carrier: {name} waits to be admitted to its network, nothing is heard or sent by it"
+        )),
+        _ => Some(format!(
+            "no carrier: nothing is heard or sent by {name}: is its cable plugged in, and what is at the other end on?"
+        )),
     }
 }
 

@@ -1,12 +1,12 @@
 //! The answer to `hb status`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hb_ebpf::beat::Status as Life;
 use hb_ebpf::liveness::{BUCKETS, FIRST_BUCKET_LOG2, Liveness};
 use hb_ebpf::{Heard, Nanos, Verdict};
 
-use super::{Daemon, keeper};
+use super::{Daemon, alarms, keeper};
 use crate::config::Group;
 use crate::control::{
     AddressStatus, DatapathStatus, DetectionStatus, DiffersStatus, FloatingIpStatus, GroupStatus, LatenessStatus,
@@ -16,7 +16,7 @@ use crate::core::{Contact, Differs, PeerView, TAKE_BACKS};
 use crate::datapath::{Mode, Watches};
 use crate::pulse::{Lateness, Link};
 use crate::resources::address::{Hands, Standing, Twin};
-use crate::resources::cloud::Readiness;
+use crate::resources::cloud::{Failure, Readiness};
 
 impl Daemon {
     pub(super) fn report(&self, now: Nanos) -> Status {
@@ -33,6 +33,7 @@ impl Daemon {
                 .alarms(&refused)
                 .into_iter()
                 .chain((0..self.peers.len()).filter_map(|peer| self.unsigned(peer)))
+                .chain(alarms::deaf(self.interfaces(&standings)))
                 .chain(standings.iter().filter_map(alarm))
                 .chain(self.keeper.standings().flat_map(|ip| self.alarms_of(&ip, now)))
                 .chain(troubles)
@@ -78,6 +79,13 @@ impl Daemon {
         }
     }
 
+    /// Those that beats go by, and those with addresses that are here, each once.
+    fn interfaces<'a>(&'a self, standings: &'a [Standing]) -> BTreeSet<&'a str> {
+        let beating = self.cluster.links.iter().map(|link| link.interface.as_str());
+        let held = standings.iter().filter(|standing| standing.is_held);
+        beating.chain(held.filter_map(|it| it.interface.as_deref())).collect()
+    }
+
     fn report_floating_ip(&self, ip: &keeper::Standing<'_>, now: Nanos) -> FloatingIpStatus {
         let group = self.node.group(ip.group);
         let readiness = ip.readiness;
@@ -94,7 +102,7 @@ impl Daemon {
             ready: readiness.map(Readiness::is_ready),
             problems: readiness.map(Readiness::problems).unwrap_or_default(),
             checked_ms: readiness.map(|it| millis(now.since(it.asked))),
-            answer_us: readiness.map(|it| it.answered.since(it.asked).as_micros()),
+            answer_us: readiness.and_then(answer),
             requests_left: rate.map(|rate| rate.remaining),
             requests_limit: rate.map(|rate| rate.limit),
             moved_away: ip.moved_away,
@@ -295,6 +303,21 @@ fn report_lateness(lateness: &Lateness, now: Nanos) -> LatenessStatus {
         max_us: is_any.then(|| lateness.worst.as_micros()),
         max_ago_ms: is_any.then(|| millis(now.since(lateness.worst_at))),
     }
+}
+
+/// How long the API's answers took, if there were any.
+fn answer(readiness: &Readiness) -> Option<u64> {
+    let has_answered = match &readiness.owner {
+        Ok(_)
+        | Err(
+            Failure::Pending { .. }
+            | Failure::Throttled { .. }
+            | Failure::Unauthorised { .. }
+            | Failure::Refused { .. },
+        ) => true,
+        Err(Failure::Passing { .. } | Failure::Setting { .. }) => false,
+    };
+    has_answered.then(|| readiness.answered.since(readiness.asked).as_micros())
 }
 
 /// What somebody has to see to about an address that this node has.

@@ -1,4 +1,5 @@
 use super::super::words::tests::{meet, node, sight, with_words};
+use super::deafness;
 use crate::core::{Action, Differs, Event, GroupState, Node, Outcome, Quorum, Sight};
 use hb_ebpf::Nanos;
 
@@ -127,4 +128,40 @@ fn what_the_kernel_refused_is_said() {
     meet(&mut node, sight(GroupState::Running));
     let alarms = with_words(&node, None, |words| words.alarms(&["no CAP_SYS_NICE".to_owned()]));
     assert_eq!(alarms, ["not in real time: no CAP_SYS_NICE"]);
+}
+
+#[test]
+fn an_interface_that_hears_nothing_is_named() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let interface = dir.path().join("eth0");
+    std::fs::create_dir(&interface).expect("created");
+    let told = |flags: &str, operstate: &str, index| {
+        for (file, text) in [("ifindex", "7"), ("flags", flags), ("operstate", operstate)] {
+            std::fs::write(interface.join(file), format!("{text}\n")).expect("written");
+        }
+        deafness(dir.path(), "eth0", index)
+    };
+    for (flags, operstate, what) in [
+        ("0x1003", "up", None),
+        ("0x1003", "unknown", None),
+        ("0x1003", "down", Some("no carrier: ")),
+        ("0x1003", "lowerlayerdown", Some("no carrier: ")),
+        ("0x1003", "dormant", Some("no carrier: ")),
+        ("0x1002", "down", Some("interface down: eth0 ")),
+    ] {
+        let alarm = told(flags, operstate, Some(7));
+        assert_eq!(alarm.is_some(), what.is_some(), "{alarm:?}");
+        assert!(
+            alarm
+                .as_deref()
+                .unwrap_or_default()
+                .starts_with(what.unwrap_or_default()),
+            "{alarm:?}"
+        );
+        // One of another namespace.
+        assert_eq!(told(flags, operstate, Some(8)), None);
+    }
+    let gone = told("0x1003", "up", None).expect("it is gone");
+    assert!(gone.starts_with("interface gone: ") && gone.contains("eth0"), "{gone}");
+    assert_eq!(deafness(dir.path(), "eth1", Some(7)), None, "nobody tells");
 }

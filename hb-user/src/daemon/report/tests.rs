@@ -1,6 +1,43 @@
 use hb_ebpf::liveness::bucket;
 
 use super::*;
+use crate::resources::cloud::{InstanceId, Owner};
+
+#[test]
+fn how_long_answers_took_is_told_where_there_were_any() {
+    let took = |owner| {
+        let identity = Ok(InstanceId::new("1").expect("an id"));
+        answer(&Readiness {
+            asked: Nanos(1_000),
+            answered: Nanos(404_000),
+            me: identity.clone().ok(),
+            identity,
+            named: None,
+            owner,
+            rehearsal: Ok(false),
+            is_active: None,
+            rate_limit: None,
+        })
+    };
+    let call = || "GET /v2/x".to_owned();
+    let refused = |status| Failure::Refused {
+        call: call(),
+        status,
+        message: String::new(),
+    };
+    let is_changing = false;
+    let nobody = Owner {
+        instance: None,
+        is_changing,
+    };
+    assert_eq!(took(Ok(nobody)), Some(403));
+    assert_eq!(took(Err(refused(404))), Some(403));
+    let unreached = Failure::Passing {
+        call: call(),
+        reason: "connection refused".to_owned(),
+    };
+    assert_eq!(took(Err(unreached)), None);
+}
 
 fn histogram(gaps: &[u64]) -> [u64; BUCKETS] {
     let mut histogram = [0; BUCKETS];
