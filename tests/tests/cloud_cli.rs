@@ -327,8 +327,12 @@ fn assign_ip() -> Result<()> {
     };
     let here = Secondary.droplet_id();
     let moved = run(here, token, &["--json"])?;
-    moved.ensure(0, &[])?;
-    let moved: Value = serde_json::from_str(&moved.text)?;
+    moved.ensure(
+        0,
+        &["--api-url (or DO_API_URL): the token goes over the network unencrypted"],
+    )?;
+    // What is warned of is on stderr.
+    let moved: Value = serde_json::from_str(moved.text.lines().next().context("nothing said")?)?;
     ensure!(
         moved["ip"] == FLOATING_IP.to_string() && moved["droplet_id"] == here && moved["already"] == false,
         "{moved}"

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::answer::{Failed, Fields, Noted, fields};
-use super::ip::{micros, say, seconds, since, started};
+use super::ip::{micros, say, seconds, since, started, warn_unencrypted};
 use super::{Exit, Failure};
 use crate::config::{self, CloudAddress, CloudKind, CloudSettings, CloudTarget, InstanceId, SecretSource};
 use crate::resources::cloud::{self, Claim, FloatingIp, Moved, Order};
@@ -72,6 +72,7 @@ fn assign(args: &Args) -> Result<(), Failed> {
         kind: CloudKind::DigitalOcean,
         target: CloudTarget::Ip(args.ip),
     };
+    warn_unencrypted("--api-url (or DO_API_URL)", &args.api_url);
     let ip = open(args, &address)?;
     let order = Order {
         to: InstanceId::new(&args.droplet_id.to_string()),

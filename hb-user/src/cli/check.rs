@@ -15,8 +15,16 @@ mod places;
 #[cfg(test)]
 mod tests;
 
+/// What `--help` says.
+const EXITS: &str = "\
+Exit codes:
+  0  `hb run` would accept it; there may be warnings
+  2  wrong usage
+  6  the configuration is missing or refused; the message says which file, line and value";
+
 /// The arguments.
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXITS)]
 pub struct Args {
     /// The directory with ha.cf, authkeys, haresources and, where there is one, hb.toml
     #[arg(long, value_name = "DIR", default_value = "/etc/ha.d", value_parser = super::directory())]
@@ -121,16 +129,26 @@ impl Surroundings<'_> {
                 if places.iter().any(|path| is_executable(path)) {
                     continue;
                 }
-                let meant = resource.nearly().map(|name| format!(": did you mean `{name}`?"));
+                let message = match places.iter().find(|path| path.is_file()) {
+                    Some(path) => format!(
+                        "{}: {1} is not executable: run `chmod +x {1}`",
+                        resource.name,
+                        path.display()
+                    ),
+                    None => {
+                        let meant = resource.nearly().map(|name| format!(": did you mean `{name}`?"));
+                        format!(
+                            "{}: no executable script in {} or {}{}",
+                            resource.name,
+                            resource_d.display(),
+                            self.init_d.display(),
+                            meant.unwrap_or_default()
+                        )
+                    }
+                };
                 loaded.warnings.push(Warning {
                     origin: format!("haresources:{}", group.line),
-                    message: format!(
-                        "{}: no executable script in {} or {}{}",
-                        resource.name,
-                        resource_d.display(),
-                        self.init_d.display(),
-                        meant.unwrap_or_default()
-                    ),
+                    message,
                 });
             }
         }

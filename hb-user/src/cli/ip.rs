@@ -313,6 +313,7 @@ impl Place {
             return Err(Failed::usage(complaint));
         }
         if let Some(url) = &self.api_url {
+            warn_unencrypted("--api-url", url);
             settings.api_url.clone_from(url);
         }
         if let Some(file) = &self.ca_file {
@@ -487,6 +488,18 @@ pub(super) fn micros(duration: Duration) -> u64 {
 
 pub(super) fn seconds(duration: Duration) -> String {
     format!("{:.3} s", duration.as_secs_f64())
+}
+
+/// As hb.toml's is warned of.
+pub(super) fn warn_unencrypted(what: &str, url: &str) {
+    if let Some(warning) = unencrypted(what, url) {
+        let _ = writeln!(std::io::stderr(), "hb: {warning}");
+    }
+}
+
+pub(super) fn unencrypted(what: &str, url: &str) -> Option<String> {
+    url.starts_with("http:")
+        .then(|| format!("{what}: the token goes over the network unencrypted: use https, but for tests"))
 }
 
 /// Prints a line. A reader that has gone away is no reason to leave an address behind half moved.

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::config::{Cluster, Warning, outer_name};
+use crate::config::{Cluster, SecretSource, Warning, outer_name};
 use crate::resources::address::{self, PlaceError, Plan};
 
 /// An address in haresources, and what becomes of it here.
@@ -39,7 +39,7 @@ pub(super) fn all(cluster: &Cluster) -> Vec<Place> {
             None if let Some(settings) = resource.cloud.as_ref().and_then(|cloud| cluster.cloud(cloud.kind)) => {
                 By::Provider {
                     identity: settings.identity.to_string(),
-                    secret: settings.secret.to_string(),
+                    secret: secret(&settings.secret),
                     api: settings.api_url.clone(),
                 }
             }
@@ -97,6 +97,20 @@ impl Place {
             message: format!("{}: {odd}", self.resource),
         })
     }
+}
+
+/// Where the token is, and whether it is known to be good.
+fn secret(source: &SecretSource) -> String {
+    let is_seen = match source {
+        SecretSource::Credential(_) => std::env::var_os("CREDENTIALS_DIRECTORY").is_some(),
+        SecretSource::File(_) | SecretSource::Given | SecretSource::InstanceRole => true,
+    };
+    let note = if is_seen {
+        ""
+    } else {
+        " (not checked here: only the service can read it)"
+    };
+    format!("{source}{note}")
 }
 
 /// Where haresources does not say how large the network is, only the host knows.

@@ -275,6 +275,16 @@ async fn what_fails_is_an_object_with_all_that_is_known() {
     );
 }
 
+#[test]
+fn a_token_that_goes_unencrypted_is_warned_of() {
+    let warning = unencrypted("--api-url", "http://127.0.0.1:1").expect("unencrypted");
+    assert!(
+        warning.starts_with("--api-url: the token goes over the network unencrypted"),
+        "{warning}"
+    );
+    assert_eq!(unencrypted("--api-url", "https://127.0.0.1:1"), None);
+}
+
 /// For a script that watches a standby: 7 is a host that could take the address over, 1 one that could not.
 #[test]
 fn verify_tells_a_ready_standby_from_one_that_is_not() {
