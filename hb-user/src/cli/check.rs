@@ -129,22 +129,19 @@ impl Surroundings<'_> {
                 if places.iter().any(|path| is_executable(path)) {
                     continue;
                 }
-                let message = match places.iter().find(|path| path.is_file()) {
-                    Some(path) => format!(
-                        "{}: {1} is not executable: run `chmod +x {1}`",
+                let plain = places.iter().find(|path| path.is_file());
+                let message = if let Some(path) = plain {
+                    let path = path.display();
+                    format!("{}: {path} is not executable: run `chmod +x {path}`", resource.name)
+                } else {
+                    let meant = resource.nearly().map(|name| format!(": did you mean `{name}`?"));
+                    format!(
+                        "{}: no executable script in {} or {}{}",
                         resource.name,
-                        path.display()
-                    ),
-                    None => {
-                        let meant = resource.nearly().map(|name| format!(": did you mean `{name}`?"));
-                        format!(
-                            "{}: no executable script in {} or {}{}",
-                            resource.name,
-                            resource_d.display(),
-                            self.init_d.display(),
-                            meant.unwrap_or_default()
-                        )
-                    }
+                        resource_d.display(),
+                        self.init_d.display(),
+                        meant.unwrap_or_default()
+                    )
                 };
                 loaded.warnings.push(Warning {
                     origin: format!("haresources:{}", group.line),

@@ -43,18 +43,6 @@ pub enum ConfigError {
         /// What is secret in it: `keys`.
         what: &'static str,
     },
-    /// What is secret belongs to somebody else.
-    #[error("{}: belongs to user {owner}, who can read and change the {what}: run `chown {me} {}`", path.display(), path.display())]
-    Foreign {
-        /// The file.
-        path: PathBuf,
-        /// Its owner's number.
-        owner: u32,
-        /// The number of the user that this program runs as.
-        me: u32,
-        /// What is secret in it: `keys`.
-        what: &'static str,
-    },
     /// The text of a file is refused.
     #[error("{}: {message}", place(path, *line))]
     Invalid {

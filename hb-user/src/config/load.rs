@@ -155,20 +155,20 @@ fn load_authkeys(path: &Path) -> Result<(Keys, Vec<Warning>), ConfigError> {
         source,
         advice: "not readable",
     })?;
-    check_owner(path, owner.uid(), nix::unistd::geteuid().as_raw())?;
-    authkeys::parse(&read(path, &mut file)?).map_err(|fault| fault.in_file(path))
+    let (keys, mut warnings) = authkeys::parse(&read(path, &mut file)?).map_err(|fault| fault.in_file(path))?;
+    warnings.extend(foreign(path, owner.uid(), nix::unistd::geteuid().as_raw()));
+    Ok((keys, warnings))
 }
 
-/// Who owns a file can read it, whatever its mode, and write other keys into it.
-fn check_owner(path: &Path, owner: u32, me: u32) -> Result<(), ConfigError> {
-    if owner == 0 || owner == me {
-        return Ok(());
-    }
-    Err(ConfigError::Foreign {
-        path: path.to_owned(),
-        owner,
-        me,
-        what: "keys",
+/// Who owns a file can read it, whatever its mode, and write other keys into it. It is not refused: root may check what a daemon
+/// reads that runs as another user.
+fn foreign(path: &Path, owner: u32, me: u32) -> Option<Warning> {
+    (owner != 0 && owner != me).then(|| Warning {
+        origin: "authkeys".to_owned(),
+        message: format!(
+            "belongs to user {owner}, who can read and change the keys: unless hb runs as that user, run `chown root {}`",
+            path.display()
+        ),
     })
 }
 

@@ -50,12 +50,12 @@ fn only_the_read_bits_of_authkeys_count() {
 fn keys_belong_to_root_or_to_who_reads_them() {
     let path = Path::new("/etc/ha.d/authkeys");
     for (owner, me) in [(0, 0), (0, 1000), (1000, 1000)] {
-        assert!(super::check_owner(path, owner, me).is_ok(), "{owner} {me}");
+        assert_eq!(super::foreign(path, owner, me), None, "{owner} {me}");
     }
-    let error = super::check_owner(path, 1000, 0).expect_err("somebody else's");
-    let expected = "/etc/ha.d/authkeys: belongs to user 1000, who can read and change the keys: run `chown 0 \
+    let warning = super::foreign(path, 1000, 0).expect("somebody else's").to_string();
+    let expected = "authkeys: belongs to user 1000, who can read and change the keys: unless hb runs as that user, run `chown root \
                     /etc/ha.d/authkeys`";
-    assert_eq!(error.to_string(), expected);
+    assert_eq!(warning, expected);
 }
 
 #[test]
