@@ -1,5 +1,6 @@
 //! The library behind the daemon and command line `hb`: see ARCHITECTURE.md for the cut.
 
+mod causes;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -70,7 +70,10 @@ fn verdict(loaded: &Loaded, refused: &[String]) -> Result<String, Failure> {
 fn refused_accounts(cluster: &Cluster) -> Vec<String> {
     let errors = cloud::probe(cluster).into_iter();
     let counts = |error: &CloudError| !matches!(error, CloudError::NoCredentials { .. });
-    errors.filter(counts).map(|error| super::causes(&error)).collect()
+    errors
+        .filter(counts)
+        .map(|error| crate::causes::causes(&error))
+        .collect()
 }
 
 /// What the configuration names on this host, and Heartbeat looks for only when it is needed.

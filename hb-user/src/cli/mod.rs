@@ -19,6 +19,7 @@ use anyhow::Context;
 use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Parser, Subcommand};
 
+use crate::causes::causes;
 use crate::config::ConfigError;
 use crate::control::ClientError;
 use crate::resources::cloud::CloudError;
@@ -119,18 +120,6 @@ impl Cli {
             }
         }
     }
-}
-
-/// An error with all its causes, in one line.
-pub(crate) fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(this) = cause {
-        text.push_str(": ");
-        text.push_str(&this.to_string());
-        cause = this.source();
-    }
-    text
 }
 
 /// A directory that still means the same to a script, which runs in another one than the daemon.

@@ -6,7 +6,8 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 
 use super::order::{Manner, conclude};
-use super::{Exit, Failure, causes, print, unanswered};
+use super::{Exit, Failure, print, unanswered};
+use crate::causes::causes;
 use crate::clock;
 use crate::control::{self, ClientError, Order, Reply, Request, Status};
 

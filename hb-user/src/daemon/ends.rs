@@ -112,7 +112,7 @@ impl Daemon {
                         true
                     }
                     Err(error) => {
-                        let error = crate::cli::causes(&error);
+                        let error = crate::causes::causes(&error);
                         tracing::error!(peer = %name, %error, "fencing failed: nothing is taken over from it");
                         self.troubles.insert(key, error);
                         false
@@ -125,7 +125,7 @@ impl Daemon {
             Ended::Rebooted { group, result } => match result {
                 Ok(()) => tracing::warn!(%group, "the reboot command has ended"),
                 Err(error) => {
-                    let error = crate::cli::causes(&error);
+                    let error = crate::causes::causes(&error);
                     tracing::error!(%group, %error, "this host cannot be rebooted: the group is held");
                     self.troubles.insert("reboot".to_owned(), error);
                 }

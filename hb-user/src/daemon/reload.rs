@@ -158,7 +158,7 @@ impl Daemon {
     pub(super) fn take_over(&mut self, (opened, replies): Read) {
         let result = opened
             .and_then(|opened| self.reload(opened))
-            .map_err(|error| crate::cli::causes(&error));
+            .map_err(|error| crate::causes::causes(&error));
         if let Err(error) = &result {
             tracing::error!(error, "nothing has changed");
         }

@@ -196,13 +196,13 @@ impl Daemon {
 
     /// What has to be done first takes the way of a reload; what only a restart can change, the new process reads.
     fn prepare(&mut self, opened: Result<Opened, ReloadError>) -> Result<(), String> {
-        let mut opened = opened.map_err(|error| crate::cli::causes(&error))?;
+        let mut opened = opened.map_err(|error| crate::causes::causes(&error))?;
         let (new, old) = (&mut opened.loaded.cluster, &self.cluster);
         new.logging.clone_from(&old.logging);
         new.recorder.clone_from(&old.recorder);
         new.realtime.clone_from(&old.realtime);
         if opened.loaded.cluster != self.cluster {
-            self.reload(opened).map_err(|error| crate::cli::causes(&error))?;
+            self.reload(opened).map_err(|error| crate::causes::causes(&error))?;
         }
         self.ensure_idle()?;
         let snapshot = self.pulse.snapshot(false).ok_or("the pulse thread does not answer")?;

@@ -251,7 +251,7 @@ fn pins(cluster: &Cluster, run: &Path, is_going_on: bool) -> (Option<Pins>, Opti
     if !(is_going_on && cluster.restart.pin)
         && let Err(error) = Pins::clear(run)
     {
-        let error = crate::cli::causes(&error);
+        let error = crate::causes::causes(&error);
         tracing::warn!(error, "what a former daemon has pinned is still there");
     }
     if !cluster.restart.pin {
@@ -260,7 +260,7 @@ fn pins(cluster: &Cluster, run: &Path, is_going_on: bool) -> (Option<Pins>, Opti
     match Pins::open(run) {
         Ok(pins) => (Some(pins), None),
         Err(error) => {
-            let error = crate::cli::causes(&error);
+            let error = crate::causes::causes(&error);
             tracing::warn!(
                 error,
                 "nothing is pinned: while hb restarts, its interfaces hear nothing"

@@ -247,7 +247,7 @@ impl Hands {
                 }
                 return Ok(strays);
             }
-            Err(error) => return Err(crate::cli::causes(&error)),
+            Err(error) => return Err(crate::causes::causes(&error)),
         };
         let answer = match operation {
             Operation::Start => self.add(address, &ready, limit, is_certain).await?,
@@ -412,7 +412,7 @@ impl Hands {
                 }
             }
             Err(error) => {
-                let error = crate::cli::causes(&error);
+                let error = crate::causes::causes(&error);
                 tracing::warn!(address = %address.ip, %error, "this address could not be taken over now");
             }
         }
@@ -425,7 +425,7 @@ impl Hands {
                 Ok(ready) => ready,
                 Err(error) => {
                     // The check sees to it.
-                    tracing::warn!(address = %address.ip, error = %crate::cli::causes(&error), "is not here");
+                    tracing::warn!(address = %address.ip, error = %crate::causes::causes(&error), "is not here");
                     continue;
                 }
             };

@@ -88,7 +88,7 @@ impl Place {
 
     pub(super) fn warning(&self) -> Option<Warning> {
         let odd = match &self.by {
-            By::Us(Err(error)) => crate::cli::causes(error),
+            By::Us(Err(error)) => crate::causes::causes(error),
             By::Us(Ok(plan)) => nobodys(plan)?,
             By::Provider { .. } | By::Script(_) => return None,
         };

@@ -60,7 +60,7 @@ impl Hands {
                 self.lock().entry(address).seen = Some(ready.interface);
                 return self.miss(held, PlaceError::Down(ready.plan.interface).to_string());
             }
-            Err(error) => return self.miss(held, crate::cli::causes(&error)),
+            Err(error) => return self.miss(held, crate::causes::causes(&error)),
         };
         let (key, before, mends, upkeep) = {
             let mut book = self.lock();

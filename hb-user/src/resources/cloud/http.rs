@@ -1,6 +1,5 @@
 //! One call over HTTP: bounded in time and size, sent over a connection that is kept, its failure told.
 
-use std::error::Error as _;
 use std::fmt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,6 +17,7 @@ use super::CloudError;
 use super::names::Names;
 use super::provider::{Failure, RateLimit};
 use super::redaction::Redaction;
+use crate::causes::causes;
 use crate::clock;
 use crate::config::CloudSettings;
 use crate::secret::Secret;
@@ -115,7 +115,7 @@ impl Http {
             .dns_resolver(names.clone())
             .build()
             .map_err(|error| CloudError::Tls {
-                reason: redaction.readable(&chain(&error)),
+                reason: redaction.readable(&causes(&error)),
             })?;
         let host = url.host_str().unwrap_or_default();
         let port = url.port_or_known_default().unwrap_or_default();
@@ -229,7 +229,7 @@ impl Http {
                     "no answer from"
                 };
                 // Not the URL, of which more than the host may be a secret.
-                let causes = chain(&error.without_url());
+                let causes = causes(&error.without_url());
                 return Err(passing(format!("{what} {}: {causes}", self.place)));
             }
         };
@@ -440,7 +440,7 @@ fn certificates(file: &Path) -> Result<Vec<Certificate>, CloudError> {
     };
     let pem = std::fs::read(file).map_err(|error| refuse(error.to_string()))?;
     let certificates =
-        Certificate::from_pem_bundle(&pem).map_err(|error| refuse(Redaction::default().readable(&chain(&error))))?;
+        Certificate::from_pem_bundle(&pem).map_err(|error| refuse(Redaction::default().readable(&causes(&error))))?;
     if certificates.is_empty() {
         return Err(refuse("no certificate in it: expected PEM".to_owned()));
     }
@@ -467,23 +467,11 @@ fn number<T: std::str::FromStr>(headers: &HeaderMap, name: &HeaderName) -> Optio
 
 async fn body_of(mut response: Response) -> Result<Bytes, String> {
     let mut body = BytesMut::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| chain(&error.without_url()))? {
+    while let Some(chunk) = response.chunk().await.map_err(|error| causes(&error.without_url()))? {
         body.extend_from_slice(&chunk);
         if body.len() > REPLY {
             return Err(format!("the reply is longer than {REPLY} bytes"));
         }
     }
     Ok(body.freeze())
-}
-
-/// An error and its causes in one line: reqwest's own message says only that something failed.
-fn chain(error: &reqwest::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

@@ -45,7 +45,7 @@ fn a_file_that_others_may_read_is_refused() {
 #[test]
 fn what_is_missing_says_what_to_do() {
     let error = token(&settings(CloudKind::Vultr, Path::new("/nowhere/token"))).expect_err("none");
-    let error = crate::cli::causes(&error);
+    let error = crate::causes::causes(&error);
     assert!(
         error.starts_with("/nowhere/token: not found, put the provider's token there"),
         "{error}"
