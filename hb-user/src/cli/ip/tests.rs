@@ -6,6 +6,7 @@ use clap::error::ErrorKind::{MissingRequiredArgument, ValueValidation};
 
 use super::*;
 use crate::cli::Cli;
+use crate::config::{CloudKind, SecretSource};
 use crate::resources::cloud::RateLimit;
 use crate::resources::cloud::testing::{Asked, Said, Server, settings};
 
