@@ -55,8 +55,11 @@ impl Daemon {
                     ),
                 },
                 News::Lease { held } => {
-                    if held {
-                        tracing::info!("enough others hear us: this node may own groups");
+                    let needed = self.node.settings().supporters();
+                    if held && needed == 0 {
+                        tracing::debug!("nobody has to hear this node so that it may own groups");
+                    } else if held {
+                        tracing::info!(needed, "enough others hear us: this node may own groups");
                     } else {
                         tracing::warn!("too few others hear us: this node gives up what it owns");
                     }

@@ -284,7 +284,10 @@ impl<'a> Work<'a> {
         let reason = describe(Operation::Stop, &stop);
         match says_running(&self.call(resource, Operation::Status, &never).await) {
             Some(false) => {
-                tracing::error!(%resource, reason, "status says stopped: taken as released, but the script is at fault");
+                // Where there is no script it has been said already.
+                if !matches!(stop.outcome, Outcome::NotStarted(_)) {
+                    tracing::error!(%resource, reason, "status says stopped: taken as released, but the script is at fault");
+                }
                 Ok(())
             }
             Some(true) => Err(format!("{reason}; status says that it runs")),
@@ -375,15 +378,21 @@ fn not_called(outcome: Outcome) -> Finished {
     }
 }
 
-/// A failed call in one line, with the last line that the script printed.
+/// A failed call in one line, with the line of what the script printed that is likely to say why.
 pub(super) fn describe(operation: Operation, finished: &Finished) -> String {
     let mut text = format!("{operation}: {}", finished.outcome);
-    let last = last_lines(&finished.output_tail, 1);
-    if !last.is_empty() {
+    let line = telling_line(&finished.output_tail);
+    if !line.is_empty() {
         text.push_str(": ");
-        text.push_str(&last);
+        text.push_str(&line);
     }
     text
+}
+
+/// The last line that speaks of an error, else the last that says anything: many programs end with a hint at their `--help`.
+fn telling_line(text: &str) -> String {
+    let speaks_of_error = |line: &&str| line.to_ascii_lowercase().contains("error");
+    last_lines(text.lines().rfind(speaks_of_error).unwrap_or(text), 1)
 }
 
 #[cfg(test)]

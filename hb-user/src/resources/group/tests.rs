@@ -353,3 +353,17 @@ async fn an_owner_that_cannot_be_read_is_no_sickness() {
     assert_eq!(health, crate::resources::monitor::Health::Healthy);
     assert!(server.count("GET /v2") > 0);
 }
+
+#[test]
+fn the_line_that_speaks_of_an_error_is_told() {
+    let usage =
+        "starting\nerror: unexpected argument '-x'\n\nUsage: it [OPTIONS]\n\nFor more information, try '--help'.\n";
+    for (output, told) in [
+        (usage, "error: unexpected argument '-x'"),
+        ("ERROR 1\nIOError: 2\nbye\n", "IOError: 2"),
+        ("one\ntwo\n\n", "two"),
+        ("", ""),
+    ] {
+        assert_eq!(telling_line(output), told);
+    }
+}
