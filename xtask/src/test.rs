@@ -43,6 +43,10 @@ pub fn suite(workspace: &Workspace, args: &[String]) -> Result<()> {
     if !args.iter().take_while(|arg| *arg != "--").any(names_package) {
         command.arg("--workspace");
     }
+    // One run names all that fails.
+    if args.is_empty() {
+        command.arg("--no-fail-fast");
+    }
     command.args(args);
     if !process::is_root() {
         let runner = format!(

@@ -275,7 +275,7 @@ impl Detector {
     }
 
     /// What the peer had, by its beats between its death and its being up again, in the states in which it was last heard to have
-    /// it. It may have let go of that in the moment in which it met us, and whoever decides is to know that it had it. Until
+    /// it, or to run it before it let go. It may have let go of that in the moment in which it met us, and whoever decides is to know that it had it. Until
     /// that is taken in.
     #[must_use]
     pub fn had(&self) -> Groups {
@@ -546,12 +546,13 @@ fn says_other(a: &Heard, b: &Heard) -> bool {
         || a.echo.incarnation != b.echo.incarnation
 }
 
-/// What is held by these, and by those before in place of what is not any more.
+/// What is held by these, and by those before in place of what is not any more. What ran and is being stopped ran.
 fn held(groups: Groups, before: Groups) -> Groups {
-    let is_held = |groups: Groups, index| GroupState::from_bits(groups.get(index)).is_held();
+    let state = |groups: Groups, index| GroupState::from_bits(groups.get(index));
     (0..MAX_GROUPS).fold(Groups::default(), |all, index| {
-        let last = if is_held(groups, index) { groups } else { before };
-        all.with(index, last.get(index))
+        let (now, last) = (state(groups, index), state(before, index));
+        let is_newer = now.is_held() && !(now == GroupState::Releasing && last.runs());
+        all.with(index, if is_newer { groups } else { before }.get(index))
     })
 }
 

@@ -81,6 +81,14 @@ enum After {
     Restart,
 }
 
+/// Another node has a group that we keep.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+struct Contest {
+    with: usize,
+    /// It ran there, so what is shared is there, too.
+    ran: bool,
+}
+
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 struct Group {
     state: GroupState,
@@ -90,7 +98,8 @@ struct Group {
     /// Once acquired, it counts as claimed from a node that is presumed dead.
     claim: bool,
     /// Another node has it too; when that has let go we start it once more.
-    contested: Option<usize>,
+    #[serde(default)]
+    contested: Option<Contest>,
     /// The first edition of our advert that says that we want it.
     wanted: u32,
     /// An operator wants it here.
@@ -132,6 +141,12 @@ impl Group {
             Memory::Declined => GroupState::Declined,
             Memory::Failed(_) => GroupState::Failed,
         }
+    }
+
+    /// A peer has it, too, or has let go of it.
+    fn contest(&mut self, peer: &PeerView, with: usize, index: usize) {
+        let ran = peer.ran(index) || self.contested.is_some_and(|before| before.with == with && before.ran);
+        self.contested = Some(Contest { with, ran });
     }
 
     /// Changes what it is called, and not since when.
@@ -437,7 +452,7 @@ impl Node {
             // Its stop may have taken something that was shared, as in any conflict.
             let is_news = peer.has_let_go(index) && !before.has_let_go(index);
             if is_news && group.state.is_owned() {
-                group.contested = Some(node);
+                group.contest(&peer, node, index);
             }
         }
         if self.peers.iter().any(|peer| peer.contact == Contact::Dead) {

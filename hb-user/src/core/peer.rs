@@ -269,6 +269,12 @@ impl PeerView {
         self.is_up() && self.is_readable() && had.is_held() && !self.group(index).is_held()
     }
 
+    /// Whether it ran the group when it was last heard to have it, as far as that was seen.
+    pub(super) fn ran(&self, index: usize) -> bool {
+        let had = GroupState::from_bits(self.sight.had.get(index));
+        self.is_readable() && (had.runs() || self.group(index).runs())
+    }
+
     /// Whether it is alive, and stays.
     pub(super) fn stays(&self) -> bool {
         match self.sight.status {

@@ -100,17 +100,15 @@ secondary goes on with the new configuration
                  -> acquire www: peer_died primary (work 3)
                  -> acquire floatip: peer_died primary (work 4)
        4.500000  asked to leave
-                 -> advertise: leaving, edition 8
-       4.600000  work 3 done
-                 -> advertise: www releasing, edition 9
+                 -> advertise: leaving, www releasing, floatip releasing, edition 8
                  -> release www: leave (work 5)
-       4.610000  work 4 done
-                 -> advertise: floatip releasing, edition 10
                  -> release floatip: leave (work 6)
+       4.600000  work 3 done
+       4.610000  work 4 done
        4.700000  work 5 done
-                 -> advertise: www released, edition 11
+                 -> advertise: www released, edition 9
        4.710000  work 6 done
-                 -> advertise: floatip released, edition 12
+                 -> advertise: floatip released, edition 10
                  -> left
 ";
 

@@ -2,7 +2,7 @@
 
 use hb_ebpf::beat::Status;
 
-use super::{After, Memory, Node};
+use super::{After, Contest, Memory, Node};
 use crate::core::mutation::{Mutation, is_mutated};
 use crate::core::{Action, Cause, Contact, Failback, GroupState};
 
@@ -81,11 +81,18 @@ impl Node {
         }
         let loser = self.holders(index).next();
         if let Some(other) = loser {
-            self.groups[index].contested = Some(other);
+            let peer = self.peers[other];
+            self.groups[index].contest(&peer, other, index);
             return None;
         }
-        if let Some(other) = self.groups[index].contested.take() {
-            return Some(self.acquire(index, Cause::Conflict(other), true));
+        if let Some(Contest { with, ran }) = self.groups[index].contested.take() {
+            // What the other has moved to itself we could not move back: it may have it again.
+            let is_lost = ran && self.groups[index].provided.is_unready();
+            return Some(if is_lost {
+                self.release(index, Cause::Conflict(with), idle)
+            } else {
+                self.acquire(index, Cause::Conflict(with), true)
+            });
         }
         let asker = self.asker(index)?;
         let preferred = self.settings.groups[index].preferred;

@@ -53,7 +53,8 @@ fn it_is_added_up_over_the_beats_until_it_is_met() {
     bench.look(740);
     assert_eq!(
         bench.detector.had(),
-        groups(&[GroupState::Releasing, GroupState::Running])
+        groups(&[GroupState::Running, GroupState::Running]),
+        "what is being stopped ran"
     );
 }
 

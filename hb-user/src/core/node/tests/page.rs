@@ -32,7 +32,7 @@ fn decision(node: &mut Node) -> String {
         }
         Some(Action::Release { cause, .. }) => format!("release: {}", cause.name()),
         Some(other) => format!("{other:?}"),
-        None if node.groups[0].contested == Some(B) => "contest".into(),
+        None if node.groups[0].contested.is_some_and(|contest| contest.with == B) => "contest".into(),
         None if was_wanted && !node.groups[0].state.is_wanted() => "want it no longer".into(),
         None => "nothing".into(),
     }
@@ -146,7 +146,8 @@ fn every_decision_on_a_group_that_we_have_is_a_row() {
         node.doubt = choose.flag().then_some(Nanos::MAX);
         node.groups[0].state = choose.of([GroupState::Running, GroupState::Claimed]);
         node.groups[0].provided.outlook = choose.of(OUTLOOKS);
-        node.groups[0].contested = choose.flag().then_some(FORMER);
+        let contests = [None, Some(false), Some(true)];
+        node.groups[0].contested = choose.of(contests).map(|ran| Contest { with: FORMER, ran });
         node.peers[B] = choose.peer();
         node.peers[B].sight.hears_us = choose.flag();
         node.peers[B].sight.present = choose.of([0, u16::MAX]);
@@ -163,7 +164,11 @@ fn every_decision_on_a_group_that_we_have_is_a_row() {
             preferred_name(node.settings.groups[0].preferred),
             failback_name(node.settings.failback),
             node.groups[0].state.name(),
-            yes(node.groups[0].contested.is_some()),
+            match node.groups[0].contested {
+                None => "no",
+                Some(Contest { ran: false, .. }) => "yes",
+                Some(Contest { ran: true, .. }) => "ran",
+            },
             yes(peer.counts(A)),
             outlook_name(node.groups[0].provided.outlook),
         ];

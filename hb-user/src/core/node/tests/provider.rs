@@ -2,7 +2,7 @@
 
 use super::super::*;
 use super::bench::*;
-use crate::core::testing::{ms, settings};
+use crate::core::testing::{groups, ms, settings};
 use crate::core::{Carry, Command, Failback, Outcome, Outlook, Reconfiguration, Taker, Which};
 
 const TO_B: Event = Event::Moved {
@@ -371,6 +371,28 @@ fn who_could_not_move_it_back_leaves_it_to_who_runs_it() {
             bench.says(B, &[Released]);
             assert_eq!(bench.state(), Declined, "that B has let go, too, makes it B's");
         }
+    }
+}
+
+/// It may be quicker to let go than its beats are to tell that it had it.
+#[test]
+fn what_the_other_ran_before_it_let_go_was_moved_there() {
+    for (had, lets_go) in [(Claimed, true), (Releasing, false), (Acquiring, false)] {
+        let mut bench = Bench::running();
+        looks(&mut bench, Outlook::Unready);
+        bench.silent(B);
+        let meets = Sight {
+            had: groups(&[had]),
+            ..sight(&[Releasing])
+        };
+        assert_eq!(bench.says_so(B, meets), [""; 0], "it is waited for");
+        let done = bench.says(B, &[Released]);
+        let expected = if lets_go {
+            "release 0: conflict"
+        } else {
+            "acquire 0 again: conflict"
+        };
+        assert_eq!(done, [expected], "{had:?}");
     }
 }
 
