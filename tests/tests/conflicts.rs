@@ -10,6 +10,7 @@ use hb_tests::{
         wait_for_log,
     },
     clock::Moment,
+    cluster::Cluster,
     expect::LIMIT,
     network::{ATTACKER_MAC, Cut, INTERFACE, Server},
     nodes::{
@@ -129,11 +130,25 @@ fn a_takeover_does_not_wait_for_the_verdict() -> Result<()> {
     Ok(())
 }
 
-#[test]
-fn by_policy_it_is_asked_for_first_and_not_taken() -> Result<()> {
+/// Hosts that do not take what another one has, and try again soon; no daemon yet.
+fn refusing() -> Result<Cluster> {
     let toml =
         "[address]\nconflict = \"refuse\"\nprobe = \"300ms\"\ncheck = \"300ms\"\n[cluster]\nstart_retry = \"1s\"\n";
-    let mut cluster = cluster(files(&format!("primary {V4}\n")).hb_toml(toml))?;
+    cluster(files(&format!("primary {V4}\n")).hb_toml(toml))
+}
+
+/// Waits until a server has refused the address in these words, and insists that it has not got it.
+fn wait_until_refused(cluster: &Cluster, server: Server, words: &str) -> Result<()> {
+    cluster.wait_for_status(server, "it is refused", |status| {
+        let problem = status.text("/groups/0/problem").unwrap_or_default();
+        Ok(problem.contains(words))
+    })?;
+    ensure_absent(cluster, server, V4)
+}
+
+#[test]
+fn by_policy_it_is_asked_for_first_and_not_taken() -> Result<()> {
+    let mut cluster = refusing()?;
     intrude(&cluster, &format!("{V4}/24"))?;
     let capture = Capture::start(&cluster.network.attacker, INTERFACE, |frame| {
         frame.get(12..14) == Some(&[0x08, 0x06])
@@ -143,11 +158,7 @@ fn by_policy_it_is_asked_for_first_and_not_taken() -> Result<()> {
     }
     let words = format!("{V4} is in use on eth0 by {}", shown(ATTACKER_MAC));
     for server in Server::ALL {
-        cluster.wait_for_status(server, "it is refused", |status| {
-            let problem = status.text("/groups/0/problem").unwrap_or_default();
-            Ok(problem.contains(&words))
-        })?;
-        ensure_absent(&cluster, server, V4)?;
+        wait_until_refused(&cluster, server, &words)?;
         let frames = capture.frames();
         let told = gratuitous(&frames, server);
         ensure!(
@@ -229,9 +240,7 @@ fn probe_of_another() -> Vec<u8> {
 /// RFC 5227, section 2.1.1: of two that ask at the same time neither has it, and both would take it.
 #[test]
 fn by_policy_what_another_is_about_to_take_is_not_taken() -> Result<()> {
-    let toml =
-        "[address]\nconflict = \"refuse\"\nprobe = \"300ms\"\ncheck = \"300ms\"\n[cluster]\nstart_retry = \"1s\"\n";
-    let mut cluster = cluster(files(&format!("primary {V4}\n")).hb_toml(toml))?;
+    let mut cluster = refusing()?;
     let often = Duration::from_millis(20);
     let asking = Repeated::start(&cluster.network.attacker, INTERFACE, probe_of_another(), often)?;
     for server in Server::ALL {
@@ -239,11 +248,7 @@ fn by_policy_what_another_is_about_to_take_is_not_taken() -> Result<()> {
     }
     let words = format!("{V4} is asked for on eth0 by {}", shown(ATTACKER_MAC));
     for server in Server::ALL {
-        cluster.wait_for_status(server, "it is refused", |status| {
-            let problem = status.text("/groups/0/problem").unwrap_or_default();
-            Ok(problem.contains(&words))
-        })?;
-        ensure_absent(&cluster, server, V4)?;
+        wait_until_refused(&cluster, server, &words)?;
     }
     let status = cluster.status(Primary)?;
     ensure!(!status.has_alarm("address twice", V4), "nobody uses it");

@@ -304,8 +304,10 @@ async fn a_refusal_of_the_metadata_services_is_not_the_apis() {
     let (mut settings, _dir) = settings(CloudKind::Aws, &server);
     settings.secret = SecretSource::InstanceRole;
     let ip = of(&settings, IP);
-    server.faults("GET /latest/meta-data/iam/", [Fault::Said(Said::new(404, ""))]);
-    assert!(!ip.answers().await);
+    for status in [404, 429] {
+        server.faults("GET /latest/meta-data/iam/", [Fault::Said(Said::new(status, ""))]);
+        assert!(!ip.answers().await, "{status}");
+    }
     assert!(ip.answers().await);
     // As an outage is told, and is none.
     server.faults(

@@ -162,8 +162,9 @@ async fn an_address_that_the_project_does_not_have_is_refused() {
 /// A list of which only a part was read does not say that the address is not in it.
 #[tokio::test]
 async fn a_list_that_was_not_read_to_its_end_says_nothing() {
-    let lists: [fn(u32) -> Value; 3] = [
+    let lists: [fn(u32) -> Value; 4] = [
         |_| json!({ "floating_ips": [] }),
+        |_| json!({ "floating_ips": [], "meta": { "pagination": { "page": 1 } } }),
         |_| list(&[other()], Some(1)),
         // It has no end.
         |page| list(&[other()], Some(page + 1)),
